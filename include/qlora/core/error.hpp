@@ -1,5 +1,5 @@
-/// The one error hierarchy. A message names the file and place, what was expected and what was found:
-/// "layer 3 key: expected 320x320, got 320x640 (model.safetensors)".
+/// The one error hierarchy. A message names the file and place, what was expected and what was
+/// found: "layer 3 key: expected 320x320, got 320x640 (model.safetensors)".
 #pragma once
 
 #include <stdexcept>

@@ -1,0 +1,66 @@
+/// Memory spaces, and buffers that own memory in one of them.
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <string>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+
+namespace qlora::inline v1 {
+
+/// Where data lives. Part of a tensor's type, so that host data cannot reach a device verb.
+enum class Space { host, device };
+
+/// Sizes and subscripts, signed as in Eigen.
+using Index = std::ptrdiff_t;
+
+/// Every allocation is aligned for the widest vector and a whole cache line.
+inline constexpr std::size_t alignment_bytes = 64;
+
+/// Allocation in a memory space; a backend specialises it for its own.
+template <Space>
+struct Memory;
+
+template <>
+struct Memory<Space::host> {
+  static std::byte* allocate(std::size_t bytes) {
+    auto* const data = ::operator new (bytes, std::align_val_t{alignment_bytes}, std::nothrow);
+    if (data == nullptr) {
+      throw SystemError{"cannot allocate " + std::to_string(bytes) + " bytes of host memory"};
+    }
+    return static_cast<std::byte*>(data);
+  }
+  static void deallocate(std::byte* data) noexcept {
+    ::operator delete (data, std::align_val_t{alignment_bytes});
+  }
+};
+
+/// Owns `bytes()` bytes of uninitialised memory; move-only.
+template <Space S>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes)
+      : data_{bytes == 0 ? nullptr : Memory<S>::allocate(bytes)}, bytes_{bytes} {}
+  Buffer(Buffer&& other) noexcept
+      : data_{std::exchange(other.data_, nullptr)}, bytes_{std::exchange(other.bytes_, 0)} {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Buffer() {
+    if (data_ != nullptr) Memory<S>::deallocate(data_);
+  }
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace qlora::inline v1
