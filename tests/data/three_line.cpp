@@ -47,7 +47,7 @@ TEST(ThreeLine, RefusesBrokenRecords) {
   EXPECT_EQ(refusal(">a\n", read), ":1: expected the sequence of 'a', found none");
   EXPECT_EQ(refusal(">a\nMK", read), ":2: expected the labels of 'a', found none");
   EXPECT_EQ(refusal(">a\nMK\n\n01\n", read), ":3: expected the labels of 'a', found none");
-  EXPECT_EQ(refusal(">a\nMK\n012\n", read), ":3: expected 2 labels for 'a', found 3");
+  EXPECT_EQ(refusal(">a\nMK\n011\n", read), ":3: expected 2 labels for 'a', found 3");
   EXPECT_EQ(refusal(">a\nMK\n0\n", read), ":3: expected 2 labels for 'a', found 1");
   EXPECT_EQ(refusal(">a\nMK\n02\n", read), ":3: column 2: expected a label 0, 1 or -, found '2'");
   EXPECT_EQ(refusal(">a\nM1\n01\n", read), ":2: column 2: expected a residue letter, found '1'");
