@@ -1,0 +1,116 @@
+/// What the model asks of a backend. A backend is an object with the types `Compute` (T) and
+/// `Accumulator` (A), the constant `space`, and the verbs below as members. Policies say what, a
+/// backend says how; the CPU's are the reference with which others are compared.
+///
+/// Shapes: n tokens, d features. `=` overwrites, `+=` accumulates. Operands never overlap unless a
+/// verb says so. Every verb checks its shapes on entry and throws ShapeError.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include <qlora/backend/dropout.hpp>
+#include <qlora/backend/packing.hpp>
+#include <qlora/core/scalar.hpp>
+#include <qlora/core/tensor.hpp>
+
+namespace qlora::inline v1 {
+
+/// Whether a verb replaces its output or adds to it.
+enum class Write { assign, accumulate };
+enum class Rotation { forward, inverse };
+
+/// Hyperparameters of one AdamW step (Loshchilov and Hutter, "Decoupled weight decay
+/// regularization", ICLR 2019), `step` counting from 1.
+struct AdamWStep {
+  double learning_rate = 1e-3;
+  double beta1 = .9;
+  double beta2 = .999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.;
+  std::int64_t step = 1;
+  double gradient_scale = 1.;  ///< multiplies gradients first; clipping by global norm
+};
+
+/// The matrices of one LoRA target, or of several that read the same input: `a` stacks `targets`
+/// matrices of (rank, d) each, whose dropout masks are drawn for sites first_site, first_site + 1,
+/// ...
+struct LoraInput {
+  Index targets = 1;
+  std::uint32_t first_site = 0;
+  Dropout dropout{};
+};
+
+template <class B>
+concept BackendTypes = requires {
+  typename B::Compute;
+  typename B::Accumulator;
+  { B::space } -> std::convertible_to<Space>;
+}
+&&ComputeType<typename B::Compute>;
+
+namespace detail {
+template <class B, class T>
+using In = Matrix<T const, B::space>;
+template <class B, class T>
+using Out = Matrix<T, B::space>;
+}  // namespace detail
+
+/// Products with frozen weights.
+template <class B>
+concept ProductVerbs = BackendTypes<B> &&
+    requires(B& b, detail::In<B, typename B::Compute> x, detail::Out<B, typename B::Compute> y,
+             detail::Out<B, typename B::Accumulator> sum,
+             Vector<typename B::Accumulator const, B::space> bias) {
+  // y (n, out) = or += x (n, in) w (out, in)^T + bias (out)
+  b.linear(x, x, bias, y, Write::assign);
+  b.linear(x, x, bias, sum, Write::accumulate);
+  // dx (n, in) = or += dy (n, out) w (out, in)
+  b.linear_backward(x, x, y, Write::assign);
+  b.linear_backward(x, x, sum, Write::accumulate);
+};
+
+/// The skinny products of LoRA and of the classifier, parameters in A.
+template <class B>
+concept LoraVerbs = BackendTypes<B> &&
+    requires(B& b, detail::In<B, typename B::Compute> x, detail::In<B, typename B::Accumulator> p,
+             detail::Out<B, typename B::Compute> y, detail::Out<B, typename B::Accumulator> g,
+             Packing<B::space> packing, LoraInput input, typename B::Accumulator scale) {
+  // h (n, targets r) = dropout(x) (n, d) a (targets r, d)^T
+  b.lora_project(x, p, input, packing, g);
+  // da += dh^T dropout(x);  dx += dropout'(dh a), left out when dx is empty
+  b.lora_project_backward(x, p, input, packing, p, g, g);
+  // y (n, out) += scale h (n, r) b (out, r)^T
+  b.lora_expand(p, p, scale, y);
+  b.lora_expand(p, p, scale, g);
+  // dh (n, r) = scale dy (n, out) b;  db (out, r) += scale dy^T h
+  b.lora_expand_backward(p, p, scale, x, g, g);
+};
+
+/// Everything between the products.
+template <class B>
+concept LayerVerbs = BackendTypes<B> &&
+    requires(B& b, detail::In<B, typename B::Compute> x, detail::In<B, typename B::Accumulator> r,
+             detail::Out<B, typename B::Compute> y, detail::Out<B, typename B::Accumulator> s,
+             Vector<typename B::Accumulator const, B::space> v,
+             Vector<std::int32_t const, B::space> ids, Packing<B::space> packing,
+             typename B::Accumulator scalar, Index heads) {
+  // y (n, d)[t] = scales[t] table[ids[t]]
+  b.embed(ids, v, r, s);
+  // y = (x - mean) rstd gamma + beta; stats (n, 2) = mean, rstd
+  b.layer_norm(r, v, v, scalar, y, s);
+  b.layer_norm(r, v, v, scalar, s, s);
+  // dx += the gradient of layer_norm at x, given dy and its stats
+  b.layer_norm_backward(r, r, v, r, s);
+  // g = u Phi(u), the erf form;  du = dg (Phi(u) + u phi(u)), du may be dg's storage
+  b.gelu(x, y);
+  b.gelu_backward(x, x, y);
+  // Rotates each head's halves by its token's position, in place, and multiplies by the scalar
+  b.rotary(y, heads, packing, scalar, Rotation::forward);
+  // out (n, d) = softmax(q k^T) v within each sequence and head; lse (heads, n) = log-sum-exp
+  b.attention(x, x, x, heads, packing, y, s);
+  // dq, dk, dv (n, d) = gradients, given out, its gradient, and lse
+  b.attention_backward(x, x, x, heads, packing, x, x, r, y, y, y);
+};
+
+}  // namespace qlora::inline v1

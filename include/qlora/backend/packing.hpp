@@ -1,0 +1,23 @@
+/// How a batch is packed: sequences one after the other, without pads. Only attention, rotary and
+/// dropout look at it.
+#pragma once
+
+#include <cstdint>
+
+#include <qlora/core/tensor.hpp>
+
+namespace qlora::inline v1 {
+
+/// Per-token views of a packed batch of `sequences()` sequences and `tokens()` tokens.
+template <Space M>
+struct Packing {
+  Vector<std::int32_t const, M> offsets;    ///< (sequences + 1): where each sequence starts
+  Vector<std::int32_t const, M> positions;  ///< (tokens): position within its sequence, <cls> is 0
+  Vector<std::uint32_t const, M> samples;   ///< (tokens): which protein of the data set
+  Index longest = 0;                        ///< tokens of the longest sequence
+
+  Index sequences() const { return offsets.size() - 1; }
+  Index tokens() const { return positions.size(); }
+};
+
+}  // namespace qlora::inline v1
