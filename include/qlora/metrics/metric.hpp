@@ -1,0 +1,78 @@
+/// What a metric is: a name, an accumulator that residues are streamed into, and a formula on it.
+///
+///     struct Youden {
+///       static constexpr std::string_view name = "youden";
+///       using Accumulator = qlora::metrics::Confusion;
+///       static double value(Accumulator const& c) { return c.sensitivity() + c.specificity() - 1;
+///       }
+///     };
+///
+/// Metrics that name the same accumulator share one object, so each residue is counted once.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace qlora::inline v1::metrics {
+
+/// One residue's prediction, as accumulators see it: logits finite and the label known.
+struct Prediction {
+  float logit0, logit1;
+  int label;  ///< 1 site, 0 not a site; negative: unknown, never reaches an accumulator
+  std::uint32_t protein = 0;  ///< any number that identifies the protein
+
+  bool positive() const { return label == 1; }
+  /// The argmax; a tie is class 0.
+  bool predicted() const { return logit1 > logit0; }
+  /// The score that ranks residues.
+  float margin() const { return logit1 - logit0; }
+};
+
+/// What accumulators may want to know at run time.
+struct Options {
+  std::array<double, 2> class_weights = {1, 1};  ///< of the weighted loss, as in training
+  std::string names = {};                        ///< what to compute, comma-separated; empty is all
+};
+
+/// Collects predictions, in any order and split over any number of objects. It is made from
+/// `Options` if it can be, else by default, and may have `void finish()`, called before values are
+/// read.
+template <typename A>
+concept Accumulator = std::copyable<A> &&
+    (std::constructible_from<A, Options const&> ||
+     std::default_initializable<A>)&&requires(A accumulator, A const& other,
+                                              Prediction const& prediction) {
+  accumulator.add(prediction);
+  accumulator.merge(other);
+};
+
+template <typename M>
+concept Metric = requires {
+  typename M::Accumulator;
+}
+&&requires(typename M::Accumulator const& accumulator) {
+  requires std::bool_constant<!std::string_view{M::name}.empty()>::value;
+  { M::value(accumulator) } -> std::convertible_to<double>;
+};
+
+/// Whether a type can stand in a metric set; a compile-time error says what it lacks.
+template <typename M>
+consteval bool check_metric() {
+  static_assert(
+      Metric<M>,
+      "a metric needs static constexpr std::string_view name, using Accumulator = ..., and "
+      "static double value(Accumulator const&); see metrics/metric.hpp");
+  if constexpr (Metric<M>) {
+    static_assert(
+        Accumulator<typename M::Accumulator>,
+        "a metric's Accumulator needs add(Prediction const&) and merge(Accumulator const&), and a "
+        "constructor without arguments or from Options; see metrics/metric.hpp");
+  }
+  return true;
+}
+
+}  // namespace qlora::inline v1::metrics

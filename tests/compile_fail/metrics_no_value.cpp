@@ -1,0 +1,14 @@
+// expect: a metric needs static constexpr std::string_view name, using Accumulator = ..., and
+// static double value
+#include <string_view>
+
+#include <qlora/metrics/metric_set.hpp>
+
+struct NoValue {
+  static constexpr std::string_view name = "no_value";
+  using Accumulator = qlora::metrics::Confusion;
+};
+
+int main() {
+  qlora::MetricSet<qlora::metrics::F1, NoValue> metrics;
+}
