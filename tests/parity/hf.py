@@ -5,6 +5,7 @@ import math
 import os
 
 os.environ["ATEN_CPU_CAPABILITY"] = "avx2"  # torch then sums in one order on every x86 machine
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes would compile some of its functions
 
 import bitsandbytes.functional as bnb
 import numpy as np
