@@ -161,14 +161,20 @@ def quantized_base(model, kind):
 
 # Adapters
 
-def add_adapter(model, targets, rslora=False):
-    """PEFT's adapter of rank 3 and alpha 5 with a trained head, on a copy of the model."""
-    config = peft.LoraConfig(
-        task_type=peft.TaskType.TOKEN_CLS, base_model_name_or_path="models/odd", r=3, lora_alpha=5,
-        lora_dropout=0.0, bias="none", target_modules=targets, modules_to_save=["classifier"], use_rslora=rslora)
+def add_adapter(model, targets, rslora=False, rank=3, alpha=5):
+    """PEFT's adapter without dropout and with a trained head, on a copy of the model."""
+    config = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=rank, lora_alpha=alpha, lora_dropout=0.0, bias="none",
+                             target_modules=targets, use_rslora=rslora)
     model = peft.get_peft_model(copy.deepcopy(model), config)
     config.target_modules = targets  # in a fixed order, where PEFT makes a set of them
+    config.base_model_name_or_path = "models/odd"
     return model
+
+
+def save_adapter(model, folder):
+    """PEFT's folder without the model card."""
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()
 
 
 def load_adapter(model, folder):
