@@ -12,6 +12,7 @@ import numpy as np
 import peft
 import torch
 import transformers
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from torch.nn.functional import cross_entropy
 from transformers.models.esm import modeling_esm
 
@@ -132,6 +133,17 @@ def quantize_4bit(weight, kind, block=64):
     return bnb.quantize_4bit(weight, blocksize=block, compress_statistics=True, quant_type=kind)
 
 
+def dequantize_4bit(codes, state):
+    """The float32 tensor by bitsandbytes' portable implementation.
+
+    Its AVX-512 one (0.50.2) gives wrong values where a row is not a whole number of blocks, as in (40, 104).
+    """
+    absmax = state.absmax
+    if state.nested:
+        absmax = bnb.dequantize_blockwise(absmax, state.state2) + state.offset
+    return _dequantize_4bit_compute(codes.reshape(-1), absmax, state.code, state.blocksize, state.shape, torch.float32)
+
+
 def quantize_int8(weight):
     """Codes and row scales as bitsandbytes makes them of a linear layer, from the weight in float16."""
     codes, scales, _ = bnb.int8_vectorwise_quant(weight.half())
@@ -146,7 +158,7 @@ def dequantized(weight, kind):
     """The float32 weight that remains after quantization: nf4, fp4 or int8."""
     if kind == "int8":
         return dequantize_int8(*quantize_int8(weight))
-    return bnb.dequantize_4bit(*quantize_4bit(weight, kind))
+    return dequantize_4bit(*quantize_4bit(weight, kind))
 
 
 def quantized_base(model, kind):

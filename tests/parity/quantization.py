@@ -65,7 +65,7 @@ def make_4bit(cases):
                 tensors[prefix + "absmax_codes"] = state.absmax
                 tensors[prefix + "nested_absmax"] = state.state2.absmax
                 tensors[prefix + "nested_offset"] = state.offset
-                tensors[prefix + "dequantized"] = bnb.dequantize_4bit(codes, state)
+                tensors[prefix + "dequantized"] = hf.dequantize_4bit(codes, state)
     return tensors
 
 
