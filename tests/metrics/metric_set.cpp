@@ -37,7 +37,7 @@ std::vector<Case> read_cases() {
   auto const goldens = nlohmann::json::parse(file);
   auto cases = std::vector<Case>{};
   for (auto const& golden : goldens.at("cases")) {
-    auto& added = cases.emplace_back(golden);
+    auto& added = cases.emplace_back(Case{.golden = golden, .predictions = {}, .options = {}});
     added.options.class_weights = golden.at("weights").get<std::array<double, 2>>();
     if (golden.contains("residues")) {
       for (std::int64_t i = 0; i < golden["residues"]; ++i) added.predictions.push_back(formula(i));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <string_view>
 
 #include <qlora/metrics/metric.hpp>
@@ -45,7 +46,7 @@ class CrossEntropy {
   }
 
   void merge(CrossEntropy const& other) {
-    for (auto y : {0, 1}) {
+    for (std::size_t y = 0; y < classes_.size(); ++y) {
       classes_[y].nll += other.classes_[y].nll;
       classes_[y].residues += other.classes_[y].residues;
     }
