@@ -6,6 +6,7 @@
 /// verb says so. Every verb checks its shapes on entry and throws ShapeError.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstdint>
 
@@ -112,5 +113,33 @@ concept LayerVerbs = BackendTypes<B> &&
   // dq, dk, dv (n, d) = gradients, given out, its gradient, and lse
   b.attention_backward(x, x, x, heads, packing, x, x, r, y, y, y);
 };
+
+/// The two ends of the backward pass, and plain moves of data.
+template <class B>
+concept TrainingVerbs = BackendTypes<B> &&
+    requires(B& b, detail::In<B, typename B::Accumulator> x,
+             detail::Out<B, typename B::Accumulator> y, detail::Out<B, typename B::Compute> narrow,
+             Vector<typename B::Accumulator, B::space> v,
+             Vector<typename B::Accumulator const, B::space> u,
+             Vector<std::int32_t const, B::space> labels, std::array<double, 2> class_weights,
+             double scale, AdamWStep step) {
+  // y = x;  y = 0;  y = x rounded to T
+  b.copy(x, y);
+  b.clear(v);
+  b.round(x, narrow);
+  // y (n, k) += v (k) on every row;  v (k) += the sum of x's rows
+  b.add_bias(u, y);
+  b.sum_rows(x, v);
+  // sum of w_y nll over the labelled tokens of logits (n, 2); dlogits = scale times its gradient
+  { b.cross_entropy(x, labels, class_weights, scale, y) } -> std::same_as<double>;
+  // sum of squares;  one update of parameters, given gradients and both moments
+  { b.squared_norm(u) } -> std::same_as<double>;
+  b.adamw(v, u, v, v, step);
+};
+
+/// Everything together. Expanding a frozen weight, `dequantize(weight, y)`, is asked for where a
+/// weight's scheme is known.
+template <class B>
+concept Backend = ProductVerbs<B> && LoraVerbs<B> && LayerVerbs<B> && TrainingVerbs<B>;
 
 }  // namespace qlora::inline v1

@@ -1,0 +1,316 @@
+/// The CPU backend: tiles the work, spreads tiles over threads, and leaves each tile to the
+/// functions of `cpu/`. Tiles are fixed, and partial sums are added in order, so bits depend
+/// neither on the number of threads nor, for a protein, on its neighbours in the batch.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include <qlora/backend/concepts.hpp>
+#include <qlora/backend/cpu/attention.hpp>
+#include <qlora/backend/cpu/eigen_products.hpp>
+#include <qlora/backend/cpu/gelu.hpp>
+#include <qlora/backend/cpu/layer_norm.hpp>
+#include <qlora/backend/cpu/lora.hpp>
+#include <qlora/backend/cpu/optimizer.hpp>
+#include <qlora/backend/cpu/rotary.hpp>
+#include <qlora/core/parallel.hpp>
+
+#if defined(QLORA_HAS_ONEDNN)
+#include <qlora/backend/cpu/onednn_products.hpp>
+#endif
+
+namespace qlora::inline v1::backend {
+
+#if defined(QLORA_HAS_ONEDNN)
+using BestProducts = OneDnnProducts;
+#else
+using BestProducts = EigenProducts;
+#endif
+
+namespace detail {
+/// Finds the free function `dequantize` of a quantized weight, which the member of that name hides.
+template <class Weight, class T>
+void expand(Weight const& weight, Matrix<T> y) {
+  dequantize(weight, y);
+}
+}  // namespace detail
+
+/// `Products` multiplies one tile on one thread; `T` is what activations are stored and multiplied
+/// in.
+template <class Products = BestProducts, ComputeType T = float>
+class Cpu {
+ public:
+  using Compute = T;
+  using Accumulator = Accumulate<T>;
+  using A = Accumulator;
+  static constexpr Space space = Space::host;
+  static constexpr Index row_tile = 256;          ///< tokens of one product
+  static constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
+
+  // ---- products with frozen weights
+
+  template <class Weight>
+  void dequantize(Weight const& weight, Matrix<T> y) {
+    detail::expand(weight, y);
+  }
+
+  template <class U>
+  void linear(Matrix<T const> x, Matrix<T const> w, Vector<A const> bias, Matrix<U> y,
+              Write write) {
+    expect_shape(w, {y.columns(), x.columns()}, "linear: weight");
+    expect_shape(y, {x.rows(), w.rows()}, "linear: output");
+    parallel_rows(x.rows(), row_tile, [&](Rows rows, int) {
+      products_.multiply_transposed(x.slice(rows.first, rows.count), w, bias,
+                                    y.slice(rows.first, rows.count), write);
+    });
+  }
+
+  template <class U>
+  void linear_backward(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
+    expect_shape(w, {dy.columns(), dx.columns()}, "linear_backward: weight");
+    expect_shape(dx, {dy.rows(), w.columns()}, "linear_backward: input gradient");
+    parallel_rows(dy.rows(), row_tile, [&](Rows rows, int) {
+      products_.multiply(dy.slice(rows.first, rows.count), w, dx.slice(rows.first, rows.count),
+                         write);
+    });
+  }
+
+  // ---- skinny products with trained parameters
+
+  template <class U>
+  void lora_project(Matrix<U const> x, Matrix<A const> a, LoraInput const& input,
+                    Packing<space> const& packing, Matrix<A> h) {
+    expect_shape(a, {h.columns(), x.columns()}, "lora_project: a");
+    expect_shape(h, {x.rows(), a.rows()}, "lora_project: output");
+    parallel_rows(x.rows(), row_tile, [&](Rows rows, int) {
+      reference::lora_project_rows(x, a, input, packing, rows, h);
+    });
+  }
+
+  template <class U, class V>
+  void lora_project_backward(Matrix<U const> x, Matrix<A const> a, LoraInput const& input,
+                             Packing<space> const& packing, Matrix<A const> dh, Matrix<V> dx,
+                             Matrix<A> da) {
+    expect_shape(dh, {x.rows(), a.rows()}, "lora_project_backward: output gradient");
+    expect_shape(da, a.extents(), "lora_project_backward: parameter gradient");
+    reduce_rows(x.rows(), da, [&](Rows rows, Matrix<A> sum) {
+      reference::lora_project_backward_rows(x, a, input, packing, dh, rows, dx, sum);
+    });
+  }
+
+  template <class U>
+  void lora_expand(Matrix<A const> h, Matrix<A const> b, A scale, Matrix<U> y) {
+    expect_shape(b, {y.columns(), h.columns()}, "lora_expand: b");
+    parallel_rows(y.rows(), row_tile,
+                  [&](Rows rows, int) { reference::lora_expand_rows(h, b, scale, rows, y); });
+  }
+
+  template <class U>
+  void lora_expand_backward(Matrix<A const> h, Matrix<A const> b, A scale, Matrix<U const> dy,
+                            Matrix<A> dh, Matrix<A> db) {
+    expect_shape(db, b.extents(), "lora_expand_backward: parameter gradient");
+    reduce_rows(dy.rows(), db, [&](Rows rows, Matrix<A> sum) {
+      reference::lora_expand_backward_rows(h, b, scale, dy, rows, dh, sum);
+    });
+  }
+
+  // ---- between the products
+
+  void embed(Vector<std::int32_t const> ids, Vector<A const> scales, Matrix<A const> table,
+             Matrix<A> y) {
+    expect_shape(y, {ids.size(), table.columns()}, "embed: output");
+    parallel_rows(y.rows(), row_tile, [&](Rows rows, int) {
+      for (auto i = rows.first; i < rows.first + rows.count; ++i) {
+        for (auto c = Index{0}; c < y.columns(); ++c) y(i, c) = scales[i] * table(ids[i], c);
+      }
+    });
+  }
+
+  template <class U>
+  void layer_norm(Matrix<A const> x, Vector<A const> gamma, Vector<A const> beta, A epsilon,
+                  Matrix<U> y, Matrix<A> stats) {
+    expect_shape(y, x.extents(), "layer_norm: output");
+    expect_shape(stats, {x.rows(), 2}, "layer_norm: stats");
+    for_each_row(x.rows(), [&](Index i) {
+      reference::layer_norm_row(x.row(i), gamma, beta, epsilon, y.row(i), stats.row(i));
+    });
+  }
+
+  void layer_norm_backward(Matrix<A const> dy, Matrix<A const> x, Vector<A const> gamma,
+                           Matrix<A const> stats, Matrix<A> dx) {
+    expect_shape(dy, x.extents(), "layer_norm_backward: output gradient");
+    expect_shape(dx, x.extents(), "layer_norm_backward: input gradient");
+    for_each_row(x.rows(), [&](Index i) {
+      reference::layer_norm_backward_row(dy.row(i), x.row(i), gamma, stats.row(i), dx.row(i));
+    });
+  }
+
+  void gelu(Matrix<T const> u, Matrix<T> g) {
+    expect_shape(g, u.extents(), "gelu: output");
+    for_each_row(u.rows(), [&](Index i) { reference::gelu_row(u.row(i), g.row(i)); });
+  }
+
+  void gelu_backward(Matrix<T const> u, Matrix<T const> dg, Matrix<T> du) {
+    expect_shape(dg, u.extents(), "gelu_backward: output gradient");
+    expect_shape(du, u.extents(), "gelu_backward: input gradient");
+    for_each_row(u.rows(),
+                 [&](Index i) { reference::gelu_backward_row(u.row(i), dg.row(i), du.row(i)); });
+  }
+
+  void rotary(Matrix<T> x, Index heads, Packing<space> const& packing, A scale, Rotation rotation) {
+    rotary_.cover(packing.longest, x.columns() / heads);
+    for_each_row(x.rows(), [&](Index i) {
+      auto const position = packing.positions[i];
+      reference::rotary_row(x.row(i), heads, rotary_.cosines(position), rotary_.sines(position),
+                            scale, rotation);
+    });
+  }
+
+  void attention(Matrix<T const> q, Matrix<T const> k, Matrix<T const> v, Index heads,
+                 Packing<space> const& packing, Matrix<T> out, Matrix<A> lse) {
+    expect_shape(lse, {heads, q.rows()}, "attention: lse");
+    for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
+      auto const of = [&](auto x) { return cut(x, rows, part); };
+      reference::attention_head(of(q), of(k), of(v), scratch, of(out),
+                                lse.row(head).slice(rows.first, rows.count));
+    });
+  }
+
+  void attention_backward(Matrix<T const> q, Matrix<T const> k, Matrix<T const> v, Index heads,
+                          Packing<space> const& packing, Matrix<T const> out, Matrix<T const> dout,
+                          Matrix<A const> lse, Matrix<T> dq, Matrix<T> dk, Matrix<T> dv) {
+    expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
+    for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
+      auto const of = [&](auto x) { return cut(x, rows, part); };
+      reference::attention_head_backward(of(q), of(k), of(v), of(out), of(dout),
+                                         lse.row(head).slice(rows.first, rows.count), scratch,
+                                         of(dq), of(dk), of(dv));
+    });
+  }
+
+  // ---- the ends of the backward pass
+
+  void copy(Matrix<A const> x, Matrix<A> y) {
+    expect_shape(y, x.extents(), "copy: output");
+    for_each_row(x.rows(),
+                 [&](Index i) { std::copy_n(x.row(i).data(), x.columns(), y.row(i).data()); });
+  }
+
+  void clear(Vector<A> v) { std::fill(v.begin(), v.end(), A{0}); }
+
+  void round(Matrix<A const> x, Matrix<T> y) {
+    expect_shape(y, x.extents(), "round: output");
+    for_each_row(x.rows(), [&](Index i) {
+      for (auto c = Index{0}; c < x.columns(); ++c) y(i, c) = convert<T>(x(i, c));
+    });
+  }
+
+  void add_bias(Vector<A const> bias, Matrix<A> y) {
+    expect_shape(bias, {y.columns()}, "add_bias: bias");
+    for_each_row(y.rows(), [&](Index i) {
+      for (auto c = Index{0}; c < y.columns(); ++c) y(i, c) += bias[c];
+    });
+  }
+
+  void sum_rows(Matrix<A const> x, Vector<A> sum) {
+    expect_shape(sum, {x.columns()}, "sum_rows: output");
+    reduce_rows(x.rows(), Matrix<A>{sum.data(), {1, sum.size()}}, [&](Rows rows, Matrix<A> part) {
+      for (auto i = rows.first; i < rows.first + rows.count; ++i) {
+        for (auto c = Index{0}; c < x.columns(); ++c) part(0, c) += x(i, c);
+      }
+    });
+  }
+
+  double cross_entropy(Matrix<A const> logits, Vector<std::int32_t const> labels,
+                       std::array<double, 2> class_weights, double scale, Matrix<A> dlogits) {
+    expect_shape(logits, {labels.size(), 2}, "cross_entropy: logits");
+    expect_shape(dlogits, logits.extents(), "cross_entropy: gradient");
+    auto loss = 0.;
+    for (auto i = Index{0}; i < labels.size(); ++i) {
+      auto const label = labels[i];
+      if (label == reference::ignored_label) {
+        dlogits(i, 0) = dlogits(i, 1) = A{0};
+        continue;
+      }
+      loss += reference::cross_entropy_row(logits.row(i), label,
+                                           class_weights[static_cast<std::size_t>(label)], scale,
+                                           dlogits.row(i));
+    }
+    return loss;
+  }
+
+  double squared_norm(Vector<A const> v) {
+    auto sum = 0.;
+    for (auto const value : v) sum += static_cast<double>(value) * static_cast<double>(value);
+    return sum;
+  }
+
+  void adamw(Vector<A> parameters, Vector<A const> gradients, Vector<A> first, Vector<A> second,
+             AdamWStep const& step) {
+    expect_shape(gradients, parameters.extents(), "adamw: gradients");
+    reference::adamw(parameters, gradients, first, second, step);
+  }
+
+ private:
+  template <class Body>
+  static void for_each_row(Index rows, Body&& body) {
+    parallel_rows(rows, row_tile, [&](Rows tile, int) {
+      for (auto i = tile.first; i < tile.first + tile.count; ++i) body(i);
+    });
+  }
+
+  /// sum (p, q) += body's partial sums over chunks of rows, added in order. Every chunk starts at
+  /// zero.
+  template <class Body>
+  void reduce_rows(Index rows, Matrix<A> sum, Body&& body) {
+    auto const chunks = (rows + reduction_chunk - 1) / reduction_chunk;
+    auto const size = sum.rows() * sum.columns();
+    auto* const partial = scratch(chunks * size);
+    parallel_rows(rows, reduction_chunk, [&](Rows chunk, int) {
+      auto* const data = partial + chunk.first / reduction_chunk * size;
+      std::fill_n(data, size, A{0});
+      body(chunk, Matrix<A>{data, {sum.rows(), sum.columns()}});
+    });
+    for (auto chunk = Index{0}; chunk < chunks; ++chunk) {
+      auto const* const data = partial + chunk * size;
+      for (auto i = Index{0}; i < sum.rows(); ++i) {
+        for (auto j = Index{0}; j < sum.columns(); ++j) sum(i, j) += data[i * sum.columns() + j];
+      }
+    }
+  }
+
+  /// Calls `body(rows, columns, head, scratch)` for every sequence and head.
+  template <class Body>
+  void for_each_head(Index features, Index heads, Packing<space> const& packing, Body&& body) {
+    auto const head_dim = features / heads;
+    auto const size = reference::attention_scratch(packing.longest, head_dim);
+    auto* const memory = scratch(size * thread_count());
+    parallel_for(packing.sequences() * heads, [&](Index piece, int worker) {
+      auto const sequence = piece / heads;
+      auto const head = piece % heads;
+      auto const first = Index{packing.offsets[sequence]};
+      body(Rows{first, Index{packing.offsets[sequence + 1]} - first},
+           Rows{head * head_dim, head_dim}, head, memory + worker * size);
+    });
+  }
+
+  template <class E>
+  static Matrix<E> cut(Matrix<E> x, Rows rows, Rows columns) {
+    return x.slice(rows.first, rows.count).columns(columns.first, columns.count);
+  }
+
+  /// Numbers to work with until the next call; grows to the largest request and stays.
+  A* scratch(Index count) {
+    if (scratch_.extents()[0] < count) scratch_ = VectorTensor<A>{{count}};
+    return scratch_.data();
+  }
+
+  Products products_;
+  RotaryTable<A> rotary_;
+  VectorTensor<A> scratch_;
+};
+
+}  // namespace qlora::inline v1::backend

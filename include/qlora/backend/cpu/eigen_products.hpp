@@ -1,0 +1,74 @@
+/// Matrix products by Eigen: the policy that needs nothing but headers. Its speed is decided by
+/// the instruction set of the compiler's options.
+#pragma once
+
+#include <Eigen/Core>
+
+#include <qlora/backend/cpu/tile.hpp>
+
+namespace qlora::inline v1 {
+
+/// Products of one tile of rows on the calling thread. The bits of a row depend neither on the
+/// number of rows nor on its place among them. bf16 operands are multiplied in float.
+struct EigenProducts {
+  /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
+  template <class T, class U>
+  void multiply_transposed(Matrix<T const> x, Matrix<T const> w, Vector<Accumulate<T> const> bias,
+                           Matrix<U> y, Write write) {
+    if constexpr (std::same_as<T, bf16>) {
+      tile::widened(
+          x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
+          [&](auto wide_x, auto wide_w, Index first, Matrix<float> wide_y, Write mode) {
+            multiply_transposed(wide_x, wide_w, tile::bias_part(bias, first, wide_y.columns()),
+                                wide_y, mode);
+          });
+    } else {
+      tile::with_padded_rows(x, y, write, [&](auto padded_x, auto padded_y) {
+        begin(bias, padded_y, write);
+        auto const one_thread = tile::OneThread{};
+        map(padded_y).noalias() += map(padded_x) * map(w).transpose();
+      });
+    }
+  }
+
+  /// dx (m, in) = or += dy (m, out) w (out, in).
+  template <class T, class U>
+  void multiply(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
+    if constexpr (std::same_as<T, bf16>) {
+      tile::widened(
+          dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
+          [&](auto wide_dy, auto wide_w, Index, Matrix<float> wide_dx, Write mode) {
+            multiply(wide_dy, wide_w, wide_dx, mode);
+          });
+    } else {
+      tile::with_padded_rows(dy, dx, write, [&](auto padded_dy, auto padded_dx) {
+        begin(Vector<T const>{}, padded_dx, write);
+        auto const one_thread = tile::OneThread{};
+        map(padded_dx).noalias() += map(padded_dy) * map(w);
+      });
+    }
+  }
+
+ private:
+  template <class T>
+  static auto map(Matrix<T> matrix) {
+    using Dense = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic,
+                                Eigen::RowMajor>;
+    using Mapped = std::conditional_t<std::is_const_v<T>, Dense const, Dense>;
+    return Eigen::Map<Mapped, Eigen::Unaligned, Eigen::OuterStride<>>{
+        matrix.data(), matrix.rows(), matrix.columns(), Eigen::OuterStride<>{matrix.stride()}};
+  }
+
+  /// What the product is added to.
+  template <class T>
+  static void begin(Vector<T const> bias, Matrix<T> y, Write write) {
+    for (auto i = Index{0}; i < y.rows(); ++i) {
+      auto const row = y.row(i);
+      if (write == Write::assign) std::fill(row.begin(), row.end(), T{0});
+      if (bias.data() == nullptr) continue;
+      std::transform(row.begin(), row.end(), bias.begin(), row.begin(), std::plus<>{});
+    }
+  }
+};
+
+}  // namespace qlora::inline v1

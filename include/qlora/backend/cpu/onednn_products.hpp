@@ -1,0 +1,233 @@
+/// Matrix products by oneDNN, through its C interface: near the processor's peak in float and bf16.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+
+#include <dnnl.h>
+
+#include <qlora/backend/cpu/eigen_products.hpp>
+#include <qlora/backend/cpu/tile.hpp>
+
+namespace qlora::inline v1 {
+namespace onednn {
+
+template <auto Destroy>
+struct Destroyer {
+  template <class T>
+  void operator()(T* handle) const {
+    Destroy(handle);
+  }
+};
+template <class T, auto Destroy>
+using Handle = std::unique_ptr<T, Destroyer<Destroy>>;
+
+inline void check(dnnl_status_t status, char const* what) {
+  if (status != dnnl_success) {
+    throw SystemError{std::string{"oneDNN: "} + what + ": expected success, got status " +
+                      std::to_string(static_cast<int>(status))};
+  }
+}
+
+template <class T>
+inline constexpr dnnl_data_type_t data_type = std::same_as<T, bf16> ? dnnl_bf16 : dnnl_f32;
+
+/// A matrix as oneDNN describes it: the element type, extents, and elements from one row to the
+/// next and from one column to the next.
+struct Layout {
+  dnnl_data_type_t type{};
+  Index rows = 0, columns = 0, row_stride = 0, column_stride = 1;
+  auto operator<=>(Layout const&) const = default;
+
+  dnnl_memory_desc_t descriptor() const {
+    auto result = dnnl_memory_desc_t{};
+    dnnl_dims_t const extents = {rows, columns};
+    dnnl_dims_t const strides = {row_stride, column_stride};
+    check(dnnl_memory_desc_init_by_strides(&result, 2, extents, type, strides),
+          "describing a matrix");
+    return result;
+  }
+};
+
+/// What distinguishes one product from another; operands only differ in their addresses.
+struct Product {
+  Layout x, w, y;
+  bool has_bias = false;
+  Write write{};
+  auto operator<=>(Product const&) const = default;
+};
+
+/// A product that is ready to run, with the memory objects that it takes. Not for two threads at
+/// once.
+class Primitive {
+ public:
+  Primitive(Product const& product, dnnl_engine_t engine) {
+    auto const x = product.x.descriptor();
+    auto const w = product.w.descriptor();
+    auto const y = product.y.descriptor();
+    auto const bias = Layout{dnnl_f32, 1, product.y.columns, product.y.columns}.descriptor();
+    auto operation = dnnl_matmul_desc_t{};
+    check(dnnl_matmul_desc_init(&operation, &x, &w, product.has_bias ? &bias : nullptr, &y),
+          "describing a product");
+    auto const attributes = make_attributes(product.write);
+    dnnl_primitive_desc_t descriptor = nullptr;
+    auto const status = dnnl_primitive_desc_create(&descriptor, &operation, attributes.get(),
+                                                   engine, nullptr);
+    if (status == dnnl_unimplemented) return;
+    check(status, "choosing a product");
+    auto const owner = Handle<dnnl_primitive_desc, dnnl_primitive_desc_destroy>{descriptor};
+    dnnl_primitive_t primitive = nullptr;
+    check(dnnl_primitive_create(&primitive, descriptor), "building a product");
+    primitive_.reset(primitive);
+    add(DNNL_ARG_SRC, x, engine);
+    add(DNNL_ARG_WEIGHTS, w, engine);
+    add(DNNL_ARG_DST, y, engine);
+    if (product.has_bias) add(DNNL_ARG_BIAS, bias, engine);
+  }
+
+  /// False when this processor has no such product (bf16 without AVX-512).
+  bool exists() const { return primitive_ != nullptr; }
+
+  /// Runs with operands at `addresses`: x, w, y and, if the product has one, the bias.
+  void run(std::array<void const*, 4> addresses, dnnl_stream_t stream) {
+    for (auto i = 0; i < count_; ++i) {
+      auto const n = static_cast<std::size_t>(i);
+      // oneDNN's interface knows no constant memory; it only writes to y.
+      check(dnnl_memory_set_data_handle(memories_[n].get(), const_cast<void*>(addresses[n])),
+            "passing an operand");
+    }
+    check(dnnl_primitive_execute(primitive_.get(), stream, count_, arguments_.data()),
+          "running a product");
+    check(dnnl_stream_wait(stream), "waiting for a product");
+  }
+
+ private:
+  using Memory = Handle<dnnl_memory, dnnl_memory_destroy>;
+  using Attributes = Handle<dnnl_primitive_attr, dnnl_primitive_attr_destroy>;
+
+  static Attributes make_attributes(Write write) {
+    dnnl_primitive_attr_t attributes = nullptr;
+    check(dnnl_primitive_attr_create(&attributes), "making attributes");
+    auto result = Attributes{attributes};
+    if (write == Write::accumulate) {
+      dnnl_post_ops_t operations = nullptr;
+      check(dnnl_post_ops_create(&operations), "making post-operations");
+      auto const owner = Handle<dnnl_post_ops, dnnl_post_ops_destroy>{operations};
+      check(dnnl_post_ops_append_sum(operations, 1.f), "asking for a sum");
+      check(dnnl_primitive_attr_set_post_ops(attributes, operations), "asking for a sum");
+    }
+    return result;
+  }
+
+  void add(int argument, dnnl_memory_desc_t const& descriptor, dnnl_engine_t engine) {
+    dnnl_memory_t memory = nullptr;
+    check(dnnl_memory_create(&memory, &descriptor, engine, DNNL_MEMORY_NONE), "making a memory");
+    auto const n = static_cast<std::size_t>(count_++);
+    memories_[n].reset(memory);
+    arguments_[n] = {argument, memory};
+  }
+
+  Handle<dnnl_primitive, dnnl_primitive_destroy> primitive_;
+  std::array<Memory, 4> memories_;
+  std::array<dnnl_exec_arg_t, 4> arguments_{};
+  int count_ = 0;
+};
+
+/// A thread's engine, stream, and the products it has met. They are built and run while OpenMP
+/// counts one thread, since oneDNN's blocking depends on that number.
+class Products {
+ public:
+  static Products& of_this_thread() {
+    thread_local Products products;
+    return products;
+  }
+
+  /// Runs `product`; false when this processor has none.
+  bool run(Product const& product, std::array<void const*, 4> addresses) {
+    auto const one_thread = tile::OneThread{};
+    auto const found = primitives_.try_emplace(product, product, engine_.get()).first;
+    if (!found->second.exists()) return false;
+    found->second.run(addresses, stream_.get());
+    return true;
+  }
+
+ private:
+  Products() {
+    dnnl_engine_t engine = nullptr;
+    check(dnnl_engine_create(&engine, dnnl_cpu, 0), "finding the processor");
+    engine_.reset(engine);
+    dnnl_stream_t stream = nullptr;
+    check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "making a stream");
+    stream_.reset(stream);
+  }
+
+  Handle<dnnl_engine, dnnl_engine_destroy> engine_;
+  Handle<dnnl_stream, dnnl_stream_destroy> stream_;
+  std::map<Product, Primitive> primitives_;
+};
+
+}  // namespace onednn
+
+/// Products of one tile of rows on the calling thread, as `EigenProducts` defines them; Eigen
+/// multiplies in double, and oneDNN in float where the processor cannot multiply bf16.
+struct OneDnnProducts {
+  /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
+  template <class T, class U>
+  void multiply_transposed(Matrix<T const> x, Matrix<T const> w, Vector<Accumulate<T> const> bias,
+                           Matrix<U> y, Write write) {
+    if constexpr (std::same_as<T, double>) {
+      EigenProducts{}.multiply_transposed(x, w, bias, y, write);
+    } else {
+      auto const layout = onednn::Layout{onednn::data_type<T>, w.columns(), w.rows(), 1, w.stride()};
+      if (multiply_tile(x, w.data(), layout, bias, y, write)) return;
+      if constexpr (std::same_as<T, bf16>) {
+        tile::widened(
+            x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
+            [&](auto wide_x, auto wide_w, Index first, Matrix<float> wide_y, Write mode) {
+              multiply_transposed(wide_x, wide_w, tile::bias_part(bias, first, wide_y.columns()),
+                                  wide_y, mode);
+            });
+      }
+    }
+  }
+
+  /// dx (m, in) = or += dy (m, out) w (out, in).
+  template <class T, class U>
+  void multiply(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
+    if constexpr (std::same_as<T, double>) {
+      EigenProducts{}.multiply(dy, w, dx, write);
+    } else {
+      auto const layout = onednn::Layout{onednn::data_type<T>, w.rows(), w.columns(), w.stride()};
+      if (multiply_tile(dy, w.data(), layout, Vector<float const>{}, dx, write)) return;
+      if constexpr (std::same_as<T, bf16>) {
+        tile::widened(
+            dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
+            [&](auto wide_dy, auto wide_w, Index, Matrix<float> wide_dx, Write mode) {
+              multiply(wide_dy, wide_w, wide_dx, mode);
+            });
+      }
+    }
+  }
+
+ private:
+  template <class T, class U>
+  static bool multiply_tile(Matrix<T const> x, T const* w, onednn::Layout const& w_layout,
+                            Vector<float const> bias, Matrix<U> y, Write write) {
+    auto exists = true;
+    tile::with_padded_rows(x, y, write, [&](Matrix<T const> padded_x, Matrix<U> padded_y) {
+      auto const product = onednn::Product{
+          .x = {onednn::data_type<T>, padded_x.rows(), padded_x.columns(), padded_x.stride()},
+          .w = w_layout,
+          .y = {onednn::data_type<U>, padded_y.rows(), padded_y.columns(), padded_y.stride()},
+          .has_bias = bias.data() != nullptr,
+          .write = write};
+      exists = onednn::Products::of_this_thread().run(
+          product, {padded_x.data(), w, padded_y.data(), bias.data()});
+    });
+    return exists;
+  }
+};
+
+}  // namespace qlora::inline v1

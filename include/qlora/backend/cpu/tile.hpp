@@ -1,0 +1,114 @@
+/// What the product policies share. A row's bits may depend neither on the number of rows in its
+/// tile nor on its position in it, yet libraries take other paths for the last few rows: tiles are
+/// padded until there are none.
+#pragma once
+
+#include <algorithm>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include <qlora/backend/concepts.hpp>
+#include <qlora/core/memory.hpp>
+#include <qlora/core/scalar.hpp>
+#include <qlora/core/tensor.hpp>
+
+namespace qlora::inline v1::tile {
+
+/// Tiles have a multiple of this many rows.
+inline constexpr Index row_multiple = 16;
+/// Columns of a product that are widened to float at a time.
+inline constexpr Index panel_columns = 256;
+
+/// While it lives, libraries that ask OpenMP on this thread find one thread.
+class OneThread {
+ public:
+  OneThread(OneThread const&) = delete;
+  OneThread& operator=(OneThread const&) = delete;
+#if defined(_OPENMP)
+  OneThread() : threads_{omp_get_max_threads()} { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(threads_); }
+
+ private:
+  int threads_;
+#else
+  OneThread() {}  // NOLINT(modernize-use-equals-default): a variable of this type is used
+#endif
+};
+
+/// Purposes of a thread's scratch memory.
+enum class Slot { padded_input, padded_output, wide_input, wide_weight, wide_output };
+
+/// A (rows, columns) matrix of this thread, valid until the next call for the same slot; grows to
+/// the largest request and stays.
+template <class T>
+Matrix<T> scratch(Slot slot, Index rows, Index columns) {
+  thread_local Buffer<Space::host> buffers[5];
+  auto& buffer = buffers[static_cast<int>(slot)];
+  auto const bytes = static_cast<std::size_t>(rows * columns) * sizeof(T);
+  if (buffer.bytes() < bytes) buffer = Buffer<Space::host>{bytes};
+  return {reinterpret_cast<T*>(buffer.data()), {rows, columns}};
+}
+
+template <class From, class To>
+void copy_rows(Matrix<From> from, Matrix<To> to) {
+  for (auto i = Index{0}; i < from.rows(); ++i) {
+    auto const* const source = from.data() + i * from.stride();
+    std::transform(source, source + from.columns(), to.data() + i * to.stride(),
+                   [](auto value) { return convert<To>(value); });
+  }
+}
+
+/// Calls `product(x, y)` with rows of zeros added where the number of rows is not a multiple of
+/// `row_multiple`.
+template <class T, class U, class Product>
+void with_padded_rows(Matrix<T const> x, Matrix<U> y, Write write, Product&& product) {
+  auto const rows = (x.rows() + row_multiple - 1) / row_multiple * row_multiple;
+  if (rows == x.rows()) {
+    product(x, y);
+    return;
+  }
+  auto const padded_x = scratch<T>(Slot::padded_input, rows, x.columns());
+  auto const padded_y = scratch<U>(Slot::padded_output, rows, y.columns());
+  copy_rows(x, padded_x);
+  std::fill(&padded_x(0, 0) + x.rows() * x.columns(), &padded_x(0, 0) + padded_x.size(), T{});
+  if (write == Write::accumulate) {
+    copy_rows(y, padded_y);
+    std::fill(&padded_y(0, 0) + y.rows() * y.columns(), &padded_y(0, 0) + padded_y.size(), U{});
+  }
+  product(Matrix<T const>{padded_x}, padded_y);
+  copy_rows(padded_y.slice(0, y.rows()), y);
+}
+
+/// A product of bf16 operands by way of float, rounded once, a panel of y's columns after the
+/// other. `weight(first, count)` is what those columns need of the weight matrix, and
+/// `product(x, w, first, y, write)` multiplies the widened operands.
+template <class U, class Weight, class Product>
+void widened(Matrix<bf16 const> x, Matrix<U> y, Write write, Weight&& weight, Product&& product) {
+  auto const wide_x = scratch<float>(Slot::wide_input, x.rows(), x.columns());
+  copy_rows(x, wide_x);
+  for (auto first = Index{0}; first < y.columns(); first += panel_columns) {
+    auto const count = std::min(panel_columns, y.columns() - first);
+    auto const w = weight(first, count);
+    auto const wide_w = scratch<float>(Slot::wide_weight, w.rows(), w.columns());
+    copy_rows(w, wide_w);
+    auto const panel = y.columns(first, count);
+    if constexpr (std::same_as<U, float>) {
+      product(Matrix<float const>{wide_x}, Matrix<float const>{wide_w}, first, panel, write);
+    } else {
+      auto const wide_y = scratch<float>(Slot::wide_output, y.rows(), count);
+      if (write == Write::accumulate) copy_rows(panel, wide_y);
+      product(Matrix<float const>{wide_x}, Matrix<float const>{wide_w}, first, wide_y, write);
+      copy_rows(wide_y, panel);
+    }
+  }
+}
+
+/// The part of a bias that belongs to `count` columns; empty stays empty.
+template <class A>
+Vector<A const> bias_part(Vector<A const> bias, Index first, Index count) {
+  return bias.data() == nullptr ? bias : bias.slice(first, count);
+}
+
+}  // namespace qlora::inline v1::tile
