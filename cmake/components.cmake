@@ -1,0 +1,34 @@
+# Targets of the parts that need more than headers. Used by the build and by the installed package,
+# so that a program finds what its own machine has. QLORA_ONEDNN and QLORA_CUDA: AUTO, ON or OFF.
+
+# find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package has all the targets.
+function(qlora_find_component name package)
+  string(TOUPPER ${name} option)
+  if(TARGET qlora::${name} OR "${QLORA_${option}}" STREQUAL "OFF")
+    return()
+  endif()
+  if("${QLORA_${option}}" STREQUAL "ON")
+    find_package(${package} REQUIRED)
+  else()
+    find_package(${package} QUIET)
+  endif()
+  foreach(target IN LISTS ARGN)
+    if(NOT TARGET ${target})
+      return()
+    endif()
+  endforeach()
+  add_library(qlora::${name} INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(qlora::${name} INTERFACE qlora::qlora ${ARGN})
+endfunction()
+
+qlora_find_component(onednn dnnl DNNL::dnnl)
+if(TARGET qlora::onednn)
+  target_compile_definitions(qlora::onednn INTERFACE QLORA_HAS_ONEDNN=1)
+endif()
+
+# CUDA sources themselves: the program enables the language. Nothing links the driver.
+qlora_find_component(cuda CUDAToolkit CUDA::cudart_static CUDA::cublasLt)
+if(TARGET qlora::cuda AND OpenMP_CXX_FLAGS)
+  target_compile_options(
+    qlora::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${OpenMP_CXX_FLAGS}>)
+endif()

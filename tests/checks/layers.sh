@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# layers.sh ROOT: headers include only what stands to the left of them in CONTRIBUTING.md, and only
+# the parts that are about CUDA name it.
+set -euo pipefail
+cd "$1/include/qlora"
+
+# What a header in a folder (or a single header) may include, besides version.hpp.
+allowed() {
+  case $1 in
+    version.hpp) ;;
+    core/*) echo core ;;
+    backend/*) echo core backend ;;
+    data/*) echo core data ;;
+    metrics/*) echo core metrics ;;
+    synth/*) echo core data synth ;;
+    adapt/placement.hpp) echo core ;;
+    train/adamw.hpp) echo core backend ;;
+    quant/*) echo core backend quant ;;
+    adapt/*) echo core backend adapt ;;
+    nn/*) echo core backend quant adapt nn ;;
+    dist/*) echo core backend dist ;;
+    model/*) echo core backend quant adapt nn data model ;;
+    train/*) echo core backend quant adapt nn data model metrics dist train ;;
+    report/*) echo core data metrics report ;;
+    esm2.hpp) echo core backend quant adapt nn data model metrics dist train report synth experiment.hpp ;;
+    *) echo core backend quant adapt nn data model metrics dist train report ;;
+  esac
+}
+
+status=0
+complain() {
+  echo "include/qlora/$1"
+  status=1
+}
+
+while read -r header; do
+  while IFS=: read -r line target; do
+    [[ $target == version.hpp ]] && continue
+    [[ " $(allowed "$header") " == *" ${target%%/*} "* ]] ||
+      complain "$header:$line: expected only $(allowed "$header"), found $target"
+  done < <(sed -nE '/^ *# *include *<qlora\//{s|.*<qlora/([^>]*)>.*|\1|;=;p}' "$header" | paste -d: - -)
+
+  # Other people's headers that a user of the library would need to have.
+  while read -r found; do
+    complain "$header:$found: expected no library but Eigen, Random123 and nlohmann-json"
+  done < <(grep -nE '^ *# *include *[<"](boost|CLI|fmt|gtest|benchmark)/' "$header" || true)
+
+  case $header in
+    backend/cuda*|dist/nccl*|esm2.hpp|core/host_device.hpp) ;;
+    *)
+      while read -r found; do
+        complain "$header:$found: expected CUDA to be named by backend/cuda* and dist/nccl* alone"
+      done < <(sed 's|//.*||' "$header" |
+        grep -nEi 'cuda(_runtime|Stream|Malloc|Memcpy|Error|Free)|cublas|__(global|shared|CUDACC)__|include *<cu|cuda\.cuh' || true)
+      ;;
+  esac
+done < <(find . -name '*.hpp' -o -name '*.cuh' | sed 's|^\./||' | sort)
+exit $status

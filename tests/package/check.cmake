@@ -1,0 +1,39 @@
+# cmake -DSOURCE=... -DTREE=... -DCOMPILER=... -P check.cmake WAY: uses the library from outside,
+# as an installed package (after WAY install), a subdirectory, or nothing but headers.
+math(EXPR last "${CMAKE_ARGC} - 1")
+set(way ${CMAKE_ARGV${last}})
+set(prefix ${TREE}/package/prefix)
+set(consumer ${SOURCE}/tests/package)
+set(out ${TREE}/package/${way})
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+# Configures, builds and runs the consumer in the folder WAY.
+function(build)
+  run(${CMAKE_COMMAND} -S ${consumer}/${way} -B ${out} -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER} ${ARGN})
+  run(${CMAKE_COMMAND} --build ${out})
+  run(${out}/consumer)
+endfunction()
+
+file(REMOVE_RECURSE ${out})
+if(way STREQUAL "install")
+  file(REMOVE_RECURSE ${prefix})
+  run(${CMAKE_COMMAND} --install ${TREE} --prefix ${prefix})
+elseif(way STREQUAL "find_package")
+  build(-DCMAKE_PREFIX_PATH=${prefix})
+elseif(way STREQUAL "add_subdirectory")
+  build(-DQLORA=${SOURCE})
+else() # plain, two_units
+  file(MAKE_DIRECTORY ${out})
+  file(GLOB sources ${consumer}/${way}/*.cpp)
+  set(compile ${COMPILER} -std=c++20 -Wall -Wextra -Werror -I ${SOURCE}/include)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    list(APPEND objects ${out}/${name}.o)
+    run(${compile} -c ${source} -o ${out}/${name}.o)
+  endforeach()
+  run(${compile} ${objects} -o ${out}/consumer)
+  run(${out}/consumer)
+endif()
