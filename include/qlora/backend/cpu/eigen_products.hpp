@@ -2,6 +2,10 @@
 /// the instruction set of the compiler's options.
 #pragma once
 
+#include <algorithm>
+#include <functional>
+#include <type_traits>
+
 #include <Eigen/Core>
 
 #include <qlora/backend/cpu/tile.hpp>
@@ -52,8 +56,8 @@ struct EigenProducts {
  private:
   template <class T>
   static auto map(Matrix<T> matrix) {
-    using Dense = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic,
-                                Eigen::RowMajor>;
+    using Dense =
+        Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Mapped = std::conditional_t<std::is_const_v<T>, Dense const, Dense>;
     return Eigen::Map<Mapped, Eigen::Unaligned, Eigen::OuterStride<>>{
         matrix.data(), matrix.rows(), matrix.columns(), Eigen::OuterStride<>{matrix.stride()}};

@@ -73,8 +73,8 @@ class Primitive {
           "describing a product");
     auto const attributes = make_attributes(product.write);
     dnnl_primitive_desc_t descriptor = nullptr;
-    auto const status = dnnl_primitive_desc_create(&descriptor, &operation, attributes.get(),
-                                                   engine, nullptr);
+    auto const status =
+        dnnl_primitive_desc_create(&descriptor, &operation, attributes.get(), engine, nullptr);
     if (status == dnnl_unimplemented) return;
     check(status, "choosing a product");
     auto const owner = Handle<dnnl_primitive_desc, dnnl_primitive_desc_destroy>{descriptor};
@@ -180,7 +180,8 @@ struct OneDnnProducts {
     if constexpr (std::same_as<T, double>) {
       EigenProducts{}.multiply_transposed(x, w, bias, y, write);
     } else {
-      auto const layout = onednn::Layout{onednn::data_type<T>, w.columns(), w.rows(), 1, w.stride()};
+      auto const layout =
+          onednn::Layout{onednn::data_type<T>, w.columns(), w.rows(), 1, w.stride()};
       if (multiply_tile(x, w.data(), layout, bias, y, write)) return;
       if constexpr (std::same_as<T, bf16>) {
         tile::widened(

@@ -27,8 +27,12 @@ class OneThread {
   OneThread(OneThread const&) = delete;
   OneThread& operator=(OneThread const&) = delete;
 #if defined(_OPENMP)
-  OneThread() : threads_{omp_get_max_threads()} { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(threads_); }
+  OneThread() : threads_{omp_get_max_threads()} {
+    omp_set_num_threads(1);
+  }
+  ~OneThread() {
+    omp_set_num_threads(threads_);
+  }
 
  private:
   int threads_;
