@@ -1,4 +1,7 @@
-"""What the parity scripts share: tokens, small random models, quantized bases, adapters, the training loop."""
+"""What the parity scripts share: tokens, small random models, quantized bases, adapters, the training loop.
+
+Import it before torch: it sets environment variables that torch reads once.
+"""
 
 import copy
 import math
@@ -136,7 +139,8 @@ def quantize_4bit(weight, kind, block=64):
 def dequantize_4bit(codes, state):
     """The float32 tensor by bitsandbytes' portable implementation.
 
-    Its AVX-512 one (0.50.2) gives wrong values where a row is not a whole number of blocks, as in (40, 104).
+    Its AVX-512 one (0.50.2) gives wrong values for rows that are a multiple of 16 but not a whole number of blocks,
+    such as the 480 columns of the 35M model with blocks of 64.
     """
     absmax = state.absmax
     if state.nested:

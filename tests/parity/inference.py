@@ -2,18 +2,18 @@
 
 import json
 
+import hf  # before torch, whose environment it sets
+import numpy as np
 import torch
 import transformers
 from safetensors.torch import save_file
-
-import hf
 
 SEQUENCES = ["M", "KX", "MBZUOXA"]
 ODD_RESIDUES = "MA-KJLV.GJJX"
 
 
 def random_sequences(seed, lengths):
-    generator = hf.np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     return ["".join(generator.choice(list("LAGVSERTIDPKQNFYMHWCXBUZO"), length)) for length in lengths]
 
 

@@ -14,15 +14,14 @@ import shutil
 import sys
 import tempfile
 
-from safetensors.torch import load_file
-
-import inference
+import inference  # these before torch, whose environment hf.py sets
 import quantization
 import training
+from safetensors.torch import load_file
 
 GOLDENS = pathlib.Path(__file__).resolve().parent.parent / "goldens"
 FOLDERS = ["models", "forward", "quant", "lora", "train", "merge", "card"]
-BIT_EQUAL = ["models", "quant"]  # nothing in these depends on the order of a sum
+BIT_EQUAL = ["models", "quant"]  # no matrix products in these
 
 
 def make(out):

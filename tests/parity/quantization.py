@@ -1,11 +1,10 @@
 """Goldens of quant/: bitsandbytes' bytes for ordinary and awkward tensors."""
 
+import hf  # before torch, whose environment it sets
 import bitsandbytes.functional as bnb
 import numpy as np
 import torch
 from safetensors.torch import save_file
-
-import hf
 
 TYPES = ["nf4", "fp4"]
 

@@ -4,11 +4,11 @@ import copy
 import json
 import math
 
+import hf  # before torch, whose environment it sets
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-import hf
 from inference import random_sequences
 
 BASES = ["full", "nf4"]
