@@ -96,8 +96,8 @@ concept LayerVerbs = BackendTypes<B> &&
              Vector<typename B::Accumulator const, B::space> v,
              Vector<std::int32_t const, B::space> ids, Packing<B::space> packing,
              typename B::Accumulator scalar, Index heads) {
-  // y (n, d)[t] = scales[t] table[ids[t]]
-  b.embed(ids, v, r, s);
+  // y (n, d)[t] = scale table[ids[t]]
+  b.embed(ids, scalar, r, s);
   // y = (x - mean) rstd gamma + beta; stats (n, 2) = mean, rstd
   b.layer_norm(r, v, v, scalar, y, s);
   b.layer_norm(r, v, v, scalar, s, s);

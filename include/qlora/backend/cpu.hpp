@@ -119,12 +119,11 @@ class Cpu {
 
   // ---- between the products
 
-  void embed(Vector<std::int32_t const> ids, Vector<A const> scales, Matrix<A const> table,
-             Matrix<A> y) {
+  void embed(Vector<std::int32_t const> ids, A scale, Matrix<A const> table, Matrix<A> y) {
     expect_shape(y, {ids.size(), table.columns()}, "embed: output");
     parallel_rows(y.rows(), row_tile, [&](Rows rows, int) {
       for (auto i = rows.first; i < rows.first + rows.count; ++i) {
-        for (auto c = Index{0}; c < y.columns(); ++c) y(i, c) = scales[i] * table(ids[i], c);
+        for (auto c = Index{0}; c < y.columns(); ++c) y(i, c) = scale * table(ids[i], c);
       }
     });
   }

@@ -1,0 +1,72 @@
+/// Packed batches: proteins one after the other as tokens, without pads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <qlora/backend/packing.hpp>
+#include <qlora/data/alphabet.hpp>
+#include <qlora/data/protein.hpp>
+
+namespace qlora::inline v1 {
+
+/// `<cls>` residues `<eos>` of several proteins, and what the model needs to know of each token.
+class PackedBatch {
+ public:
+  /// Label of tokens that no loss counts: special tokens and residues of which nothing is known.
+  static constexpr std::int32_t ignored = -100;
+
+  /// Appends a protein; `sample` is its number in the data set, which keys its random numbers.
+  void add(Protein const& protein, std::uint32_t sample) {
+    push(alphabet::cls, 0, sample, ignored);
+    auto position = std::int32_t{1};
+    for (auto i = std::size_t{0}; i < protein.sequence.size(); ++i) {
+      auto const known = !protein.labels.empty() && protein.labels[i] != label_unknown;
+      push(alphabet::token_of(protein.sequence[i]), position++, sample,
+           known ? std::int32_t{protein.labels[i]} : ignored);
+    }
+    push(alphabet::eos, position++, sample, ignored);
+    offsets_.push_back(offsets_.back() + position);
+    longest_ = std::max(longest_, Index{position});
+  }
+
+  /// Empties the batch and keeps its memory.
+  void clear() {
+    tokens_.clear();
+    positions_.clear();
+    samples_.clear();
+    labels_.clear();
+    offsets_.resize(1);
+    longest_ = 0;
+  }
+
+  Index tokens() const { return static_cast<Index>(tokens_.size()); }
+  Index sequences() const { return static_cast<Index>(offsets_.size()) - 1; }
+  Index longest() const { return longest_; }
+
+  Vector<std::int32_t const> token_ids() const { return view(tokens_); }  // (tokens)
+  Vector<std::int32_t const> labels() const { return view(labels_); }     // (tokens): 1, 0, ignored
+  Packing<Space::host> packing() const {
+    return {view(offsets_), view(positions_), view(samples_), longest_};
+  }
+
+ private:
+  template <class T>
+  static Vector<T const> view(std::vector<T> const& values) {
+    return {values.data(), {static_cast<Index>(values.size())}};
+  }
+  void push(std::int32_t token, std::int32_t position, std::uint32_t sample, std::int32_t label) {
+    tokens_.push_back(token);
+    positions_.push_back(position);
+    samples_.push_back(sample);
+    labels_.push_back(label);
+  }
+
+  std::vector<std::int32_t> tokens_, positions_, labels_;
+  std::vector<std::uint32_t> samples_;
+  std::vector<std::int32_t> offsets_ = {0};
+  Index longest_ = 0;
+};
+
+}  // namespace qlora::inline v1
