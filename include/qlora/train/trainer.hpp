@@ -1,0 +1,200 @@
+/// The training loop: packed steps, one loss normalised over each, clipping, AdamW.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+#include <qlora/data/batch.hpp>
+#include <qlora/model/esm2.hpp>
+#include <qlora/train/class_weights.hpp>
+#include <qlora/train/plan.hpp>
+#include <qlora/train/schedule.hpp>
+
+namespace qlora::inline v1 {
+
+enum class Order { shuffled, as_given };
+
+struct FitOptions {
+  std::int64_t epochs = 3;
+  double learning_rate = 1e-3;
+  Schedule schedule = Schedule::cosine;
+  std::int64_t warmup_steps = 0;
+  double weight_decay = .01;  ///< of A, B and the classifier's weight, not of its bias
+  double clip = 1.;           ///< of the gradients' global norm; 0 switches it off
+  BatchOptions batch{};
+  Index accumulate = 1;  ///< passes that share a step's records: less memory, the same step
+  Order order = Order::shuffled;
+  ClassWeighting class_weighting = ClassWeighting::balanced;
+  std::optional<std::array<double, 2>> class_weights{};  ///< instead of the weighting
+  Keep keep = Keep::everything;                          ///< or Keep::inputs, to save memory
+  std::uint64_t seed = 0;
+};
+
+/// One line of a run's history.
+struct StepRecord {
+  std::int64_t step = 0;      ///< from 1
+  std::int64_t epoch = 0;     ///< from 1
+  double loss = 0.;           ///< before the update
+  double gradient_norm = 0.;  ///< before clipping
+  double learning_rate = 0.;
+  std::int64_t tokens = 0;  ///< with `<cls>` and `<eos>`
+  double tokens_per_second = 0.;
+  bool skipped = false;  ///< loss or gradient was not finite, or no residue had a label
+};
+
+/// Trains a model's adapters and head. Steady-state steps allocate nothing.
+template <class B, class Model>
+class Trainer {
+ public:
+  using A = typename B::Accumulator;
+  /// Steps in a row that may be skipped for NaN or infinity.
+  static constexpr int patience = 10;
+
+  Trainer(B& backend, Model& model, std::span<Protein const> proteins, FitOptions const& options)
+      : backend_{backend},
+        model_{model},
+        proteins_{proteins},
+        options_{options},
+        weights_{options.class_weights ? *options.class_weights
+                                       : qlora::class_weights(options.class_weighting, proteins)} {
+    if (options.epochs < 1) throw InputError{"epochs: expected at least 1"};
+    if (options.accumulate < 1) throw InputError{"accumulate: expected at least 1"};
+    for (auto epoch = std::int64_t{0}; epoch < options.epochs; ++epoch) {
+      steps_ += static_cast<std::int64_t>(plan(epoch).steps());
+    }
+    backend_.clear(model_.parameters().first_moments());
+    backend_.clear(model_.parameters().second_moments());
+  }
+
+  std::int64_t steps() const { return steps_; }
+  std::array<double, 2> const& class_weights() const { return weights_; }
+
+  /// Runs all epochs; `on_step(StepRecord)` follows each step, `on_epoch(epoch)` each epoch (from
+  /// 1). Throws DivergedError after `patience` steps in a row without a finite gradient.
+  template <class OnStep, class OnEpoch>
+  void run(OnStep&& on_step, OnEpoch&& on_epoch) {
+    auto step = std::int64_t{0};
+    for (auto epoch = std::int64_t{0}; epoch < options_.epochs; ++epoch) {
+      auto const records = plan(epoch);
+      for (auto i = std::size_t{0}; i < records.steps(); ++i) {
+        on_step(learn(records.step(i), step++, epoch));
+      }
+      on_epoch(epoch + 1);
+    }
+  }
+
+  /// One step (from 0) on the records of these numbers.
+  StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
+    auto const start = std::chrono::steady_clock::now();
+    auto& parameters = model_.parameters();
+    backend_.clear(parameters.gradients());
+    auto const total = total_weight(records);
+    auto result =
+        StepRecord{.step = step + 1,
+                   .epoch = epoch + 1,
+                   .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
+                                                  steps_, options_.warmup_steps)};
+    auto const passes = static_cast<std::size_t>(options_.accumulate);
+    for (auto pass = std::size_t{0}; pass < passes; ++pass) {
+      auto const first = records.size() * pass / passes;
+      auto const last = records.size() * (pass + 1) / passes;
+      if (first == last) continue;
+      pack(records.subspan(first, last - first));
+      result.loss += pass_over_batch(step, total);
+      result.tokens += batch_.tokens();
+    }
+    result.gradient_norm = std::sqrt(backend_.squared_norm(parameters.gradients()));
+    update(result, total);
+    auto const seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result.tokens_per_second = static_cast<double>(result.tokens) / seconds;
+    return result;
+  }
+
+ private:
+  EpochPlan plan(std::int64_t epoch) const {
+    return {proteins_, options_.batch, options_.order == Order::shuffled, options_.seed,
+            static_cast<std::uint32_t>(epoch)};
+  }
+
+  double total_weight(std::span<std::uint32_t const> records) const {
+    auto total = 0.;
+    for (auto const record : records) {
+      for (auto const label : proteins_[record].labels) {
+        if (label != label_unknown) total += weights_[static_cast<std::size_t>(label)];
+      }
+    }
+    return total;
+  }
+
+  void pack(std::span<std::uint32_t const> records) {
+    batch_.clear();
+    for (auto const record : records) batch_.add(proteins_[record], record);
+  }
+
+  /// This pass's share of the step's loss; gradients +=.
+  double pass_over_batch(std::int64_t step, double total) {
+    auto const dropout = Dropout{.probability = model_.lora().dropout,
+                                 .seed = options_.seed,
+                                 .step = static_cast<std::uint32_t>(step)};
+    auto const logits = model_.forward(backend_, batch_, options_.keep, dropout);
+    if (d_logits_.extent(0) < batch_.tokens()) {
+      d_logits_ = MatrixTensor<A, B::space>{{batch_.tokens(), Model::classes}};
+    }
+    auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
+    auto const scale = total > 0. ? 1. / total : 0.;
+    auto const loss =
+        backend_.cross_entropy(logits, batch_.labels(), weights_, scale, d_logits) * scale;
+    model_.backward(backend_, d_logits);
+    return loss;
+  }
+
+  void update(StepRecord& result, double total) {
+    auto const finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
+    result.skipped = !finite || total == 0.;
+    failures_ = finite ? 0 : failures_ + 1;
+    if (failures_ == patience) {
+      throw DivergedError{"step " + std::to_string(result.step) +
+                          ": loss or gradient has not been finite for " + std::to_string(patience) +
+                          " steps; lower the learning rate"};
+    }
+    if (result.skipped) return;
+    auto const& parameters = model_.parameters();
+    auto step = AdamWStep{.learning_rate = result.learning_rate,
+                          .weight_decay = options_.weight_decay,
+                          .step = ++updates_};
+    if (options_.clip > 0.) {
+      step.gradient_scale = std::min(1., options_.clip / (result.gradient_norm + 1e-6));
+    }
+    auto const apply = [&](Index first, Index count) {
+      backend_.adamw(parameters.values().slice(first, count),
+                     parameters.gradients().slice(first, count),
+                     parameters.first_moments().slice(first, count),
+                     parameters.second_moments().slice(first, count), step);
+    };
+    apply(0, parameters.decayed());
+    step.weight_decay = 0.;
+    apply(parameters.decayed(), parameters.size() - parameters.decayed());
+  }
+
+  B& backend_;
+  Model& model_;
+  std::span<Protein const> proteins_;
+  FitOptions options_;
+  std::array<double, 2> weights_;
+  std::int64_t steps_ = 0;
+  std::int64_t updates_ = 0;
+  int failures_ = 0;
+  PackedBatch batch_;
+  MatrixTensor<A, B::space> d_logits_;
+};
+
+}  // namespace qlora::inline v1
