@@ -1,0 +1,209 @@
+/// Strict JSON from files nobody vouches for: bounded depth, no duplicate keys, valid UTF-8 only,
+/// and getters that refuse a value of the wrong type.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+
+namespace qlora::inline v1 {
+
+using Json = nlohmann::json;
+
+namespace json {
+
+/// A parsed document is held to about 16 bytes of memory a byte of text; this bounds it.
+inline constexpr std::size_t text_limit_bytes = std::size_t{4} << 20;
+inline constexpr std::size_t depth_limit = 64;
+
+/// Runs nlohmann's SAX parser, which validates UTF-8 and does not recurse. `Handler` is a SAX
+/// consumer whose parse_error is inherited from SaxErrors.
+template <class Handler>
+void parse_events(std::string_view text, Handler& handler, std::string_view file) {
+  // The lexer takes a NUL byte for the end of the text, which would hide whatever follows it.
+  if (auto const nul = text.find('\0'); nul != text.npos) {
+    throw InputError{at(file, "invalid JSON at byte " + std::to_string(nul + 1) + ": a NUL byte")};
+  }
+  Json::sax_parse(text, &handler);
+}
+
+/// The part of a SAX consumer that turns nlohmann's errors into ours.
+class SaxErrors {
+ public:
+  explicit SaxErrors(std::string_view file) : file_{file} {}
+
+  [[noreturn]] bool parse_error(std::size_t byte, std::string const&, std::exception const& error) {
+    auto reason =
+        std::string_view{error.what()};  // "[json.exception...] parse error at ...: reason"
+    if (auto const end = reason.find("] "); end != reason.npos) reason.remove_prefix(end + 2);
+    if (reason.starts_with("parse error at")) reason.remove_prefix(reason.find(": ") + 2);
+    fail("invalid JSON at byte " + std::to_string(byte) + ": " + printable(reason));
+  }
+
+ protected:
+  [[noreturn]] void fail(std::string const& what) const { throw InputError{at(file_, what)}; }
+
+  std::string file_;
+};
+
+namespace detail {
+
+/// Builds the document from events; the work list makes it independent of the call stack.
+class DocumentBuilder : public SaxErrors {
+ public:
+  using SaxErrors::SaxErrors;
+
+  Json document;
+
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(Json::number_integer_t value) { return add(value); }
+  bool number_unsigned(Json::number_unsigned_t value) { return add(value); }
+  bool number_float(Json::number_float_t value, std::string const&) { return add(value); }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(Json::binary_t& value) { return add(std::move(value)); }
+  bool start_object(std::size_t) { return open(Json::object()); }
+  bool start_array(std::size_t) { return open(Json::array()); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+  bool key(std::string& name) {
+    auto const [entry, inserted] = open_.back()->emplace(name, nullptr);
+    if (!inserted) fail("duplicate key \"" + printable(name) + "\"");
+    slot_ = &*entry;
+    return true;
+  }
+
+ private:
+  Json* place(Json&& value) {
+    if (open_.empty()) return &(document = std::move(value));
+    if (open_.back()->is_object()) return &(*slot_ = std::move(value));
+    return &open_.back()->emplace_back(std::move(value));
+  }
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(Json value) {
+    if (open_.size() == depth_limit) {
+      fail("expected JSON nested at most " + std::to_string(depth_limit) + " deep");
+    }
+    open_.push_back(place(std::move(value)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::vector<Json*> open_;  // containers not yet closed; stable, as only the innermost one grows
+  Json* slot_ = nullptr;     // value of the object's latest key
+};
+
+template <class T>
+constexpr std::string_view type_name() {
+  if constexpr (std::same_as<T, bool>) return "true or false";
+  if constexpr (std::same_as<T, std::int64_t>) return "an integer";
+  if constexpr (std::same_as<T, double>) return "a finite number";
+  if constexpr (std::same_as<T, std::string>) return "a string";
+  if constexpr (std::same_as<T, std::vector<std::string>>) return "a list of strings";
+}
+
+/// `value` as a T, if it is one. Integers must be written as integers and fit 64 bits.
+template <class T>
+std::optional<T> convert(Json const& value) {
+  if constexpr (std::same_as<T, bool>) {
+    if (value.is_boolean()) return value.get<bool>();
+  } else if constexpr (std::same_as<T, std::int64_t>) {
+    auto const fits = !value.is_number_unsigned() ||
+                      value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max();
+    if (value.is_number_integer() && fits) return value.get<std::int64_t>();
+  } else if constexpr (std::same_as<T, double>) {
+    if (value.is_number() && std::isfinite(value.get<double>())) return value.get<double>();
+  } else if constexpr (std::same_as<T, std::string>) {
+    if (value.is_string()) return value.get<std::string>();
+  } else {
+    static_assert(std::same_as<T, std::vector<std::string>>,
+                  "T must be bool, int64_t, double, string or vector<string>");
+    if (!value.is_array()) return std::nullopt;
+    auto list = std::vector<std::string>{};
+    for (auto const& entry : value) {
+      if (!entry.is_string()) return std::nullopt;
+      list.push_back(entry.get<std::string>());
+    }
+    return list;
+  }
+  return std::nullopt;
+}
+
+}  // namespace detail
+
+/// The document in `text`; `file` names it in errors. Throws InputError with the byte position.
+inline Json parse(std::string_view text, std::string_view file) {
+  auto builder = detail::DocumentBuilder{file};
+  parse_events(text, builder, file);
+  return std::move(builder.document);
+}
+
+/// The object in the file at `path`, which may hold at most text_limit_bytes.
+inline Json read_object(std::filesystem::path const& path) {
+  auto document = parse(read_text(path, text_limit_bytes), path.string());
+  if (!document.is_object()) throw InputError{at(path.string(), "expected a JSON object")};
+  return document;
+}
+
+/// `value` as short text for a message.
+inline std::string shown(Json const& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
+  return printable(value.dump(-1, ' ', true, Json::error_handler_t::replace), 60);
+}
+
+/// object[key] when present and not null. InputError when it is no T.
+template <class T>
+std::optional<T> find(Json const& object, std::string_view key, std::string_view file) {
+  auto const entry = object.find(key);
+  if (entry == object.end() || entry->is_null()) return std::nullopt;
+  auto value = detail::convert<T>(*entry);
+  if (!value) {
+    throw InputError{at(file, std::string{key} + ": expected " +
+                                  std::string{detail::type_name<T>()} + ", found " +
+                                  shown(*entry))};
+  }
+  return value;
+}
+
+/// object[key]; InputError when it is absent, null or no T.
+template <class T>
+T require(Json const& object, std::string_view key, std::string_view file) {
+  auto value = find<T>(object, key, file);
+  if (!value) {
+    throw InputError{at(file, std::string{key} + ": expected " +
+                                  std::string{detail::type_name<T>()} + ", found nothing")};
+  }
+  return *std::move(value);
+}
+
+/// Refuses a value outside [low, high].
+template <class T>
+T within(T value, T low, T high, std::string_view key, std::string_view file) {
+  if (!(value >= low && value <= high)) {
+    throw InputError{at(file, std::string{key} + ": expected " + Json(low).dump() + " to " +
+                                  Json(high).dump() + ", found " + Json(value).dump())};
+  }
+  return value;
+}
+
+}  // namespace json
+}  // namespace qlora::inline v1

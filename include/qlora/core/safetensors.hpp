@@ -1,0 +1,279 @@
+/// The safetensors format (https://github.com/huggingface/safetensors): a reader that maps the
+/// file and believes nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/core/json.hpp>
+#include <qlora/core/stored_tensor.hpp>
+
+namespace qlora::inline v1 {
+
+using Metadata = std::map<std::string, std::string>;
+
+namespace safetensors {
+
+inline constexpr std::size_t header_limit_bytes = 100'000'000;
+inline constexpr std::size_t metadata_entry_limit = 65'536;
+inline constexpr std::uint64_t integer_limit = std::uint64_t{1} << 53;
+
+/// Consumes the events of a header. There is no document in between, so that a header of millions
+/// of tensors takes little more memory than text.
+class HeaderReader : public json::SaxErrors {
+ public:
+  struct Entry {
+    std::string name;
+    std::optional<Dtype> dtype;
+    std::optional<Extents> shape;
+    std::vector<std::uint64_t> offsets;
+    bool has_offsets = false;
+  };
+
+  /// The data section begins at `data`.
+  HeaderReader(std::string_view file, std::span<std::byte const> data)
+      : SaxErrors{file}, data_{data} {}
+
+  std::deque<StoredTensor> tensors;  // a deque grows without copies
+  Metadata metadata;
+
+  bool null() { return unexpected("null"); }
+  bool boolean(bool) { return unexpected("true or false"); }
+  bool number_integer(Json::number_integer_t value) { return unexpected(std::to_string(value)); }
+  bool number_float(Json::number_float_t, std::string const& text) { return unexpected(text); }
+  bool binary(Json::binary_t&) { return unexpected("bytes"); }
+  bool number_unsigned(Json::number_unsigned_t value) {
+    if (where_ != Where::shape && where_ != Where::offsets) {
+      return unexpected(std::to_string(value));
+    }
+    if (value > integer_limit)
+      fail_entry("expected integers up to 2^53, found " + std::to_string(value));
+    if (where_ == Where::shape) entry_.shape->push_back(static_cast<std::int64_t>(value));
+    if (where_ == Where::offsets) entry_.offsets.push_back(value);
+    return true;
+  }
+  bool string(std::string& value) {
+    if (where_ == Where::metadata) {
+      if (!metadata.emplace(key_, std::move(value)).second) duplicate();
+      if (metadata.size() > metadata_entry_limit) fail("expected at most 65536 metadata entries");
+      return true;
+    }
+    if (where_ != Where::tensor || key_ != "dtype") return unexpected("a string");
+    entry_.dtype = find_dtype(value);
+    if (!entry_.dtype) fail_entry("unknown dtype \"" + printable(value) + "\"");
+    return true;
+  }
+  bool key(std::string& name) {
+    key_ = std::move(name);
+    if (where_ == Where::metadata && metadata.contains(key_)) duplicate();
+    if (where_ != Where::tensor) return true;
+    auto const seen = key_ == "dtype"          ? entry_.dtype.has_value()
+                      : key_ == "shape"        ? entry_.shape.has_value()
+                      : key_ == "data_offsets" ? entry_.has_offsets
+                                               : unknown_field();
+    if (seen) duplicate();
+    return true;
+  }
+  bool start_object(std::size_t) {
+    if (where_ == Where::outside) {
+      where_ = Where::header;
+    } else if (where_ != Where::header) {
+      return unexpected("an object");
+    } else if (key_ == "__metadata__") {
+      if (std::exchange(has_metadata_, true)) duplicate();
+      where_ = Where::metadata;
+    } else {
+      entry_ = {.name = std::move(key_), .dtype = {}, .shape = {}, .offsets = {}};
+      where_ = Where::tensor;
+    }
+    return true;
+  }
+  bool end_object() {
+    if (where_ == Where::tensor) finish_tensor();
+    where_ = where_ == Where::header ? Where::outside : Where::header;
+    return true;
+  }
+  bool start_array(std::size_t) {
+    if (where_ != Where::tensor || key_ == "dtype") return unexpected("a list");
+    where_ = key_ == "shape" ? Where::shape : Where::offsets;
+    if (where_ == Where::shape) entry_.shape.emplace();
+    if (where_ == Where::offsets) entry_.has_offsets = true;
+    return true;
+  }
+  bool end_array() {
+    where_ = Where::tensor;
+    return true;
+  }
+
+ private:
+  enum class Where { outside, header, metadata, tensor, shape, offsets };
+
+  [[noreturn]] void fail_entry(std::string const& what) const {
+    fail("tensor \"" + printable(entry_.name) + "\": " + what);
+  }
+  [[noreturn]] void duplicate() const { fail("duplicate key \"" + printable(key_) + "\""); }
+  [[noreturn]] bool unknown_field() const {
+    fail_entry("expected dtype, shape and data_offsets, found \"" + printable(key_) + "\"");
+  }
+  [[noreturn]] bool unexpected(std::string const& found) const {
+    if (where_ == Where::outside) fail("expected a JSON object as header, found " + found);
+    if (where_ == Where::header)
+      fail("\"" + printable(key_) + "\": expected an object, found " + found);
+    if (where_ == Where::metadata) {
+      fail("metadata \"" + printable(key_) + "\": expected a string, found " + found);
+    }
+    fail_entry(key_ + ": expected " +
+               (key_ == "dtype" ? "a string" : "a list of non-negative integers") + ", found " +
+               found);
+  }
+
+  void finish_tensor() {
+    if (!entry_.dtype) fail_entry("dtype is missing");
+    if (!entry_.shape) fail_entry("shape is missing");
+    if (entry_.offsets.size() != 2) {
+      fail_entry("data_offsets: expected 2 integers, found " +
+                 std::to_string(entry_.offsets.size()));
+    }
+    auto const [begin, end] = std::pair{entry_.offsets[0], entry_.offsets[1]};
+    auto const extent = "data_offsets " + std::to_string(begin) + " to " + std::to_string(end);
+    if (begin > end || end > data_.size()) {
+      fail_entry(extent + " lie outside the " + std::to_string(data_.size()) + " bytes of data");
+    }
+    auto const bytes = tensor_bytes(*entry_.dtype, *entry_.shape);
+    auto const described = std::string{dtype_name(*entry_.dtype)} + " " + shape_text(*entry_.shape);
+    if (!bytes) fail_entry("the size of " + described + " overflows");
+    if (*bytes != end - begin) {
+      fail_entry(described + " takes " + std::to_string(*bytes) + " bytes, but has " + extent);
+    }
+    entry_.shape->shrink_to_fit();
+    tensors.push_back({std::move(entry_.name), *entry_.dtype, *std::move(entry_.shape),
+                       data_.subspan(begin, end - begin)});
+  }
+
+  std::span<std::byte const> data_;
+  Where where_ = Where::outside;
+  std::string key_;
+  Entry entry_;
+  bool has_metadata_ = false;
+};
+
+}  // namespace safetensors
+
+/// An open, fully checked file: every tensor lies inside it, none overlaps another, no byte is left
+/// over. Spans handed out live as long as the object (moving it keeps them).
+class SafetensorsFile {
+ public:
+  /// Throws InputError that names the file and the fault.
+  explicit SafetensorsFile(std::filesystem::path const& path) : file_{path} {
+    auto const [header, data] = split();
+    auto reader = safetensors::HeaderReader{path.string(), data};
+    json::parse_events(header, reader, path.string());
+    tensors_ = std::move(reader.tensors);
+    metadata_ = std::move(reader.metadata);
+    std::ranges::sort(tensors_, {}, &StoredTensor::name);
+    auto const twice = std::ranges::adjacent_find(tensors_, {}, &StoredTensor::name);
+    if (twice != tensors_.end()) fail("duplicate tensor \"" + printable(twice->name) + "\"");
+    check_coverage(data);
+  }
+
+  [[nodiscard]] std::filesystem::path const& path() const noexcept { return file_.path(); }
+  [[nodiscard]] Metadata const& metadata() const noexcept { return metadata_; }
+
+  /// All tensors, ordered by name.
+  [[nodiscard]] std::deque<StoredTensor> const& tensors() const noexcept { return tensors_; }
+
+  /// The tensor of that name, or null.
+  [[nodiscard]] StoredTensor const* find(std::string_view name) const {
+    auto const found = std::ranges::lower_bound(tensors_, name, {}, &StoredTensor::name);
+    return found != tensors_.end() && found->name == name ? &*found : nullptr;
+  }
+
+  /// The tensor of that name; InputError when absent.
+  [[nodiscard]] StoredTensor const& at(std::string_view name) const {
+    if (auto const found = find(name)) return *found;
+    fail("tensor \"" + printable(name) + "\" is absent");
+  }
+
+  /// Lets the system take back the memory behind a tensor that has been converted.
+  void release(StoredTensor const& tensor) const noexcept { file_.release(tensor.bytes); }
+
+ private:
+  [[noreturn]] void fail(std::string const& what) const {
+    throw InputError{qlora::at(path().string(), what)};
+  }
+
+  struct Sections {
+    std::string_view header;
+    std::span<std::byte const> data;
+  };
+
+  [[nodiscard]] Sections split() const {
+    auto const bytes = file_.bytes();
+    if (bytes.empty()) fail("expected a safetensors file, found an empty file");
+    if (as_text(bytes).starts_with("version https://git-lfs.github.com/spec/")) {
+      fail(
+          "expected a safetensors file, found a Git LFS pointer; fetch the file with `git lfs "
+          "pull`");
+    }
+    auto header_bytes = std::uint64_t{0};
+    if (bytes.size() < sizeof header_bytes) {
+      fail("expected an 8-byte header length, found a file of " + std::to_string(bytes.size()) +
+           " bytes");
+    }
+    std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+    auto const rest = bytes.subspan(sizeof header_bytes);
+    if (header_bytes > safetensors::header_limit_bytes) {
+      fail("expected a header of at most 100000000 bytes, found one of " +
+           std::to_string(header_bytes));
+    }
+    if (header_bytes > rest.size()) {
+      fail("expected a header of " + std::to_string(header_bytes) +
+           " bytes, but the file ends after " + std::to_string(rest.size()));
+    }
+    auto const header = as_text(rest.first(header_bytes));
+    if (!header.starts_with('{')) fail("expected a header that starts with '{'");
+    return {header, rest.subspan(header_bytes)};
+  }
+
+  /// Tensors must tile the data section: no hole, no overlap, nothing after the last.
+  void check_coverage(std::span<std::byte const> data) const {
+    auto in_file_order = std::vector<StoredTensor const*>{};
+    for (auto const& tensor : tensors_) in_file_order.push_back(&tensor);
+    std::ranges::sort(in_file_order, {}, [](StoredTensor const* tensor) {
+      return std::pair{tensor->bytes.data(), tensor->bytes.size()};
+    });
+    auto next = std::size_t{0};
+    for (auto const tensor : in_file_order) {
+      auto const begin = static_cast<std::size_t>(tensor->bytes.data() - data.data());
+      if (begin != next) {
+        fail("tensor \"" + printable(tensor->name) + "\" begins at data byte " +
+             std::to_string(begin) + (begin < next ? ", inside another tensor" : ", after a hole") +
+             " (expected " + std::to_string(next) + ")");
+      }
+      next += tensor->bytes.size();
+    }
+    if (next != data.size()) {
+      fail("expected " + std::to_string(next) + " bytes of data, found " +
+           std::to_string(data.size()));
+    }
+  }
+
+  MappedFile file_;
+  std::deque<StoredTensor> tensors_;
+  Metadata metadata_;
+};
+
+}  // namespace qlora::inline v1
