@@ -5,6 +5,9 @@
 
 struct CannotMerge {
   void add(qlora::metrics::Prediction const&) {}
+#if defined(QLORA_COMPILE_FAIL_CONTROL)
+  void merge(CannotMerge const&) {}
+#endif
 };
 
 struct Lonely {

@@ -7,6 +7,11 @@
 struct NoValue {
   static constexpr std::string_view name = "no_value";
   using Accumulator = qlora::metrics::Confusion;
+#if defined(QLORA_COMPILE_FAIL_CONTROL)
+  static double value(Accumulator const&) {
+    return 0;
+  }
+#endif
 };
 
 int main() {

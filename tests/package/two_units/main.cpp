@@ -6,4 +6,6 @@
 
 int& other_thread_count();
 
-int main() { return &qlora::thread_count() == &other_thread_count() ? 0 : 1; }
+int main() {
+  return &qlora::thread_count() == &other_thread_count() ? 0 : 1;
+}

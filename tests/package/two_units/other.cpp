@@ -5,4 +5,6 @@
 
 int& other_thread_count();
 
-int& other_thread_count() { return qlora::thread_count(); }
+int& other_thread_count() {
+  return qlora::thread_count();
+}

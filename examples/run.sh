@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The main job: installs what is missing (Debian 12), builds, and compares LoRA on query, key and
+# value with LoRA on every matrix, on the embedded data. Arguments go to `qlora demo`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash cmake/install_debian_packages.sh g++ cmake ninja-build libeigen3-dev librandom123-dev \
+  nlohmann-json3-dev libdnnl-dev libcli11-dev
+cmake --preset release -DQLORA_TESTS=OFF >&2
+cmake --build --preset release --target qlora_cli >&2
+exec build/release/bin/qlora demo "$@"

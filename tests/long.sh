@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The part of `tests/run.sh --all` that is not run by ctest; needs its build trees.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "== clang-tidy"
+run-clang-tidy-19 -quiet -p build/clang "$PWD/(examples|tests)/.*"
+
+echo "== fuzzing, a minute each"
+for target in build/clang/bin/fuzz_*; do
+  [[ -x $target ]] || continue
+  corpus=build/corpus/$(basename "$target")
+  mkdir -p "$corpus"
+  "$target" -max_total_time=60 -print_final_stats=1 -artifact_prefix=build/ "$corpus"
+done
+
+echo "== Hugging Face"
+[[ -d build/hf ]] || python3 -m venv build/hf
+build/hf/bin/pip install --quiet -r tests/parity/requirements.txt
+build/hf/bin/python tests/parity/make_goldens.py --check
+build/hf/bin/python tests/parity/make_metrics.py --check
+build/hf/bin/python tests/parity/against_hf.py build/release/bin/qlora

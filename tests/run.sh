@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Builds and tests everything that a change must keep, on Debian 12: with g++, again with its address
+# and undefined-behaviour sanitizers, and the CUDA sources where there is nvcc. With --all also: clang,
+# its thread sanitizer, clang-tidy, more GPU architectures, fuzzing, and a comparison with the
+# Hugging Face stack, which pip installs into build/hf. A chroot of nothing but Debian's base is
+# tests/chroot.sh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+all=no
+case ${1:-} in
+  '') ;;
+  --all) all=yes ;;
+  *)
+    echo "usage: tests/run.sh [--all]" >&2
+    exit 2
+    ;;
+esac
+jobs=$(nproc)
+
+packages=(g++ cmake ninja-build clang-format libeigen3-dev librandom123-dev nlohmann-json3-dev
+  libdnnl-dev libcli11-dev libgtest-dev libboost-context-dev)
+[[ $all == no ]] || packages+=(clang-19 libomp-19-dev clang-tidy-19 clang-tools-19 libclang-rt-19-dev
+  libbenchmark-dev python3-venv)
+bash cmake/install_debian_packages.sh "${packages[@]}"
+
+build() { # PRESET [OPTION...]
+  echo "== build/$1"
+  cmake --preset "$1" "${@:2}" >build/"$1".log || { cat build/"$1".log; return 1; }
+  cmake --build --preset "$1" -j "$jobs"
+}
+
+# Seconds of one core that the build took for a program's sources.
+compile_seconds() { # NAME LIMIT
+  awk -v objects="/$1.dir/" -v name="$1" -v limit="$2" -F '\t' '
+    index($4, objects) { seconds[$4] = ($2 - $1) / 1000 }
+    END {
+      for (object in seconds) total += seconds[object]
+      printf "compile time of %s: %.1f s of %d s\n", name, total, limit
+    }' build/release/.ninja_log
+}
+
+mkdir -p build
+trees=(release sanitize)
+build release
+build sanitize
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+if [[ $nvcc ]]; then
+  build cuda
+  # Without a device its tests are compiled and linked, no more.
+  if nvidia-smi -L >/dev/null 2>&1; then trees+=(cuda); fi
+fi
+if [[ $all == yes ]]; then
+  trees+=(clang tsan)
+  build clang
+  build tsan
+  if [[ $nvcc ]]; then
+    cmake --preset cuda -B build/cuda-more -DCMAKE_CUDA_ARCHITECTURES='80-real;100-real' >/dev/null
+    cmake --build build/cuda-more -j "$jobs"
+  fi
+fi
+
+# One run over all trees, with one summary.
+printf 'subdirs(%s)\n' "${trees[*]}" >build/CTestTestfile.cmake
+compile_seconds binding_sites 20
+compile_seconds qlora_cli 90
+if [[ $all == yes ]]; then bash tests/long.sh; fi
+ctest --test-dir build -j "$jobs" --output-on-failure --no-tests=error
