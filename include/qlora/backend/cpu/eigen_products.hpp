@@ -27,10 +27,10 @@ struct EigenProducts {
                                 wide_y, mode);
           });
     } else {
-      tile::with_padded_rows(x, y, write, [&](auto padded_x, auto padded_y) {
-        begin(bias, padded_y, write);
+      tile::with_whole_tile(x, y, write, row_multiple, [&](auto whole_x, auto whole_y) {
+        begin(bias, whole_y, write);
         auto const one_thread = tile::OneThread{};
-        map(padded_y).noalias() += map(padded_x) * map(w).transpose();
+        map(whole_y).noalias() += map(whole_x) * map(w).transpose();
       });
     }
   }
@@ -45,15 +45,17 @@ struct EigenProducts {
             multiply(wide_dy, wide_w, wide_dx, mode);
           });
     } else {
-      tile::with_padded_rows(dy, dx, write, [&](auto padded_dy, auto padded_dx) {
-        begin(Vector<T const>{}, padded_dx, write);
+      tile::with_whole_tile(dy, dx, write, row_multiple, [&](auto whole_dy, auto whole_dx) {
+        begin(Vector<T const>{}, whole_dx, write);
         auto const one_thread = tile::OneThread{};
-        map(padded_dx).noalias() += map(padded_dy) * map(w);
+        map(whole_dx).noalias() += map(whole_dy) * map(w);
       });
     }
   }
 
  private:
+  static constexpr Index row_multiple = 16;
+
   template <class T>
   static auto map(Matrix<T> matrix) {
     using Dense =

@@ -34,44 +34,55 @@ inline void check(dnnl_status_t status, char const* what) {
 template <class T>
 inline constexpr dnnl_data_type_t data_type = std::same_as<T, bf16> ? dnnl_bf16 : dnnl_f32;
 
-/// A matrix as oneDNN describes it: the element type, extents, and elements from one row to the
-/// next and from one column to the next.
-struct Layout {
-  dnnl_data_type_t type{};
-  Index rows = 0, columns = 0, row_stride = 0, column_stride = 1;
-  auto operator<=>(Layout const&) const = default;
+/// A matrix as oneDNN describes it, `row_stride` and `column_stride` elements from one row or
+/// column to the next.
+inline dnnl_memory_desc_t describe(dnnl_data_type_t type, Index rows, Index columns,
+                                   Index row_stride, Index column_stride = 1) {
+  auto result = dnnl_memory_desc_t{};
+  dnnl_dims_t const extents = {rows, columns};
+  dnnl_dims_t const strides = {row_stride, column_stride};
+  check(dnnl_memory_desc_init_by_strides(&result, 2, extents, type, strides),
+        "describing a matrix");
+  return result;
+}
 
-  dnnl_memory_desc_t descriptor() const {
-    auto result = dnnl_memory_desc_t{};
-    dnnl_dims_t const extents = {rows, columns};
-    dnnl_dims_t const strides = {row_stride, column_stride};
-    check(dnnl_memory_desc_init_by_strides(&result, 2, extents, type, strides),
-          "describing a matrix");
-    return result;
-  }
-};
+enum class Weight { plain, transposed };
 
-/// What distinguishes one product from another; operands only differ in their addresses.
+/// What distinguishes one product y (rows, columns) = or += x (rows, depth) w from another;
+/// operands are dense and only differ in their addresses. w is (depth, columns), or (columns,
+/// depth) that is read transposed.
 struct Product {
-  Layout x, w, y;
+  dnnl_data_type_t operand{}, result{};
+  Index rows = 0, depth = 0, columns = 0;
+  Weight weight{};
   bool has_bias = false;
   Write write{};
   auto operator<=>(Product const&) const = default;
 };
+
+/// Rows of a tile in a multiple of which every row takes the same path: AVX-512's blocks have no
+/// other remainder, and those of older processors hold six.
+inline Index row_multiple() {
+  constexpr auto avx512 = static_cast<unsigned>(dnnl_cpu_isa_avx512_core);
+  static auto const isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
+  return (isa & avx512) == avx512 ? 16 : 48;
+}
 
 /// A product that is ready to run, with the memory objects that it takes. Not for two threads at
 /// once.
 class Primitive {
  public:
   Primitive(Product const& product, dnnl_engine_t engine) {
-    auto const x = product.x.descriptor();
-    auto const w = product.w.descriptor();
-    auto const y = product.y.descriptor();
-    auto const bias = Layout{dnnl_f32, 1, product.y.columns, product.y.columns}.descriptor();
+    auto const [operand, result, rows, depth, columns, weight, has_bias, write] = product;
+    auto const x = describe(operand, rows, depth, depth);
+    auto const w = weight == Weight::plain ? describe(operand, depth, columns, columns)
+                                           : describe(operand, depth, columns, 1, depth);
+    auto const y = describe(result, rows, columns, columns);
+    auto const bias = describe(dnnl_f32, 1, columns, columns);
     auto operation = dnnl_matmul_desc_t{};
-    check(dnnl_matmul_desc_init(&operation, &x, &w, product.has_bias ? &bias : nullptr, &y),
+    check(dnnl_matmul_desc_init(&operation, &x, &w, has_bias ? &bias : nullptr, &y),
           "describing a product");
-    auto const attributes = make_attributes(product.write);
+    auto const attributes = make_attributes(write);
     dnnl_primitive_desc_t descriptor = nullptr;
     auto const status =
         dnnl_primitive_desc_create(&descriptor, &operation, attributes.get(), engine, nullptr);
@@ -84,7 +95,7 @@ class Primitive {
     add(DNNL_ARG_SRC, x, engine);
     add(DNNL_ARG_WEIGHTS, w, engine);
     add(DNNL_ARG_DST, y, engine);
-    if (product.has_bias) add(DNNL_ARG_BIAS, bias, engine);
+    if (has_bias) add(DNNL_ARG_BIAS, bias, engine);
   }
 
   /// False when this processor has no such product (bf16 without AVX-512).
@@ -180,9 +191,7 @@ struct OneDnnProducts {
     if constexpr (std::same_as<T, double>) {
       EigenProducts{}.multiply_transposed(x, w, bias, y, write);
     } else {
-      auto const layout =
-          onednn::Layout{onednn::data_type<T>, w.columns(), w.rows(), 1, w.stride()};
-      if (multiply_tile(x, w.data(), layout, bias, y, write)) return;
+      if (multiply_tile(x, w, onednn::Weight::transposed, bias, y, write)) return;
       if constexpr (std::same_as<T, bf16>) {
         tile::widened(
             x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
@@ -200,8 +209,7 @@ struct OneDnnProducts {
     if constexpr (std::same_as<T, double>) {
       EigenProducts{}.multiply(dy, w, dx, write);
     } else {
-      auto const layout = onednn::Layout{onednn::data_type<T>, w.rows(), w.columns(), w.stride()};
-      if (multiply_tile(dy, w.data(), layout, Vector<float const>{}, dx, write)) return;
+      if (multiply_tile(dy, w, onednn::Weight::plain, Vector<float const>{}, dx, write)) return;
       if constexpr (std::same_as<T, bf16>) {
         tile::widened(
             dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
@@ -214,18 +222,25 @@ struct OneDnnProducts {
 
  private:
   template <class T, class U>
-  static bool multiply_tile(Matrix<T const> x, T const* w, onednn::Layout const& w_layout,
+  static bool multiply_tile(Matrix<T const> x, Matrix<T const> w, onednn::Weight weight,
                             Vector<float const> bias, Matrix<U> y, Write write) {
+    if (!w.is_dense()) {
+      auto const dense = tile::scratch<T>(tile::Slot::dense_weight, w.rows(), w.columns());
+      tile::copy_rows(w, dense);
+      w = dense;
+    }
     auto exists = true;
-    tile::with_padded_rows(x, y, write, [&](Matrix<T const> padded_x, Matrix<U> padded_y) {
-      auto const product = onednn::Product{
-          .x = {onednn::data_type<T>, padded_x.rows(), padded_x.columns(), padded_x.stride()},
-          .w = w_layout,
-          .y = {onednn::data_type<U>, padded_y.rows(), padded_y.columns(), padded_y.stride()},
-          .has_bias = bias.data() != nullptr,
-          .write = write};
+    tile::with_whole_tile(x, y, write, onednn::row_multiple(), [&](auto whole_x, auto whole_y) {
+      auto const product = onednn::Product{.operand = onednn::data_type<T>,
+                                           .result = onednn::data_type<U>,
+                                           .rows = whole_x.rows(),
+                                           .depth = whole_x.columns(),
+                                           .columns = whole_y.columns(),
+                                           .weight = weight,
+                                           .has_bias = bias.data() != nullptr,
+                                           .write = write};
       exists = onednn::Products::of_this_thread().run(
-          product, {padded_x.data(), w, padded_y.data(), bias.data()});
+          product, {whole_x.data(), w.data(), whole_y.data(), bias.data()});
     });
     return exists;
   }

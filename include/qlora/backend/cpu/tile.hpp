@@ -1,9 +1,11 @@
 /// What the product policies share. A row's bits may depend neither on the number of rows in its
-/// tile nor on its position in it, yet libraries take other paths for the last few rows: tiles are
-/// padded until there are none.
+/// tile nor on its position in it nor on strides, yet libraries choose other paths for the last few
+/// rows and for rows that lie apart: tiles are copied into dense ones without a remainder.
 #pragma once
 
 #include <algorithm>
+#include <concepts>
+#include <type_traits>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -16,8 +18,6 @@
 
 namespace qlora::inline v1::tile {
 
-/// Tiles have a multiple of this many rows.
-inline constexpr Index row_multiple = 16;
 /// Columns of a product that are widened to float at a time.
 inline constexpr Index panel_columns = 256;
 
@@ -42,13 +42,13 @@ class OneThread {
 };
 
 /// Purposes of a thread's scratch memory.
-enum class Slot { padded_input, padded_output, wide_input, wide_weight, wide_output };
+enum class Slot { padded_input, padded_output, wide_input, wide_weight, wide_output, dense_weight };
 
 /// A (rows, columns) matrix of this thread, valid until the next call for the same slot; grows to
 /// the largest request and stays.
 template <class T>
 Matrix<T> scratch(Slot slot, Index rows, Index columns) {
-  thread_local Buffer<Space::host> buffers[5];
+  thread_local Buffer<Space::host> buffers[6];
   auto& buffer = buffers[static_cast<int>(slot)];
   auto const bytes = static_cast<std::size_t>(rows * columns) * sizeof(T);
   if (buffer.bytes() < bytes) buffer = Buffer<Space::host>{bytes};
@@ -64,25 +64,31 @@ void copy_rows(Matrix<From> from, Matrix<To> to) {
   }
 }
 
-/// Calls `product(x, y)` with rows of zeros added where the number of rows is not a multiple of
-/// `row_multiple`.
+/// Calls `product(x, y)` with dense operands, to which rows of zeros are added until their number
+/// is a multiple of `row_multiple`.
 template <class T, class U, class Product>
-void with_padded_rows(Matrix<T const> x, Matrix<U> y, Write write, Product&& product) {
+void with_whole_tile(Matrix<T const> x, Matrix<U> y, Write write, Index row_multiple,
+                     Product&& product) {
   auto const rows = (x.rows() + row_multiple - 1) / row_multiple * row_multiple;
-  if (rows == x.rows()) {
-    product(x, y);
+  auto const pad = [](auto from, auto to) {
+    copy_rows(from, to);
+    std::fill(to.data() + from.rows() * from.columns(), to.data() + to.size(),
+              convert<std::remove_pointer_t<decltype(to.data())>>(0.f));
+  };
+  auto whole_x = x;
+  if (rows != x.rows() || !x.is_dense()) {
+    auto const padded = scratch<T>(Slot::padded_input, rows, x.columns());
+    pad(x, padded);
+    whole_x = padded;
+  }
+  if (rows == y.rows() && y.is_dense()) {
+    product(whole_x, y);
     return;
   }
-  auto const padded_x = scratch<T>(Slot::padded_input, rows, x.columns());
-  auto const padded_y = scratch<U>(Slot::padded_output, rows, y.columns());
-  copy_rows(x, padded_x);
-  std::fill(&padded_x(0, 0) + x.rows() * x.columns(), &padded_x(0, 0) + padded_x.size(), T{});
-  if (write == Write::accumulate) {
-    copy_rows(y, padded_y);
-    std::fill(&padded_y(0, 0) + y.rows() * y.columns(), &padded_y(0, 0) + padded_y.size(), U{});
-  }
-  product(Matrix<T const>{padded_x}, padded_y);
-  copy_rows(padded_y.slice(0, y.rows()), y);
+  auto const whole_y = scratch<U>(Slot::padded_output, rows, y.columns());
+  if (write == Write::accumulate) pad(y, whole_y);
+  product(whole_x, whole_y);
+  copy_rows(whole_y.slice(0, y.rows()), y);
 }
 
 /// A product of bf16 operands by way of float, rounded once, a panel of y's columns after the
