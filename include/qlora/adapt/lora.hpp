@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,7 +68,7 @@ class Parameters {
     size_ += entries_.back().size();
     return offset;
   }
-  /// Everything added from here on is spared by weight decay.
+  /// Everything added from here on is spared by weight decay; nothing is unless this is called.
   void end_of_decayed() { decayed_ = size_; }
   void allocate() {
     for (auto* const buffer : {&values_, &gradients_, &first_, &second_}) {
@@ -76,7 +77,7 @@ class Parameters {
   }
 
   Index size() const { return size_; }
-  Index decayed() const { return decayed_; }
+  Index decayed() const { return decayed_.value_or(size_); }
   std::vector<Entry> const& entries() const { return entries_; }
 
   Vector<A, M> values() const { return values_; }
@@ -101,7 +102,7 @@ class Parameters {
  private:
   std::vector<Entry> entries_;
   Index size_ = 0;
-  Index decayed_ = 0;
+  std::optional<Index> decayed_;
   VectorTensor<A, M> values_, gradients_, first_, second_;
 };
 

@@ -21,8 +21,6 @@ enum class SiteKind : std::uint8_t {
   classifier
 };
 
-inline constexpr int site_kinds_per_layer = 6;
-
 /// One weight matrix of the model. The classifier's layer is that after the last.
 struct Site {
   int layer = 0;

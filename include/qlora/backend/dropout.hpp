@@ -11,7 +11,7 @@
 namespace qlora::inline v1 {
 
 /// Drops an input element with `probability`, rounded to a multiple of 2^-16, and scales the rest.
-/// `stream.site` names the weight matrix; the sample comes from the batch.
+/// The site of a mask is its weight matrix; the sample comes from the batch.
 struct Dropout {
   float probability = 0.f;
   std::uint64_t seed = 0;
@@ -28,8 +28,8 @@ struct Dropout {
 };
 
 /// Sixteen random bits each for columns 8 `octet` ... 8 `octet` + 7 of a token's row: column c
-/// takes the half word c / 2 % 4, low half first. A row of `columns` elements uses (columns + 7) /
-/// 8 blocks.
+/// takes a half of word c / 2 % 4, the low one first. A row of `columns` elements uses (columns +
+/// 7) / 8 blocks.
 QLORA_HOST_DEVICE inline std::array<std::uint32_t, 4> dropout_block(
     Dropout const& dropout, std::uint32_t site, std::uint32_t sample, std::uint32_t position,
     std::uint32_t octets_per_row, std::uint32_t octet) {

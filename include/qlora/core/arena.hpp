@@ -44,7 +44,6 @@ class Arena {
 
   Mark mark() const { return used_; }
   void release(Mark mark) { used_ = mark; }
-  std::size_t peak_bytes() const { return peak_; }
   std::size_t capacity_bytes() const { return capacity_; }
 
  private:
@@ -55,9 +54,10 @@ class Arena {
   T* take(Index count) {
     auto const bytes = static_cast<std::size_t>(count) * sizeof(T);
     auto const rounded = (bytes + alignment_bytes - 1) / alignment_bytes * alignment_bytes;
-    if (rounded > capacity_ - used_) {
-      throw SystemError{"arena of " + std::to_string(capacity_) + " bytes cannot give " +
-                        std::to_string(rounded) + " more after " + std::to_string(used_)};
+    auto const free = capacity_ - used_;
+    if (std::max(bytes, rounded) > free) {  // rounding a negative size up wraps to zero
+      throw SystemError{"arena: expected " + std::to_string(bytes) + " free bytes, found " +
+                        std::to_string(free) + " of " + std::to_string(capacity_)};
     }
     auto* const data = measuring_ ? nullptr : reinterpret_cast<T*>(buffer_.data() + used_);
     used_ += rounded;

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <utility>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -28,7 +27,7 @@ inline int& thread_count() {
 
 /// Calls `body(piece, worker)` for every piece in [0, pieces), in no particular order; `worker` is
 /// below `thread_count()` and no two calls with the same worker overlap, so it may select scratch
-/// memory. The first exception is rethrown when all are done.
+/// memory. The first exception is rethrown when no call is running any more.
 template <class Body>
 void parallel_for(Index pieces, Body&& body) {
 #if defined(_OPENMP)

@@ -23,8 +23,7 @@ struct bf16 {
  private:
   QLORA_HOST_DEVICE static constexpr std::uint16_t rounded(float value) {
     auto const word = std::bit_cast<std::uint32_t>(value);
-    if ((word & 0x7fffffffu) >
-        0x7f800000u) {  // NaN: keep it quiet, rounding could make it infinite
+    if ((word & 0x7fffffffu) > 0x7f800000u) {  // NaN: rounding could make it infinite
       return static_cast<std::uint16_t>((word >> 16) | 0x40u);
     }
     return static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
@@ -51,7 +50,7 @@ struct accumulate<bf16> {
 template <class T>
 using Accumulate = typename detail::accumulate<T>::type;
 
-/// Conversion between element types, rounding once.
+/// Conversion between element types; to and from bf16 by way of float.
 template <class To, class From>
 QLORA_HOST_DEVICE constexpr To convert(From value) {
   if constexpr (std::same_as<To, From>) {

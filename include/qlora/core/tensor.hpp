@@ -2,10 +2,9 @@
 /// A `View` points at elements, a `Tensor` owns them, an `Arena` lends them out of one allocation.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cassert>
-#include <cstring>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -22,6 +21,7 @@ inline constexpr Index dyn = -1;
 /// Extents of a tensor: `Shape<dyn, 320>` has any number of rows of 320 elements.
 template <Index... Extents>
 struct Shape {
+  static_assert(sizeof...(Extents) > 0, "a tensor has at least one extent");
   static_assert(((Extents == dyn || Extents >= 0) && ...), "an extent is dyn or not negative");
   static constexpr int rank = sizeof...(Extents);
   static constexpr std::array<Index, sizeof...(Extents)> extents{Extents...};
@@ -60,8 +60,6 @@ constexpr bool shapes_may_agree() {
 template <class T, class S, Space M = Space::host>
 class View {
  public:
-  using value_type = std::remove_const_t<T>;
-  using shape_type = S;
   static constexpr int rank = S::rank;
   static constexpr Space space = M;
   using Extents = std::array<Index, std::size_t{S::rank}>;
@@ -104,7 +102,7 @@ class View {
     return stride_;
   }
   QLORA_HOST_DEVICE Index size() const {
-    return rank == 0 ? 1 : extents_[0] * inner_size(extents_);
+    return extents_[0] * inner_size(extents_);
   }
   QLORA_HOST_DEVICE Index rows() const {
     return extents_[0];
@@ -130,6 +128,7 @@ class View {
 
   /// Iteration over a dense vector.
   T* begin() const requires(rank == 1 && M == Space::host) {
+    assert(is_dense());
     return data_;
   }
   T* end() const requires(rank == 1 && M == Space::host) {
@@ -183,8 +182,16 @@ class Tensor {
   using Extents = typename view_type::Extents;
 
   Tensor() = default;
+  /// Throws ShapeError when `extents` cannot be the shape of anything in memory.
   explicit Tensor(Extents extents)
       : buffer_{bytes(extents)}, view_{reinterpret_cast<T*>(buffer_.data()), extents} {}
+  Tensor(Tensor&& other) noexcept
+      : buffer_{std::move(other.buffer_)}, view_{std::exchange(other.view_, {})} {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    std::swap(buffer_, other.buffer_);
+    std::swap(view_, other.view_);
+    return *this;
+  }
 
   view_type view() const { return view_; }
   operator view_type() const { return view_; }  // NOLINT(google-explicit-constructor)
@@ -201,9 +208,15 @@ class Tensor {
 
  private:
   static std::size_t bytes(Extents const& extents) {
-    auto count = sizeof(T);
-    for (auto const extent : extents) count *= static_cast<std::size_t>(extent);
-    return count;
+    auto bytes = Index{sizeof(T)};
+    for (auto const extent : extents) {
+      if (extent < 0 || (extent > 0 && bytes > std::numeric_limits<Index>::max() / extent)) {
+        throw ShapeError{"tensor: expected a shape that memory can hold, found " +
+                         detail::to_string(extents)};
+      }
+      bytes *= extent;
+    }
+    return static_cast<std::size_t>(bytes);
   }
 
   Buffer<M> buffer_;
