@@ -36,6 +36,8 @@ concept WeightSource = requires(S& source, std::string name, Site site, Index n)
 
 template <class B, class Weight>
 class Esm2 {
+  static_assert(Backend<B>, "a backend needs every verb of backend/concepts.hpp");
+
  public:
   using T = typename B::Compute;
   using A = typename B::Accumulator;
@@ -47,7 +49,7 @@ class Esm2 {
 
   /// Reads the frozen weights; adapters where `placement` wants them, A random and B zero; the
   /// classifier's values are the caller's to set.
-  template <WeightSource<Weight> Source, Placement P>
+  template <WeightSource<Weight> Source, class P>
   Esm2(nn::EncoderShape const& shape, Source& source, P const& placement, LoraOptions const& lora)
       : shape_{shape}, lora_{lora} {
     embedding_ =
@@ -212,6 +214,8 @@ class Esm2 {
 
   template <class P>
   void adapt(P const& placement) {
+    static_assert(Placement<P>,
+                  "a placement needs bool adapts(Site) const; see adapt/placement.hpp");
     auto planned = std::vector<Planned>{};
     using enum SiteKind;
     for (auto i = 0; i < static_cast<int>(layers_.size()); ++i) {
