@@ -1,0 +1,157 @@
+/// Quantizing a matrix by any scheme. The bytes of Nf4, Fp4 and Int8 are those of bitsandbytes.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/parallel.hpp>
+#include <qlora/core/tensor.hpp>
+#include <qlora/quant/double_quantization.hpp>
+#include <qlora/quant/quantized.hpp>
+#include <qlora/quant/scheme.hpp>
+
+namespace qlora::inline v1 {
+namespace quant::detail {
+
+/// Elements that one call of a parallel loop handles, roughly.
+inline constexpr Index piece_elements = 16384;
+
+/// Calls `body(block, first element, elements)` for every block, in parallel.
+template <class Body>
+void for_each_block(Layout const& layout, Body&& body) {
+  auto const length = layout.block == 0 ? piece_elements : layout.block;
+  auto const blocks = layout.block == 0 ? (layout.size() + length - 1) / length : layout.blocks;
+  parallel_rows(blocks, std::max(Index{1}, piece_elements / length), [&](Rows range, int) {
+    for (auto block = range.first; block < range.first + range.count; ++block) {
+      auto const first = block * length;
+      body(block, first, std::min(length, layout.size() - first));
+    }
+  });
+}
+
+/// The largest magnitude of prepared elements; NaN counts as larger than infinity.
+template <class S>
+float largest_magnitude(float const* x, Index count) {
+  auto largest = std::uint32_t{0};  // as integers magnitudes keep their order
+  for (auto i = Index{0}; i < count; ++i) {
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(prepare<S>(x[i])) & 0x7fffffffu);
+  }
+  return std::bit_cast<float>(largest);
+}
+
+/// Codes of elements [first, first + count), a block, into `codes`, which begin the matrix.
+template <class S, class Normalize>
+void encode_block(float const* x, Index first, Index count, Normalize&& normalize,
+                  std::uint8_t* codes) {
+  auto const code = [&](Index i) { return encode<S>(normalize(prepare<S>(x[first + i]))); };
+  if constexpr (S::bits == 4) {
+    for (auto i = Index{0}; i < count; i += 2) {  // an odd count is padded by a zero
+      auto const low = i + 1 < count ? code(i + 1) : encode<S>(0.f);
+      codes[(first + i) / 2] = static_cast<std::uint8_t>(code(i) << 4 | low);
+    }
+  } else {
+    for (auto i = Index{0}; i < count; ++i) {
+      auto const stored = code(i);
+      std::memcpy(codes + (first + i) * Index{sizeof stored}, &stored, sizeof stored);
+    }
+  }
+}
+
+/// Codes, and scales before double quantization.
+template <class S>
+Parts<Space::host> encode_matrix(Matrix<float const> weight, Layout const& layout) {
+  // Smaller blocks of a scale this small become 0.
+  constexpr auto smallest = 1e-38f * range<S>;
+  auto parts = Parts<Space::host>{};
+  parts.codes = VectorTensor<std::uint8_t>{{layout.code_bytes}};
+  parts.scales = VectorTensor<float>{{layout.blocks}};
+  auto* const codes = parts.codes.data();
+  auto* const scales = parts.scales.data();
+  for_each_block(layout, [&](Index block, Index first, Index count) {
+    auto const largest = largest_magnitude<S>(weight.data() + first, count);
+    if (!(largest <= std::numeric_limits<float>::max())) {
+      throw InputError{std::string{S::name} + " matrix of " + weight.shape() +
+                       ": expected finite elements, found NaN, infinity or one too large in rows " +
+                       std::to_string(first / layout.columns) + " to " +
+                       std::to_string((first + count - 1) / layout.columns)};
+    }
+    if constexpr (S::block == unscaled) {
+      encode_block<S>(
+          weight.data(), first, count, [](float x) { return x; }, codes);
+    } else if (count == layout.block) {
+      auto const factor = range<S> / std::max(largest, smallest);
+      scales[block] = largest;
+      encode_block<S>(
+          weight.data(), first, count,
+          [&](float x) { return std::clamp(x * factor, -range<S>, range<S>); }, codes);
+    } else {  // bitsandbytes divides in a short last block, and its scale cannot be zero
+      scales[block] = std::max(largest, smallest);
+      auto const step = scales[block] / range<S>;
+      encode_block<S>(
+          weight.data(), first, count,
+          [&](float x) { return std::clamp(x / step, -range<S>, range<S>); }, codes);
+    }
+  });
+  return parts;
+}
+
+/// Replaces scales by their double quantization.
+inline void double_quantize(Parts<Space::host>& parts, std::optional<float> offset) {
+  auto const scales = parts.scales.view();
+  auto const blocks = scales.size();
+  auto const nested_blocks = (blocks + nested_block - 1) / nested_block;
+  if (!offset) {
+    auto sum = 0.;
+    for (auto const scale : scales) sum += double{scale};
+    offset = static_cast<float>(sum / static_cast<double>(blocks));
+  }
+  parts.offset = *offset;
+  parts.scale_codes = VectorTensor<std::uint8_t>{{blocks}};
+  parts.nested_scales = VectorTensor<float>{{nested_blocks}};
+  parts.nested_map = VectorTensor<float>{{256}};
+  std::ranges::copy(dynamic_map, parts.nested_map.data());
+  for (auto nested = Index{0}; nested < nested_blocks; ++nested) {
+    auto const first = nested * nested_block;
+    auto const last = std::min(first + nested_block, blocks);
+    auto largest = 0.f;
+    for (auto i = first; i < last; ++i) largest = std::max(largest, std::fabs(scales[i] - *offset));
+    parts.nested_scales.data()[nested] = largest;
+    for (auto i = first; i < last; ++i) {
+      parts.scale_codes.data()[i] =
+          largest == 0 ? std::uint8_t{0} : encode_dynamic((scales[i] - *offset) * (1.f / largest));
+    }
+  }
+  parts.scales = {};
+}
+
+}  // namespace quant::detail
+
+/// Quantizes a dense matrix. `offset`, where scales are double-quantized, is by default their mean,
+/// summed in double; bitsandbytes' float sum may end two units in the last place away, and with its
+/// offset every byte is the same. Throws ShapeError unless the matrix is dense and not empty, and
+/// InputError for an element that is not finite (or not in half precision, for Int8).
+template <class S>
+Quantized<S> quantize(S const& scheme, Matrix<float const> weight,
+                      std::optional<float> offset = std::nullopt) {
+  static_assert(quant::check_scheme<S>());
+  if (weight.size() == 0 || !weight.is_dense()) {
+    throw ShapeError{"quantize: expected a dense, non-empty matrix, got " + weight.shape() +
+                     " with stride " + std::to_string(weight.stride())};
+  }
+  auto const layout = quant::layout_of(scheme, weight.rows(), weight.columns());
+  auto parts = quant::with_scheme(scheme, [&]<class Static>(Static) {
+    return quant::detail::encode_matrix<Static>(weight, layout);
+  });
+  if (scheme.double_quantized) quant::detail::double_quantize(parts, offset);
+  return {scheme, weight.rows(), weight.columns(), std::move(parts)};
+}
+
+}  // namespace qlora::inline v1

@@ -1,0 +1,117 @@
+/// Every byte and every number against bitsandbytes.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include <qlora/quant/any.hpp>
+#include <qlora/quant/quantize.hpp>
+
+#include "quant/goldens.hpp"
+
+namespace qlora {
+namespace {
+
+using testing::bits;
+using testing::dequantized;
+using testing::QuantGoldens;
+
+template <class S>
+class FourBits : public ::testing::Test {};
+using FourBitSchemes = ::testing::Types<Nf4<64>, Nf4<128>, Fp4<64>, Fp4<128>>;
+TYPED_TEST_SUITE(FourBits, FourBitSchemes);
+
+TYPED_TEST(FourBits, AreThoseOfBitsandbytes) {
+  using S = TypeParam;
+  auto const goldens = QuantGoldens{"4bit.safetensors"};
+  ASSERT_EQ(goldens.cases().size(), 12u);
+  for (auto const& name : goldens.cases()) {
+    auto const prefix = name + "." + std::string{S::name} + "." + std::to_string(S::block) + ".";
+    SCOPED_TRACE(prefix);
+    auto const input = goldens.matrix(name + ".input");
+    auto const scales = quant::detail::encode_matrix<S>(
+                            input, quant::layout_of(S{}, input.extent(0), input.extent(1)))
+                            .scales;
+    EXPECT_EQ(bits(scales), bits(goldens.template read<float>(prefix + "absmax")));
+
+    auto const offset = goldens.template read<float>(prefix + "nested_offset").at(0);
+    auto const matrix = quantize(S{}, input, offset);
+    EXPECT_EQ(bits(matrix.codes()), goldens.template read<std::uint8_t>(prefix + "codes"));
+    EXPECT_EQ(bits(matrix.scale_codes()),
+              goldens.template read<std::uint8_t>(prefix + "absmax_codes"));
+    EXPECT_EQ(bits(matrix.nested_scales()),
+              bits(goldens.template read<float>(prefix + "nested_absmax")));
+    EXPECT_EQ(bits(matrix.nested_map()), bits(goldens.template read<float>("dynamic_map")));
+    EXPECT_EQ(bits(dequantized(matrix)),
+              bits(goldens.template read<float>(prefix + "dequantized")));
+
+    auto const own = quantize(S{}, input).offset();
+    auto const inf = std::numeric_limits<float>::infinity();
+    auto const low = std::nextafter(std::nextafter(offset, -inf), -inf);
+    auto const high = std::nextafter(std::nextafter(offset, inf), inf);
+    EXPECT_TRUE(low <= own && own <= high) << own << " against " << offset;
+  }
+}
+
+TEST(Int8, IsThatOfBitsandbytes) {
+  auto const goldens = QuantGoldens{"int8.safetensors"};
+  ASSERT_EQ(goldens.cases().size(), 6u);
+  for (auto const& name : goldens.cases()) {
+    SCOPED_TRACE(name);
+    auto const matrix = quantize(Int8{}, goldens.matrix(name + ".input"));
+    EXPECT_EQ(bits(matrix.codes()), goldens.read<std::uint8_t>(name + ".codes"));
+    EXPECT_EQ(bits(matrix.scales()), bits(goldens.read<float>(name + ".scb")));
+    EXPECT_EQ(bits(dequantized(matrix)), bits(goldens.read<float>(name + ".dequantized")));
+  }
+}
+
+TEST(Quantize, DoesNotDependOnTheNumberOfThreads) {
+  auto const input = QuantGoldens{"4bit.safetensors"}.matrix("large.input");
+  auto const threads = thread_count();
+  thread_count() = 1;
+  auto const one = quantize(Nf4<64>{}, input);
+  thread_count() = 3;
+  auto const three = quantize(Nf4<64>{}, input);
+  thread_count() = threads;
+  EXPECT_EQ(bits(one.codes()), bits(three.codes()));
+  EXPECT_EQ(bits(one.scale_codes()), bits(three.scale_codes()));
+  EXPECT_EQ(one.offset(), three.offset());
+}
+
+template <class Error, class Body>
+std::string message_of(Body&& body) {
+  try {
+    body();
+  } catch (Error const& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Quantize, RefusesWhatItCannotStore) {
+  auto input = MatrixTensor<float>{{40, 100}};
+  std::fill_n(input.data(), input.size(), 1.f);
+  auto const quantized = [&](auto scheme) { return [&input, scheme] { quantize(scheme, input); }; };
+  input.view()(7, 50) = std::nanf("");
+  EXPECT_EQ(message_of<InputError>(quantized(Nf4<64>{})),
+            "nf4 matrix of 40x100: expected finite elements, found NaN, infinity or one too large "
+            "in rows 7 to 7");
+  EXPECT_NE(message_of<InputError>(quantized(quant::Any{})), "no error");
+  input.view()(7, 50) = -std::numeric_limits<float>::infinity();
+  EXPECT_NE(message_of<InputError>(quantized(Int8{})), "no error");
+  input.view()(7, 50) = 65520;  // half precision ends at 65504
+  EXPECT_NE(message_of<InputError>(quantized(Int8{})), "no error");
+  EXPECT_EQ(message_of<InputError>(quantized(Fp4<64>{})), "no error");
+  input.view()(7, 50) = 65519;
+  EXPECT_EQ(message_of<InputError>(quantized(Int8{})), "no error");
+
+  EXPECT_EQ(message_of<ShapeError>([&] { quantize(Int8{}, input.view().columns(0, 99)); }),
+            "quantize: expected a dense, non-empty matrix, got 40x99 with stride 100");
+  EXPECT_NE(message_of<ShapeError>([&] { quantize(Int8{}, input.view().slice(3, 0)); }),
+            "no error");
+}
+
+}  // namespace
+}  // namespace qlora
