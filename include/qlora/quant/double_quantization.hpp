@@ -61,7 +61,8 @@ QLORA_HOST_DEVICE inline float nested_scale(float value, float nested, float off
 #if defined(__CUDA_ARCH__)
   return __fadd_rn(__fmul_rn(value, nested), offset);
 #else
-  return static_cast<float>(double{value} * nested) + offset;
+  float volatile const product = value * nested;
+  return product + offset;
 #endif
 }
 
