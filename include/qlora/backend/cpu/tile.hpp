@@ -22,7 +22,7 @@ namespace qlora::inline v1::tile {
 inline constexpr Index panel_columns = 256;
 
 /// While it lives, libraries that ask OpenMP on this thread find one thread.
-class OneThread {
+class [[maybe_unused]] OneThread {
  public:
   OneThread(OneThread const&) = delete;
   OneThread& operator=(OneThread const&) = delete;
@@ -37,7 +37,7 @@ class OneThread {
  private:
   int threads_;
 #else
-  OneThread() {}  // NOLINT(modernize-use-equals-default): a variable of this type is used
+  OneThread() = default;
 #endif
 };
 

@@ -1,0 +1,194 @@
+/// Vectorised loops for float and bf16, computing in float, chosen when the program starts: the
+/// same source is compiled for three levels of x86-64 and for whatever other processor there is.
+/// Functions work on raw pointers and on the calling thread; the bits of a row, or of a head, do
+/// not depend on what else is computed, but may differ between levels.
+#pragma once
+
+#include <cstdint>
+
+#include <qlora/backend/concepts.hpp>
+#include <qlora/backend/dropout.hpp>
+#include <qlora/core/memory.hpp>
+#include <qlora/core/scalar.hpp>
+
+namespace qlora::inline v1::simd {
+
+/// Rows that lie `stride` elements apart.
+template <class T>
+struct Strided {
+  T* data = nullptr;
+  Index stride = 0;
+
+  T* row(Index i) const { return data + i * stride; }
+};
+
+/// A tile of rows that go through the stacked `a` (targets rank, columns) of LoRA targets.
+struct LoraTile {
+  Index rows, columns, targets, rank;
+  Dropout dropout{};
+  std::uint32_t first_site = 0;
+  std::uint32_t const* samples = nullptr;   ///< (rows)
+  std::int32_t const* positions = nullptr;  ///< (rows)
+
+  Index ranks() const { return targets * rank; }
+};
+
+/// A tile of h (rows, rank) that is multiplied with b (columns, rank).
+struct ExpandTile {
+  Index rows, columns, rank;
+  float scale;
+};
+
+/// Lengths of scratch rows are multiples of this, the longest vector.
+inline constexpr Index row_multiple = 16;
+/// Queries whose scores are in scratch at a time.
+inline constexpr Index query_block = 32;
+
+inline constexpr Index padded(Index count) {
+  return (count + row_multiple - 1) / row_multiple * row_multiple;
+}
+/// Floats of scratch that a head needs, forward or backward.
+inline constexpr Index attention_scratch(Index length, Index head_dim) {
+  auto const keys = padded(length);
+  auto const features = padded(head_dim);
+  return 2 * head_dim * keys + 3 * length * features + query_block * (2 * keys + 3 * features);
+}
+/// Floats of scratch that a tile of LoRA needs, `ranks` being the rows of a or the columns of b.
+inline constexpr Index lora_scratch(Index columns, Index ranks) {
+  return (2 * ranks + 10) * padded(columns + 64);
+}
+
+/// One level's functions; T is how activations are stored.
+template <class T>
+struct Kernels {
+  /// g (n) = u Phi(u).
+  void (*gelu)(T const* u, Index n, T* g);
+  /// du (n) = dg (Phi(u) + u phi(u)); du may be dg.
+  void (*gelu_backward)(T const* u, T const* dg, Index n, T* du);
+  /// y (n) = (x - mean) rstd gamma + beta; stats (2) = mean, rstd.
+  void (*layer_norm)(float const* x, float const* gamma, float const* beta, float epsilon, Index n,
+                     T* y, float* stats);
+  /// dx (n) += the gradient of layer_norm at x.
+  void (*layer_norm_backward)(float const* dy, float const* x, float const* gamma,
+                              float const* stats, Index n, float* dx);
+  /// Rotates each of a row's heads of 2 `half` elements by angles of which cosines and sines
+  /// (half) are given, and multiplies by `scale`; inverse with sign = -1.
+  void (*rotary)(T* row, Index heads, Index half, float const* cosines, float const* sines,
+                 float scale, float sign);
+  /// out (length, head_dim) = softmax(q k^T) v; lse (length) = log-sum-exp of q k^T.
+  void (*attention)(Strided<T const> q, Strided<T const> k, Strided<T const> v, Index length,
+                    Index head_dim, float* scratch, Strided<T> out, float* lse);
+  /// dq, dk, dv (length, head_dim) = gradients, given out, its gradient and lse.
+  void (*attention_backward)(Strided<T const> q, Strided<T const> k, Strided<T const> v,
+                             Strided<T const> out, Strided<T const> dout, float const* lse,
+                             Index length, Index head_dim, float* scratch, Strided<T> dq,
+                             Strided<T> dk, Strided<T> dv);
+  /// h (rows, ranks) = dropout(x) a^T.
+  void (*lora_project)(LoraTile const& tile, Strided<T const> x, Strided<float const> a,
+                       float* scratch, Strided<float> h);
+  /// dx (rows, columns) += dropout'(dh a), left out where dx is null; da += dh^T dropout(x).
+  void (*lora_project_backward)(LoraTile const& tile, Strided<T const> x, Strided<float const> a,
+                                Strided<float const> dh, float* scratch, Strided<float> dx,
+                                Strided<float> da);
+  /// y (rows, columns) += scale h b^T.
+  void (*lora_expand)(ExpandTile const& tile, Strided<float const> h, Strided<float const> b,
+                      float* scratch, Strided<T> y);
+  /// dh (rows, rank) = scale dy b; db += scale dy^T h.
+  void (*lora_expand_backward)(ExpandTile const& tile, Strided<float const> h,
+                               Strided<float const> b, Strided<T const> dy, float* scratch,
+                               Strided<float> dh, Strided<float> db);
+  /// out (n) = codebook (16) of each code, times the scale of its block: two codes a byte, the
+  /// first one high, `block` an even number.
+  void (*dequantize4)(std::uint8_t const* codes, Index n, Index block, float const* codebook,
+                      float const* scales, T* out);
+};
+
+enum class Level { baseline, avx2, avx512 };
+
+}  // namespace qlora::inline v1::simd
+
+// A front end that knows no "GCC unroll" still hands it on to the compiler that does.
+#if defined(__NVCC__)
+#pragma nv_diagnostic push
+#pragma nv_diag_suppress 1675
+#endif
+
+#define QLORA_SIMD_INLINE inline __attribute__((always_inline))
+
+#define QLORA_SIMD_LEVEL baseline
+#define QLORA_SIMD_BYTES 16
+#include <qlora/backend/cpu/simd/level.inl>
+
+#if defined(__x86_64__)
+#define QLORA_SIMD_X86 1
+
+#define QLORA_SIMD_LEVEL avx2
+#define QLORA_SIMD_BYTES 32
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#endif
+#include <qlora/backend/cpu/simd/level.inl>
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#define QLORA_SIMD_LEVEL avx512
+#define QLORA_SIMD_BYTES 64
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#endif
+#include <qlora/backend/cpu/simd/level.inl>
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#undef QLORA_SIMD_X86
+#endif
+#undef QLORA_SIMD_INLINE
+
+#if defined(__NVCC__)
+#pragma nv_diagnostic pop
+#endif
+
+namespace qlora::inline v1::simd {
+
+/// The highest level that this processor has.
+inline Level best_level() {
+#if defined(__x86_64__)
+  static auto const best = [] {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("bmi2")) {
+      return Level::baseline;
+    }
+    auto const avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    return avx512 ? Level::avx512 : Level::avx2;
+  }();
+  return best;
+#else
+  return Level::baseline;
+#endif
+}
+
+/// The functions of a level; the processor must have it.
+template <class T>
+Kernels<T> const& kernels(Level level = best_level()) {
+#if defined(__x86_64__)
+  if (level == Level::avx512) return avx512::table<T>;
+  if (level == Level::avx2) return avx2::table<T>;
+#endif
+  return baseline::table<T>;
+}
+
+}  // namespace qlora::inline v1::simd

@@ -1,0 +1,31 @@
+// One level: namespace QLORA_SIMD_LEVEL, vectors of QLORA_SIMD_BYTES. No lambdas and no functions
+// of other headers that a compiler could emit in here, for those would need this level's processor.
+
+namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
+// clang-format off: each uses those before it
+#include <qlora/backend/cpu/simd/vector.inl>
+#include <qlora/backend/cpu/simd/rows.inl>
+#include <qlora/backend/cpu/simd/product.inl>
+#include <qlora/backend/cpu/simd/attention.inl>
+#include <qlora/backend/cpu/simd/lora.inl>
+// clang-format on
+
+template <class T>
+inline constexpr Kernels<T> table = {
+    .gelu = gelu<T>,
+    .gelu_backward = gelu_backward<T>,
+    .layer_norm = layer_norm<T>,
+    .layer_norm_backward = layer_norm_backward,
+    .rotary = rotary<T>,
+    .attention = attention<T>,
+    .attention_backward = attention_backward<T>,
+    .lora_project = lora_project<T>,
+    .lora_project_backward = lora_project_backward<T>,
+    .lora_expand = lora_expand<T>,
+    .lora_expand_backward = lora_expand_backward<T>,
+    .dequantize4 = dequantize4<T>,
+};
+}  // namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL
+
+#undef QLORA_SIMD_LEVEL
+#undef QLORA_SIMD_BYTES

@@ -1,0 +1,164 @@
+// Loops over one row, and over the codes of a quantized matrix.
+
+template <class T>
+void gelu(T const* u, Index n, T* g) {
+  for (auto i = Index{0}; i < n; i += width) {
+    auto const value = load(u + i, n - i);
+    store(g + i, value * normal(value).cumulative, n - i);
+  }
+}
+
+template <class T>
+void gelu_backward(T const* u, T const* dg, Index n, T* du) {
+  constexpr auto inverse_sqrt_2pi = .398942280f;
+  for (auto i = Index{0}; i < n; i += width) {
+    auto const value = load(u + i, n - i);
+    auto const [cumulative, bell] = normal(value);
+    auto const slope = cumulative + value * (bell * inverse_sqrt_2pi);
+    store(du + i, load(dg + i, n - i) * slope, n - i);
+  }
+}
+
+template <class T>
+void layer_norm(float const* x, float const* gamma, float const* beta, float epsilon, Index n, T* y,
+                float* stats) {
+  auto const size = static_cast<float>(n);
+  auto total = Floats{};
+  for (auto i = Index{0}; i < n; i += width) total += load(x + i, n - i);
+  auto const mean = sum(total) / size;
+  auto squares = Floats{};
+  auto i = Index{0};
+  for (; i + width <= n; i += width) {
+    auto const distance = load(x + i) - mean;
+    squares += distance * distance;
+  }
+  auto variance = sum(squares);
+  for (; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
+  auto const rstd = 1.f / __builtin_sqrtf(variance / size + epsilon);
+  for (i = 0; i < n; i += width) {
+    auto const normed = (load(x + i, n - i) - mean) * rstd;
+    store(y + i, normed * load(gamma + i, n - i) + load(beta + i, n - i), n - i);
+  }
+  stats[0] = mean;
+  stats[1] = rstd;
+}
+
+// dx += rstd (g - mean(g) - n mean(g n)) where n = (x - mean) rstd and g = dy gamma.
+inline void layer_norm_backward(float const* dy, float const* x, float const* gamma,
+                                float const* stats, Index n, float* dx) {
+  auto const size = static_cast<float>(n);
+  auto const mean = stats[0];
+  auto const rstd = stats[1];
+  auto sums = Floats{};
+  auto products = Floats{};
+  for (auto i = Index{0}; i < n; i += width) {
+    auto const g = load(dy + i, n - i) * load(gamma + i, n - i);  // zero beyond the end
+    sums += g;
+    products += g * ((load(x + i, n - i) - mean) * rstd);
+  }
+  auto const mean_sum = sum(sums) / size;
+  auto const mean_product = sum(products) / size;
+  for (auto i = Index{0}; i < n; i += width) {
+    auto const g = load(dy + i, n - i) * load(gamma + i, n - i);
+    auto const normed = (load(x + i, n - i) - mean) * rstd;
+    auto const gradient = rstd * (g - mean_sum - normed * mean_product);
+    store(dx + i, load(dx + i, n - i) + gradient, n - i);
+  }
+}
+
+template <class T>
+void rotary(T* row, Index heads, Index half, float const* cosines, float const* sines, float scale,
+            float sign) {
+  for (auto head = Index{0}; head < heads; ++head) {
+    auto* const first = row + head * 2 * half;
+    auto* const second = first + half;
+    for (auto j = Index{0}; j < half; j += width) {
+      auto const count = half - j;
+      auto const a = load(first + j, count);
+      auto const b = load(second + j, count);
+      auto const cosine = load(cosines + j, count);
+      auto const sine = load(sines + j, count) * sign;
+      store(first + j, scale * (a * cosine - b * sine), count);
+      store(second + j, scale * (b * cosine + a * sine), count);
+    }
+  }
+}
+
+// As the type's upper halves or whole words, already rounded.
+QLORA_SIMD_INLINE void store_rounded(float* p, Floats v) {
+  store(p, v);
+}
+QLORA_SIMD_INLINE void store_rounded(bf16* p, Floats v) {
+  store_upper(p, __builtin_bit_cast(Words, v));
+}
+
+template <class T>
+QLORA_SIMD_INLINE float round_to(float value) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return value;
+  } else {
+    auto const word = __builtin_bit_cast(std::uint32_t, value);
+    return __builtin_bit_cast(float, (word + 0x7fffu + (word >> 16 & 1u)) & 0xffff0000u);
+  }
+}
+
+#if QLORA_SIMD_BYTES > 16
+// Values (16) of the first `width` codes at `codes`, each selected by the low four bits of its
+// lane.
+QLORA_SIMD_INLINE Floats look_up(float const* values, std::uint8_t const* codes) {
+  auto const lane = Words {
+    0, 1, 2, 3, 4, 5, 6, 7,
+#if QLORA_SIMD_BYTES == 64
+        8, 9, 10, 11, 12, 13, 14, 15
+#endif
+  };
+  auto const shifts = (lane / 2 % 4) * 8 + (1 - lane % 2) * 4;
+  auto word = std::uint32_t{};
+  __builtin_memcpy(&word, codes, sizeof word);
+#if QLORA_SIMD_BYTES == 64
+  auto second = std::uint32_t{};
+  __builtin_memcpy(&second, codes + 4, sizeof second);
+  auto const index = (lane < 8 ? Words{} + word : Words{} + second) >> shifts;
+#if defined(__clang__)
+  return __builtin_ia32_permvarsf512(load(values), __builtin_bit_cast(Signed, index));
+#else
+  return __builtin_shuffle(load(values), index);
+#endif
+#else
+  auto const index = (Words{} + word) >> shifts;
+#if defined(__clang__)
+  auto const low = __builtin_ia32_permvarsf256(load(values), __builtin_bit_cast(Signed, index));
+  auto const high =
+      __builtin_ia32_permvarsf256(load(values + 8), __builtin_bit_cast(Signed, index));
+#else
+  auto const low = __builtin_shuffle(load(values), index);
+  auto const high = __builtin_shuffle(load(values + 8), index);
+#endif
+  return (index & 8u) != 0 ? high : low;
+#endif
+}
+#endif
+
+template <class T>
+void dequantize4(std::uint8_t const* codes, Index n, Index block, float const* codebook,
+                 float const* scales, T* out) {
+  for (auto first = Index{0}; first < n; first += block) {
+    alignas(64) float values[16];
+    for (auto i = 0; i < 16; ++i) values[i] = round_to<T>(codebook[i] * scales[first / block]);
+    auto const count = n - first < block ? n - first : block;
+    auto const* const bytes = codes + first / 2;
+    auto i = Index{0};
+#if QLORA_SIMD_BYTES > 16
+    for (; i + width <= count; i += width) {
+      store_rounded(out + first + i, look_up(values, bytes + i / 2));
+    }
+#endif
+    for (; i < count; ++i) {
+      auto const byte = bytes[i / 2];
+      auto const value = values[i % 2 == 0 ? byte >> 4 : byte & 15];
+      __builtin_memcpy(out + first + i,
+                       reinterpret_cast<unsigned char const*>(&value) + sizeof value - sizeof(T),
+                       sizeof(T));
+    }
+  }
+}

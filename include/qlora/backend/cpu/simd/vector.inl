@@ -1,0 +1,137 @@
+// Vectors and the functions of them that the loops need.
+
+using Floats = float __attribute__((vector_size(QLORA_SIMD_BYTES)));
+using Words = std::uint32_t __attribute__((vector_size(QLORA_SIMD_BYTES)));
+using Signed = int __attribute__((vector_size(QLORA_SIMD_BYTES)));
+using Pairs = std::uint64_t __attribute__((vector_size(QLORA_SIMD_BYTES)));
+using Halves = std::uint16_t __attribute__((vector_size(QLORA_SIMD_BYTES / 2)));
+// The same in memory, at any address and whatever the elements' declared type.
+using FloatsAt = float __attribute__((vector_size(QLORA_SIMD_BYTES), aligned(1), may_alias));
+using PairsAt = std::uint64_t __attribute__((vector_size(QLORA_SIMD_BYTES), aligned(1), may_alias));
+using HalvesAt =
+    std::uint16_t __attribute__((vector_size(QLORA_SIMD_BYTES / 2), aligned(1), may_alias));
+
+inline constexpr Index width = QLORA_SIMD_BYTES / 4;
+
+QLORA_SIMD_INLINE Floats load(float const* p) {
+  return *reinterpret_cast<FloatsAt const*>(p);
+}
+
+QLORA_SIMD_INLINE Words load_halves(void const* p) {
+  return __builtin_convertvector(Halves(*static_cast<HalvesAt const*>(p)), Words);
+}
+
+QLORA_SIMD_INLINE Floats load(bf16 const* p) {
+  return __builtin_bit_cast(Floats, load_halves(p) << 16);
+}
+
+QLORA_SIMD_INLINE void store(float* p, Floats v) {
+  *reinterpret_cast<FloatsAt*>(p) = v;
+}
+
+// The upper halves of words.
+QLORA_SIMD_INLINE void store_upper(bf16* p, Words words) {
+  *reinterpret_cast<HalvesAt*>(p) = __builtin_convertvector(words >> 16, Halves);
+}
+
+// Adds what makes the upper half of each word its float rounded to bf16.
+QLORA_SIMD_INLINE Words rounded(Floats v) {
+  auto const words = __builtin_bit_cast(Words, v);
+  auto const nearest = words + 0x7fffu + (words >> 16 & 1u);
+  return v == v ? nearest : words | 0x400000u;
+}
+
+QLORA_SIMD_INLINE void store(bf16* p, Floats v) {
+  store_upper(p, rounded(v));
+}
+
+// The first `count` elements, zeros after them.
+template <class T>
+QLORA_SIMD_INLINE Floats load(T const* p, Index count) {
+  if (count >= width) return load(p);
+  alignas(QLORA_SIMD_BYTES) unsigned char part[sizeof(T) * width] = {};
+  __builtin_memcpy(part, p, static_cast<std::size_t>(count) * sizeof(T));
+  return load(reinterpret_cast<T const*>(part));
+}
+
+template <class T>
+QLORA_SIMD_INLINE void store(T* p, Floats v, Index count) {
+  if (count >= width) {
+    store(p, v);
+    return;
+  }
+  alignas(QLORA_SIMD_BYTES) unsigned char part[sizeof(T) * width];
+  store(reinterpret_cast<T*>(part), v);
+  __builtin_memcpy(p, part, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+QLORA_SIMD_INLINE float to_float(float value) {
+  return value;
+}
+QLORA_SIMD_INLINE float to_float(bf16 value) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
+}
+
+// Sum in a fixed tree.
+QLORA_SIMD_INLINE float sum(Floats v) {
+  using Quad = float __attribute__((vector_size(16)));
+#if QLORA_SIMD_BYTES == 64
+  using Octet = float __attribute__((vector_size(32)));
+  auto const octet = Octet(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7)) +
+                     Octet(__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+  auto const quad = Quad(__builtin_shufflevector(octet, octet, 0, 1, 2, 3)) +
+                    Quad(__builtin_shufflevector(octet, octet, 4, 5, 6, 7));
+#elif QLORA_SIMD_BYTES == 32
+  auto const quad = Quad(__builtin_shufflevector(v, v, 0, 1, 2, 3)) +
+                    Quad(__builtin_shufflevector(v, v, 4, 5, 6, 7));
+#else
+  auto const quad = Quad(v);
+#endif
+  return (quad[0] + quad[2]) + (quad[1] + quad[3]);
+}
+
+QLORA_SIMD_INLINE float largest(Floats v) {
+  auto result = v[0];
+  for (auto i = Index{1}; i < width; ++i) result = v[i] > result ? v[i] : result;
+  return result;
+}
+
+// e^x to 1e-7 of its value; 0 below -87.3, and at most e^88.3.
+QLORA_SIMD_INLINE Floats exp(Floats x) {
+  constexpr auto shifter = 12582912.f;  // 1.5 2^23: what is added to it is rounded to an integer
+  auto const bounded = x < 88.3f ? x : x == x ? Floats{} + 88.3f : x;
+  auto const shifted = bounded * 1.44269504f + shifter;
+  auto const n = shifted - shifter;
+  auto const r = (bounded - n * .693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+  auto p = r * .00138143904f + .00836881716f;
+  p = p * r + .0416683964f;
+  p = p * r + .166665196f;
+  p = p * r + .49999994f;
+  p = p * (r * r) + r + 1.f;
+  auto const power = (__builtin_bit_cast(Words, shifted) << 23) + (127u << 23);
+  auto const result = p * __builtin_bit_cast(Floats, power);
+  return x < -87.3f ? Floats{} : result;
+}
+
+// Of the standard normal distribution: the cumulative function, and e^(-u^2/2).
+struct Normal {
+  Floats cumulative, bell;
+};
+
+// With t = |u|, Phi(-t) = e^(-t^2/2) R(t), and R is a polynomial in 1 / (1 + .48 t) to 1e-7 of its
+// value (a minimax fit in the form of Abramowitz and Stegun, 7.1.26).
+QLORA_SIMD_INLINE Normal normal(Floats u) {
+  auto const bell = exp(u * u * -.5f);
+  auto const t = u < 0.f ? -u : u;
+  auto const s = 1.f / (t * .48f + 1.f);
+  auto r = s * .0538749509f - .282317072f;
+  r = r * s + .584687829f;
+  r = r * s - .545027852f;
+  r = r * s + .137279958f;
+  r = r * s + .0152494693f;
+  r = r * s + .153758094f;
+  r = r * s + .190985635f;
+  r = r * s + .191509038f;
+  auto const tail = bell * (r * s);
+  return {u < 0.f ? tail : 1.f - tail, bell};
+}

@@ -1,0 +1,421 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <qlora/backend/cpu/attention.hpp>
+#include <qlora/backend/cpu/gelu.hpp>
+#include <qlora/backend/cpu/layer_norm.hpp>
+#include <qlora/backend/cpu/lora.hpp>
+#include <qlora/backend/cpu/rotary.hpp>
+#include <qlora/backend/cpu/simd/kernels.hpp>
+
+namespace {
+using namespace qlora;
+
+/// A matrix with `gap` unused elements after each row.
+template <class T>
+struct Rectangle {
+  Index rows, columns, gap;
+  std::vector<T> data;
+
+  Rectangle(Index n, Index d, Index unused = 0)
+      : rows{n}, columns{d}, gap{unused}, data(static_cast<std::size_t>(n * (d + unused))) {}
+
+  static Rectangle random(Index n, Index d, Index gap, unsigned seed, float width = 1.f) {
+    auto result = Rectangle{n, d, gap};
+    auto generator = std::mt19937{seed};
+    auto distribution = std::uniform_real_distribution<float>{-width, width};
+    for (auto& value : result.data) value = convert<T>(distribution(generator));
+    return result;
+  }
+
+  Matrix<T> view() { return {data.data(), {rows, columns}, columns + gap}; }
+  Matrix<T const> read() const { return {data.data(), {rows, columns}, columns + gap}; }
+  simd::Strided<T> strided() { return {data.data(), columns + gap}; }
+  simd::Strided<T const> strided() const { return {data.data(), columns + gap}; }
+
+  Rectangle<double> exact() const {
+    auto result = Rectangle<double>{rows, columns, gap};
+    std::transform(data.begin(), data.end(), result.data.begin(),
+                   [](T value) { return convert<double>(value); });
+    return result;
+  }
+};
+
+/// The largest difference, in units of the tolerance: `absolute`, or the rounding of T if larger.
+template <class T>
+double distance(Rectangle<T> const& result, Rectangle<double> const& expected, double absolute) {
+  auto largest = 0.;
+  for (auto i = Index{0}; i < expected.rows; ++i) {
+    for (auto c = Index{0}; c < expected.columns; ++c) {
+      auto const value = convert<double>(result.read()(i, c));
+      auto const exact = expected.read()(i, c);
+      auto const rounding = std::is_same_v<T, bf16> ? std::abs(exact) * 0x1p-8 : 0.;
+      auto const error = std::abs(value - exact) / (absolute + rounding);
+      largest =
+          std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(largest, error);
+    }
+  }
+  return largest;
+}
+
+std::vector<simd::Level> levels() {
+  auto result = std::vector{simd::Level::baseline};
+  for (auto const level : {simd::Level::avx2, simd::Level::avx512}) {
+    if (simd::best_level() >= level) result.push_back(level);
+  }
+  return result;
+}
+
+template <class Element>
+class Simd : public ::testing::Test {
+ protected:
+  using T = Element;
+
+  /// Calls `body(kernels)` for every level of this processor.
+  template <class Body>
+  static void for_each_level(Body&& body) {
+    for (auto const level : levels()) {
+      SCOPED_TRACE("level " + std::to_string(static_cast<int>(level)));
+      body(simd::kernels<T>(level));
+    }
+  }
+};
+
+using Elements = ::testing::Types<float, bf16>;
+TYPED_TEST_SUITE(Simd, Elements);
+
+constexpr Index widths[] = {1, 3, 10, 16, 17, 40, 63, 104, 320};
+
+TYPED_TEST(Simd, Gelu) {
+  for (auto const n : widths) {
+    auto const u = Rectangle<TypeParam>::random(1, n, 0, 1, 6.f);
+    auto const dg = Rectangle<TypeParam>::random(1, n, 0, 2);
+    auto expected = Rectangle<double>{1, n};
+    auto gradient = Rectangle<double>{1, n};
+    reference::gelu_row<double>(u.exact().read().row(0), expected.view().row(0));
+    reference::gelu_backward_row<double>(u.exact().read().row(0), dg.exact().read().row(0),
+                                         gradient.view().row(0));
+    this->for_each_level([&](auto const& kernels) {
+      auto g = Rectangle<TypeParam>{1, n};
+      auto du = dg;
+      kernels.gelu(u.data.data(), n, g.data.data());
+      kernels.gelu_backward(u.data.data(), du.data.data(), n, du.data.data());
+      EXPECT_LT(distance(g, expected, 1e-6), 1.);
+      EXPECT_LT(distance(du, gradient, 1e-6), 1.);
+    });
+  }
+}
+
+/// Phi is good to 2.5e-7 over the whole range.
+TEST(SimdRange, GeluOfEveryMagnitude) {
+  auto const n = Index{20'000};
+  auto u = Rectangle<float>{1, n};
+  for (auto i = Index{0}; i < n; ++i) {
+    auto const magnitude = std::exp2(static_cast<float>(i / 2) / 250.f - 30.f);
+    u.data[static_cast<std::size_t>(i)] = i % 2 == 0 ? magnitude : -magnitude;
+  }
+  for (auto const level : levels()) {
+    auto g = Rectangle<float>{1, n};
+    simd::kernels<float>(level).gelu(u.data.data(), n, g.data.data());
+    for (auto i = std::size_t{0}; i < g.data.size(); ++i) {
+      auto const value = static_cast<double>(u.data[i]);
+      auto const expected = value * reference::normal_cdf(value);
+      ASSERT_NEAR(static_cast<double>(g.data[i]), expected,
+                  2.5e-7 * std::max(std::abs(value), 1e-30))
+          << value;
+    }
+  }
+}
+
+TYPED_TEST(Simd, NotANumberStaysOne) {
+  auto const u = std::vector<TypeParam>(20, TypeParam{std::numeric_limits<float>::quiet_NaN()});
+  this->for_each_level([&](auto const& kernels) {
+    auto g = std::vector<TypeParam>(20);
+    kernels.gelu(u.data(), 20, g.data());
+    for (auto const value : g) EXPECT_TRUE(std::isnan(convert<float>(value)));
+  });
+}
+
+TYPED_TEST(Simd, LayerNorm) {
+  for (auto const n : widths) {
+    if (n == 1) continue;
+    auto const x = Rectangle<float>::random(1, n, 0, 1, 3.f);
+    auto const gamma = Rectangle<float>::random(1, n, 0, 2);
+    auto const beta = Rectangle<float>::random(1, n, 0, 3);
+    auto const dy = Rectangle<float>::random(1, n, 0, 4);
+    auto const before = Rectangle<float>::random(1, n, 0, 5);
+    auto y_expected = Rectangle<double>{1, n};
+    auto dx_expected = before.exact();
+    auto exact = Rectangle<double>{1, 2};
+    reference::layer_norm_row<double, double>(x.exact().read().row(0), gamma.exact().read().row(0),
+                                              beta.exact().read().row(0), 1e-5,
+                                              y_expected.view().row(0), exact.view().row(0));
+    reference::layer_norm_backward_row<double>(dy.exact().read().row(0), x.exact().read().row(0),
+                                               gamma.exact().read().row(0), exact.read().row(0),
+                                               dx_expected.view().row(0));
+    this->for_each_level([&](auto const& kernels) {
+      auto y = Rectangle<TypeParam>{1, n};
+      auto stats = Rectangle<float>{1, 2};
+      auto dx = before;
+      kernels.layer_norm(x.data.data(), gamma.data.data(), beta.data.data(), 1e-5f, n,
+                         y.data.data(), stats.data.data());
+      kernels.layer_norm_backward(dy.data.data(), x.data.data(), gamma.data.data(),
+                                  stats.data.data(), n, dx.data.data());
+      EXPECT_LT(distance(y, y_expected, 2e-6), 1.) << n;
+      EXPECT_LT(distance(stats, exact, 1e-6), 1.) << n;
+      EXPECT_LT(distance(dx, dx_expected, 2e-6), 1.) << n;
+    });
+  }
+}
+
+TYPED_TEST(Simd, Rotary) {
+  for (auto const head_dim : {2, 10, 16, 24, 64}) {
+    auto const heads = Index{3};
+    auto const x = Rectangle<TypeParam>::random(1, heads * head_dim, 0, 1);
+    auto table = RotaryTable<float>{};
+    table.cover(8, head_dim);
+    auto exact_table = RotaryTable<double>{};
+    exact_table.cover(8, head_dim);
+    for (auto const rotation : {Rotation::forward, Rotation::inverse}) {
+      auto expected = x.exact();
+      reference::rotary_row<double>(expected.view().row(0), heads, exact_table.cosines(7),
+                                    exact_table.sines(7), .25, rotation);
+      this->for_each_level([&](auto const& kernels) {
+        auto y = x;
+        kernels.rotary(y.data.data(), heads, head_dim / 2, table.cosines(7), table.sines(7), .25f,
+                       rotation == Rotation::forward ? 1.f : -1.f);
+        EXPECT_LT(distance(y, expected, 1e-7), 1.) << head_dim;
+      });
+    }
+  }
+}
+
+TYPED_TEST(Simd, Attention) {
+  struct Case {
+    Index length, head_dim;
+  };
+  for (auto const& shape : {Case{1, 2}, Case{5, 10}, Case{16, 16}, Case{33, 24}, Case{97, 16},
+                            Case{130, 64}, Case{31, 128}}) {
+    auto const length = shape.length, head_dim = shape.head_dim, gap = Index{6};
+    auto const scale = 3.f / std::sqrt(std::sqrt(static_cast<float>(head_dim)));
+    auto const random = [&](unsigned seed) {
+      return Rectangle<TypeParam>::random(length, head_dim, gap, seed, scale);
+    };
+    auto const q = random(1), k = random(2), v = random(3), dout = random(4);
+    auto out_expected = Rectangle<double>{length, head_dim};
+    auto lse_expected = Rectangle<double>{1, length};
+    auto memory = std::vector<double>(
+        static_cast<std::size_t>(reference::attention_scratch(length, head_dim)));
+    reference::attention_head<double>(q.exact().read(), k.exact().read(), v.exact().read(),
+                                      memory.data(), out_expected.view(),
+                                      lse_expected.view().row(0));
+    auto dq_expected = out_expected, dk_expected = out_expected, dv_expected = out_expected;
+    reference::attention_head_backward<double>(
+        q.exact().read(), k.exact().read(), v.exact().read(), out_expected.read(),
+        dout.exact().read(), lse_expected.read().row(0), memory.data(), dq_expected.view(),
+        dk_expected.view(), dv_expected.view());
+    auto const tolerance = std::is_same_v<TypeParam, bf16> ? 4e-2 : 4e-5;
+    this->for_each_level([&](auto const& kernels) {
+      auto scratch =
+          std::vector<float>(static_cast<std::size_t>(simd::attention_scratch(length, head_dim)),
+                             std::numeric_limits<float>::quiet_NaN());
+      auto out = Rectangle<TypeParam>{length, head_dim, gap};
+      auto lse = Rectangle<float>{1, length};
+      auto dq = out, dk = out, dv = out;
+      kernels.attention(q.strided(), k.strided(), v.strided(), length, head_dim, scratch.data(),
+                        out.strided(), lse.data.data());
+      EXPECT_LT(distance(out, out_expected, 2e-6), 1.) << length << "x" << head_dim;
+      EXPECT_LT(distance(lse, lse_expected, 1e-5), 1.) << length << "x" << head_dim;
+      std::fill(scratch.begin(), scratch.end(), std::numeric_limits<float>::quiet_NaN());
+      kernels.attention_backward(q.strided(), k.strided(), v.strided(),
+                                 std::as_const(out).strided(), dout.strided(), lse.data.data(),
+                                 length, head_dim, scratch.data(), dq.strided(), dk.strided(),
+                                 dv.strided());
+      EXPECT_LT(distance(dq, dq_expected, tolerance), 1.) << length << "x" << head_dim;
+      EXPECT_LT(distance(dk, dk_expected, tolerance), 1.) << length << "x" << head_dim;
+      EXPECT_LT(distance(dv, dv_expected, tolerance), 1.) << length << "x" << head_dim;
+    });
+  }
+}
+
+/// A batch of rows of two proteins.
+struct Batch {
+  std::vector<std::int32_t> positions;
+  std::vector<std::uint32_t> samples;
+
+  explicit Batch(Index rows) {
+    for (auto i = Index{0}; i < rows; ++i) {
+      positions.push_back(static_cast<std::int32_t>(i < 3 ? i : i - 3));
+      samples.push_back(i < 3 ? 7u : 123'456u);
+    }
+  }
+  Packing<Space::host> packing() const {
+    auto const rows = static_cast<Index>(positions.size());
+    return {.offsets = {},
+            .positions = {positions.data(), {rows}},
+            .samples = {samples.data(), {rows}}};
+  }
+};
+
+struct LoraCase {
+  Index rows, columns, targets, rank;
+  float probability;
+};
+constexpr LoraCase lora_cases[] = {{9, 40, 3, 2, .5f},
+                                   {4, 63, 1, 5, .1f},
+                                   {7, 320, 3, 16, 0.f},
+                                   {1, 17, 2, 1, .25f},
+                                   {6, 104, 3, 8, .5f}};
+
+/// Rows of ones pick the factors themselves: the mask is that of `dropout_block`, element by
+/// element.
+TYPED_TEST(Simd, DropoutMasksAreExact) {
+  auto const rows = Index{9};
+  for (auto const columns : {1, 8, 40, 63, 104, 320}) {
+    auto const batch = Batch{rows};
+    auto tile =
+        simd::LoraTile{.rows = rows,
+                       .columns = columns,
+                       .targets = 2,
+                       .rank = columns,
+                       .dropout = {.probability = .3f, .seed = 0x1234'5678'9abc'def0, .step = 5},
+                       .first_site = 0xffff'fff0u,
+                       .samples = batch.samples.data(),
+                       .positions = batch.positions.data()};
+    auto x = Rectangle<TypeParam>{rows, columns};
+    std::fill(x.data.begin(), x.data.end(), TypeParam{1.f});
+    auto identity = Rectangle<float>{2 * columns, columns};
+    for (auto i = Index{0}; i < 2 * columns; ++i) identity.view()(i, i % columns) = 1.f;
+    this->for_each_level([&](auto const& kernels) {
+      auto scratch =
+          std::vector<float>(static_cast<std::size_t>(simd::lora_scratch(columns, tile.ranks())));
+      auto h = Rectangle<float>{rows, 2 * columns};
+      kernels.lora_project(tile, std::as_const(x).strided(), std::as_const(identity).strided(),
+                           scratch.data(), h.strided());
+      auto const octets = static_cast<std::uint32_t>((columns + 7) / 8);
+      for (auto i = Index{0}; i < rows; ++i) {
+        for (auto c = Index{0}; c < 2 * columns; ++c) {
+          auto const n = static_cast<std::size_t>(i);
+          auto const column = static_cast<std::uint32_t>(c % columns);
+          auto const block = dropout_block(
+              tile.dropout, tile.first_site + static_cast<std::uint32_t>(c / columns),
+              batch.samples[n], static_cast<std::uint32_t>(batch.positions[n]), octets, column / 8);
+          auto const kept =
+              dropout_bits(block, static_cast<int>(column % 8)) >= tile.dropout.threshold();
+          ASSERT_EQ(h.view()(i, c), kept ? tile.dropout.scale() : 0.f) << i << ", " << c;
+        }
+      }
+    });
+  }
+}
+
+TYPED_TEST(Simd, LoraProject) {
+  for (auto const& shape : lora_cases) {
+    auto const rows = shape.rows, columns = shape.columns, rank = shape.rank;
+    auto const targets = shape.targets, ranks = targets * rank;
+    auto const probability = shape.probability;
+    auto const batch = Batch{rows};
+    auto const input = LoraInput{
+        .targets = targets, .first_site = 11, .dropout = {.probability = probability, .seed = 3}};
+    auto const tile = simd::LoraTile{.rows = rows,
+                                     .columns = columns,
+                                     .targets = targets,
+                                     .rank = rank,
+                                     .dropout = input.dropout,
+                                     .first_site = input.first_site,
+                                     .samples = batch.samples.data(),
+                                     .positions = batch.positions.data()};
+    auto const x = Rectangle<TypeParam>::random(rows, columns, 5, 1);
+    auto const a = Rectangle<float>::random(ranks, columns, 3, 2);
+    auto const dh = Rectangle<float>::random(rows, ranks, 1, 3);
+    auto const dx_before = Rectangle<float>::random(rows, columns, 2, 4);
+    auto const da_before = Rectangle<float>::random(ranks, columns, 0, 5);
+    auto h_expected = Rectangle<double>{rows, ranks};
+    auto dx_expected = dx_before.exact(), da_expected = da_before.exact();
+    reference::lora_project_rows<double, double>(x.exact().read(), a.exact().read(), input,
+                                                 batch.packing(), {0, rows}, h_expected.view());
+    reference::lora_project_backward_rows<double, double, double>(
+        x.exact().read(), a.exact().read(), input, batch.packing(), dh.exact().read(), {0, rows},
+        dx_expected.view(), da_expected.view());
+    this->for_each_level([&](auto const& kernels) {
+      auto scratch =
+          std::vector<float>(static_cast<std::size_t>(simd::lora_scratch(columns, ranks)),
+                             std::numeric_limits<float>::quiet_NaN());
+      auto h = Rectangle<float>{rows, ranks, 2};
+      auto dx = dx_before, da = da_before, da_alone = da_before;
+      kernels.lora_project(tile, x.strided(), a.strided(), scratch.data(), h.strided());
+      kernels.lora_project_backward(tile, x.strided(), a.strided(), dh.strided(), scratch.data(),
+                                    dx.strided(), da.strided());
+      kernels.lora_project_backward(tile, x.strided(), a.strided(), dh.strided(), scratch.data(),
+                                    {}, da_alone.strided());
+      EXPECT_LT(distance(h, h_expected, 2e-5), 1.);
+      EXPECT_LT(distance(dx, dx_expected, 1e-5), 1.);
+      EXPECT_LT(distance(da, da_expected, 1e-5), 1.);
+      EXPECT_EQ(da_alone.data, da.data);
+    });
+  }
+}
+
+TYPED_TEST(Simd, LoraExpand) {
+  for (auto const& shape : lora_cases) {
+    auto const rows = shape.rows, columns = shape.columns, rank = shape.rank;
+    auto const tile = simd::ExpandTile{rows, columns, rank, .75f};
+    auto const h = Rectangle<float>::random(rows, rank, 4, 1);
+    auto const b = Rectangle<float>::random(columns, rank, 1, 2);
+    auto const y_before = Rectangle<TypeParam>::random(rows, columns, 3, 3);
+    auto const db_before = Rectangle<float>::random(columns, rank, 0, 4);
+    auto y_expected = y_before.exact(), db_expected = db_before.exact();
+    auto dh_expected = Rectangle<double>{rows, rank};
+    reference::lora_expand_rows<double, double>(h.exact().read(), b.exact().read(), .75, {0, rows},
+                                                y_expected.view());
+    reference::lora_expand_backward_rows<double, double>(h.exact().read(), b.exact().read(), .75,
+                                                         y_before.exact().read(), {0, rows},
+                                                         dh_expected.view(), db_expected.view());
+    this->for_each_level([&](auto const& kernels) {
+      auto scratch = std::vector<float>(static_cast<std::size_t>(simd::lora_scratch(columns, rank)),
+                                        std::numeric_limits<float>::quiet_NaN());
+      auto y = y_before;
+      auto dh = Rectangle<float>{rows, rank};
+      auto db = db_before;
+      kernels.lora_expand(tile, h.strided(), b.strided(), scratch.data(), y.strided());
+      kernels.lora_expand_backward(tile, h.strided(), b.strided(), y_before.strided(),
+                                   scratch.data(), dh.strided(), db.strided());
+      EXPECT_LT(distance(y, y_expected, 2e-6), 1.);
+      EXPECT_LT(distance(dh, dh_expected, 1e-5), 1.);
+      EXPECT_LT(distance(db, db_expected, 1e-5), 1.);
+    });
+  }
+}
+
+TYPED_TEST(Simd, DequantizationIsExact) {
+  auto generator = std::mt19937{1};
+  auto const codebook = Rectangle<float>::random(1, 16, 0, 2);
+  for (auto const n : {1, 2, 63, 64, 65, 320, 1000}) {
+    for (auto const block : {2, 6, 64, 128}) {
+      auto codes = std::vector<std::uint8_t>(static_cast<std::size_t>((n + 1) / 2));
+      for (auto& byte : codes) byte = static_cast<std::uint8_t>(generator());
+      auto const scales = Rectangle<float>::random(1, (n + block - 1) / block, 0, 3, 4.f);
+      this->for_each_level([&](auto const& kernels) {
+        auto out = std::vector<TypeParam>(static_cast<std::size_t>(n));
+        kernels.dequantize4(codes.data(), n, block, codebook.data.data(), scales.data.data(),
+                            out.data());
+        for (auto i = std::size_t{0}; i < out.size(); ++i) {
+          auto const code = i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15;
+          auto const scale = scales.data[i / static_cast<std::size_t>(block)];
+          auto const value = codebook.data[static_cast<std::size_t>(code)] * scale;
+          ASSERT_EQ(out[i], convert<TypeParam>(value)) << i << " of " << n;
+        }
+      });
+    }
+  }
+}
+
+}  // namespace
