@@ -1,0 +1,99 @@
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <qlora/data/read.hpp>
+#include <qlora/synth/corpus.hpp>
+
+namespace {
+using namespace qlora;
+
+/// FNV-1a over all sequences and labels.
+std::uint64_t fingerprint(std::vector<Protein> const& proteins) {
+  auto hash = std::uint64_t{0xcbf29ce484222325};
+  auto const add = [&](int byte) {
+    hash = (hash ^ static_cast<std::uint8_t>(byte)) * 0x100000001b3;
+  };
+  for (auto const& protein : proteins) {
+    for (auto const residue : protein.sequence) add(residue);
+    for (auto const label : protein.labels) add(label);
+  }
+  return hash;
+}
+
+TEST(Corpus, IsTheSameEverywhere) {
+  auto const corpus = synth::generate({});
+  EXPECT_EQ(fingerprint(corpus.train), 10077604832018416023u);
+  EXPECT_EQ(fingerprint(corpus.test), 7118579457260824213u);
+  EXPECT_NE(fingerprint(synth::generate({.seed = 2}).train), fingerprint(corpus.train));
+}
+
+TEST(Corpus, PutsEachFamilyOnOneSide) {
+  auto const corpus = synth::generate({});
+  EXPECT_EQ(corpus.train.size(), 288u);
+  EXPECT_EQ(corpus.valid.size(), 72u);
+  EXPECT_EQ(corpus.test.size(), 120u);
+  auto splits = std::map<std::string, std::set<std::string>>{};
+  for (auto const& group : corpus.groups) splits[group.family].insert(group.split);
+  EXPECT_EQ(splits.size(), 80u);
+  for (auto const& [family, sides] : splits) EXPECT_EQ(sides.size(), 1u) << family;
+}
+
+TEST(Corpus, HasRealisticLengthsAndFewSites) {
+  auto const corpus = synth::generate({.families = 400, .seed = 12});
+  auto const counts = synth::summary(corpus.train);
+  auto const residues = counts["residues"].get<double>();
+  auto const share = counts["positives"].get<double>() / residues;
+  EXPECT_GT(share, 0.02);
+  EXPECT_LT(share, 0.05);
+  auto const mean = residues / static_cast<double>(corpus.train.size());
+  EXPECT_GT(mean, 240);
+  EXPECT_LT(mean, 350);
+  for (auto const& protein : corpus.train) {
+    EXPECT_GE(protein.sequence.size(), 60u);
+    EXPECT_LE(protein.sequence.size(), 800u);
+  }
+}
+
+TEST(Corpus, PretrainsOnOtherFamilies) {
+  auto const corpus = synth::generate({.families = 10, .pretraining_families = 10});
+  ASSERT_EQ(corpus.pretraining.size(), 60u);
+  auto sequences = std::set<std::string>{};
+  for (auto const* split : {&corpus.train, &corpus.valid, &corpus.test, &corpus.pretraining}) {
+    for (auto const& protein : *split) sequences.insert(protein.sequence);
+  }
+  EXPECT_EQ(sequences.size(), 120u);
+  EXPECT_EQ(synth::generate({.families = 10}).train, corpus.train);
+}
+
+TEST(Corpus, IsWrittenAsFilesThatReadersTake) {
+  auto const folder =
+      std::filesystem::temp_directory_path() / ("qlora-test-corpus-" + std::to_string(::getpid()));
+  auto const corpus = synth::generate({.families = 10, .members = 2, .pretraining_families = 3});
+  synth::write(corpus, folder);
+  EXPECT_EQ(read_binding_sites(folder / "train.txt"), corpus.train);
+  EXPECT_EQ(read_binding_sites(folder / "valid.txt"), corpus.valid);
+  EXPECT_EQ(read_binding_sites(folder / "test.txt"), corpus.test);
+  auto const pretraining = read_proteins(folder / "pretrain.fasta");
+  ASSERT_EQ(pretraining.size(), 6u);
+  EXPECT_EQ(pretraining[5].sequence, corpus.pretraining[5].sequence);
+  EXPECT_EQ(json::read_object(folder / "summary.json")["test"], synth::summary(corpus.test));
+  auto const groups = read_text(folder / "groups.tsv", 1 << 20);
+  EXPECT_TRUE(
+      groups.starts_with("chunk\tprotein\toffset\tfamily\tgroup\tsplit\n"
+                         "family1_1\tfamily1_1\t0\tfamily1\tfamily1\ttrain\n"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Corpus, NeedsAFamilyForEachSplit) {
+  EXPECT_THROW(synth::generate({.families = 3}), InputError);
+  EXPECT_THROW(synth::generate({.members = 0}), InputError);
+  EXPECT_THROW(synth::generate({.valid_percent = 60, .test_percent = 40}), InputError);
+}
+
+}  // namespace
