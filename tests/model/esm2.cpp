@@ -30,10 +30,10 @@ void load_parameters(Model& model, std::string const& file) {
   }
 }
 
-template <class B, Placement P = HeadOnly>
-Esm2<B, Dense> make_model(std::string const& name, P placement = {}, LoraOptions lora = {}) {
-  auto source = GoldenModel{name};
-  auto model = Esm2<B, Dense>{golden_shape(name), source, placement, lora};
+template <class B, Quantization Q = Full<float>, class P = HeadOnly>
+Esm2<B, Quantized<Q>> make_model(std::string const& name, P placement = {}, LoraOptions lora = {}) {
+  auto source = GoldenModel<Q>{name};
+  auto model = Esm2<B, Quantized<Q>>{golden_shape(name), source, placement, lora};
   auto const set = [&](std::string const& tensor, auto view) {
     auto const values = source.tensor(tensor, 1, view.size());
     for (auto i = Index{0}; i < view.size(); ++i) {
@@ -84,6 +84,27 @@ TYPED_TEST(Forward, AgreesWithTransformersAtEveryLayer) {
     EXPECT_LE(excess(model.features(), golden.floats("hidden.final"), 1e-4, 1e-4), 1.) << name;
     EXPECT_LE(excess(logits, golden.floats("logits"), 1e-4, 1e-4), 1.) << name;
   }
+}
+
+template <Quantization Q>
+void expect_logits(std::string const& base) {
+  for (auto const* const name : {"odd", "tiny"}) {
+    auto model = make_model<backend::Cpu<>, Q>(name);
+    auto backend = backend::Cpu<>{};
+    auto const logits = model.forward(backend, golden_batch(name), Keep::nothing);
+    auto const expected = Golden{std::string{"forward/"} + name + ".safetensors"}.floats(base);
+    EXPECT_LE(excess(logits, expected, 1e-4, 1e-4), 1.) << name;
+  }
+}
+
+TEST(QuantizedForward, AgreesOnNf4Weights) {
+  expect_logits<Nf4<64>>("logits.nf4");
+}
+TEST(QuantizedForward, AgreesOnFp4Weights) {
+  expect_logits<Fp4<64>>("logits.fp4");
+}
+TEST(QuantizedForward, AgreesOnInt8Weights) {
+  expect_logits<Int8>("logits.int8");
 }
 
 TYPED_TEST(Forward, KeepingLessChangesNoBit) {
@@ -151,10 +172,10 @@ TYPED_TEST(BFloat, IsAsCloseToFloatAsTransformers) {
 }
 
 /// Adapters and batch of the gradient goldens.
-template <class B>
+template <class B, Quantization Q = Full<float>>
 struct Lesson {
   B backend;
-  Esm2<B, Dense> model;
+  Esm2<B, Quantized<Q>> model;
   PackedBatch batch;
   MatrixTensor<typename B::Accumulator> d_logits;
   std::array<double, 2> class_weights{};
@@ -162,7 +183,7 @@ struct Lesson {
 
   template <Placement P>
   Lesson(std::string const& adapter, P placement, LoraOptions lora)
-      : model{make_model<B>("odd", placement, lora)} {
+      : model{make_model<B, Q>("odd", placement, lora)} {
     load_parameters(model, "lora/" + adapter + "/adapter_model.safetensors");
     auto sample = std::uint32_t{0};
     for (auto const& protein : read_binding_sites(golden_path("lora/batch.txt"))) {
@@ -200,12 +221,13 @@ template <class B>
 class Gradients : public testing::Test {};
 TYPED_TEST_SUITE(Gradients, Backends);
 
-template <class B, Placement P>
-void expect_gradients(std::string const& adapter, P placement, LoraOptions lora) {
-  auto const outputs = Golden{"lora/" + adapter + ".full.outputs.safetensors"};
-  auto const expected = Golden{"lora/" + adapter + ".full.gradients.safetensors"};
+template <class B, Quantization Q, Placement P>
+void expect_gradients(std::string const& adapter, std::string const& base, P placement,
+                      LoraOptions lora) {
+  auto const outputs = Golden{"lora/" + adapter + base + ".outputs.safetensors"};
+  auto const expected = Golden{"lora/" + adapter + base + ".gradients.safetensors"};
   for (auto const keep : {Keep::everything, Keep::inputs}) {
-    auto lesson = Lesson<B>{adapter, placement, lora};
+    auto lesson = Lesson<B, Q>{adapter, placement, lora};
     EXPECT_NEAR(lesson.learn(keep), outputs.numbers("loss")[0], 1e-5);
     auto const logits = lesson.model.forward(lesson.backend, lesson.batch, keep);
     EXPECT_LE(excess(logits, outputs.floats("logits"), 1e-4, 1e-4), 1.);
@@ -221,13 +243,19 @@ void expect_gradients(std::string const& adapter, P placement, LoraOptions lora)
 }
 
 TYPED_TEST(Gradients, OfQkvAgreeWithTorch) {
-  expect_gradients<TypeParam>("qkv", Qkv{}, odd_lora);
+  expect_gradients<TypeParam, Full<float>>("qkv", ".full", Qkv{}, odd_lora);
 }
 TYPED_TEST(Gradients, OfAllAgreeWithTorch) {
-  expect_gradients<TypeParam>("all", AllLinear{}, odd_lora);
+  expect_gradients<TypeParam, Full<float>>("all", ".full", AllLinear{}, odd_lora);
 }
 TYPED_TEST(Gradients, OfRankStabilisedAgreeWithTorch) {
-  expect_gradients<TypeParam>("all_rslora", AllLinear{}, odd_rslora);
+  expect_gradients<TypeParam, Full<float>>("all_rslora", ".full", AllLinear{}, odd_rslora);
+}
+
+TEST(QuantizedGradients, AgreeWithTorch) {
+  expect_gradients<backend::Cpu<>, Nf4<64>>("qkv", ".nf4", Qkv{}, odd_lora);
+  expect_gradients<backend::Cpu<>, Nf4<64>>("all", ".nf4", AllLinear{}, odd_lora);
+  expect_gradients<backend::Cpu<>, Nf4<64>>("all_rslora", ".nf4", AllLinear{}, odd_rslora);
 }
 
 /// A user's own placement: values and the feed-forward's output, above the first layer.
@@ -252,7 +280,8 @@ TYPED_TEST_SUITE(FiniteDifferences, Placements);
 TYPED_TEST(FiniteDifferences, AgreeInDoubleWithDropout) {
   using B = backend::Cpu<EigenProducts, double>;
   auto lesson = Lesson<B>{"all", AllLinear{}, odd_lora};
-  lesson.model = make_model<B>("odd", TypeParam{}, {.rank = 3, .alpha = 5.f, .seed = 5});
+  lesson.model =
+      make_model<B, Full<float>>("odd", TypeParam{}, {.rank = 3, .alpha = 5.f, .seed = 5});
   auto const values = lesson.model.parameters().values();
   auto random = RandomSequence{{.seed = 11}};
   for (auto& value : values) value += .1 * (random.uniform() - .5);
@@ -284,14 +313,18 @@ TEST(Esm2, TrainsThePublishedNumbersOfParameters) {
       std::fill_n(zeros.data(), zeros.size(), 0.f);
       return zeros;
     }
-    Dense weight(Site, Index rows, Index columns) const { return {tensor("", rows, columns)}; }
+    Quantized<Nf4<64>> weight(Site, Index rows, Index columns) const {
+      return quantize(Nf4<64>{}, tensor("", rows, columns));
+    }
   };
   auto const count = [](Index hidden, Index layers, auto placement, Index rank) {
     using B = backend::Cpu<EigenProducts, float>;
     auto source = Zeros{};
     auto const shape = nn::EncoderShape{
         .hidden = hidden, .layers = layers, .heads = 20, .intermediate = 4 * hidden};
-    return Esm2<B, Dense>{shape, source, placement, {.rank = rank}}.parameters().size();
+    return Esm2<B, Quantized<Nf4<64>>>{shape, source, placement, {.rank = rank}}
+        .parameters()
+        .size();
   };
   EXPECT_EQ(count(320, 6, Qkv{}, 2), 23'682);
   EXPECT_EQ(count(320, 6, AllLinear{}, 2), 69'762);

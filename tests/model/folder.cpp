@@ -126,7 +126,6 @@ TEST(ModelFolder, SaysWhenThereIsNoClassifier) {
 }
 
 /// Parts are complete, and expand to something close to the matrix they were made of.
-/// parts are complete, and expand to something close to the matrix they were made of.
 TEST(ModelFolder, HandsOutFourBitParts) {
   auto const full = ModelFolder{models / "tiny"};
   for (auto const model : {"tiny_nf4", "tiny_fp4", "tiny_nf4_head"}) {

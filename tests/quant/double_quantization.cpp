@@ -36,7 +36,7 @@ TEST(DynamicMap, StaysInsideForEveryFloat) {
 
 TEST(NestedScale, RoundsTheProductFirst) {
   // x * x = 1 + 2^-11 + 2^-24, whose last bit the rounding drops
-  float volatile const x = 1.f + 0x1p-12f;
+  float const volatile x = 1.f + 0x1p-12f;
   EXPECT_EQ(nested_scale(x, x, -(1.f + 0x1p-11f)), 0.f);
 }
 

@@ -14,6 +14,12 @@
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/model/esm2.hpp>
+#include <qlora/quant/dequantize.hpp>
+#include <qlora/quant/fp4.hpp>
+#include <qlora/quant/full.hpp>
+#include <qlora/quant/int8.hpp>
+#include <qlora/quant/nf4.hpp>
+#include <qlora/quant/quantize.hpp>
 
 namespace qlora::test {
 
@@ -54,20 +60,9 @@ class Golden {
   SafetensorsFile file_;
 };
 
-/// A full-precision weight, as a user would write one.
-struct Dense {
-  MatrixTensor<float> values;
-
-  Index rows() const { return values.extent(0); }
-  Index columns() const { return values.extent(1); }
-
-  template <class T>
-  friend void dequantize(Dense const& weight, Matrix<T> y) {
-    for (auto i = Index{0}; i < y.size(); ++i) y.data()[i] = convert<T>(weight.values.data()[i]);
-  }
-};
-
-/// Reads a golden model whose tensors transformers wrote; LayerNorms are spelled in two ways.
+/// Reads a golden model whose tensors transformers wrote, and quantizes its matrices; LayerNorms
+/// are spelled in two ways.
+template <Quantization Scheme>
 class GoldenModel {
  public:
   explicit GoldenModel(std::string const& name)
@@ -84,8 +79,8 @@ class GoldenModel {
     std::copy(values.begin(), values.end(), tensor.data());
     return tensor;
   }
-  Dense weight(Site site, Index rows, Index columns) const {
-    return {tensor(module_path(site) + ".weight", rows, columns)};
+  Quantized<Scheme> weight(Site site, Index rows, Index columns) const {
+    return quantize(Scheme{}, tensor(module_path(site) + ".weight", rows, columns));
   }
 
  private:

@@ -18,7 +18,8 @@ namespace qlora::test {
 namespace {
 
 using Native = backend::Cpu<>;
-using Model = Esm2<Native, Dense>;
+template <Quantization Q = Full<float>>
+using Model = Esm2<Native, Quantized<Q>>;
 
 FitOptions golden_recipe(nlohmann::json const& golden) {
   return {.epochs = 10,
@@ -30,11 +31,11 @@ FitOptions golden_recipe(nlohmann::json const& golden) {
 }
 
 /// A model at the start of a golden run.
-template <Placement P>
-Model start(std::string const& arm, P placement, float dropout = 0.f) {
-  auto source = GoldenModel{"odd"};
+template <Quantization Q = Full<float>, Placement P = Qkv>
+Model<Q> start(std::string const& arm, P placement, float dropout = 0.f) {
+  auto source = GoldenModel<Q>{"odd"};
   auto const lora = LoraOptions{.rank = 3, .alpha = 5.f, .dropout = dropout};
-  auto model = Model{golden_shape("odd"), source, placement, lora};
+  auto model = Model<Q>{golden_shape("odd"), source, placement, lora};
   auto const init = Golden{"train/" + arm + ".init/adapter_model.safetensors"};
   for (auto const& entry : model.parameters().entries()) {
     auto const values = init.floats(entry.name);
@@ -43,7 +44,8 @@ Model start(std::string const& arm, P placement, float dropout = 0.f) {
   return model;
 }
 
-std::vector<StepRecord> fit(Model& model, std::vector<Protein> const& proteins,
+template <class M>
+std::vector<StepRecord> fit(M& model, std::vector<Protein> const& proteins,
                             FitOptions const& options) {
   auto backend = Native{};
   auto trainer = Trainer{backend, model, std::span{proteins}, options};
@@ -53,11 +55,11 @@ std::vector<StepRecord> fit(Model& model, std::vector<Protein> const& proteins,
   return history;
 }
 
-template <Placement P>
-void expect_golden_run(std::string const& arm, P placement) {
-  auto const golden = golden_json("train/" + arm + ".full.json");
+template <Quantization Q, Placement P>
+void expect_golden_run(std::string const& arm, std::string const& base, P placement) {
+  auto const golden = golden_json("train/" + arm + base + ".json");
   auto const proteins = read_binding_sites(golden_path("train/data.txt"));
-  auto model = start(arm, placement);
+  auto model = start<Q>(arm, placement);
   auto const history = fit(model, proteins, golden_recipe(golden));
   ASSERT_EQ(history.size(), 50u);
   for (auto i = std::size_t{0}; i < history.size(); ++i) {
@@ -68,7 +70,7 @@ void expect_golden_run(std::string const& arm, P placement) {
     auto const rate = golden.at("learning_rates").at(i).get<double>();
     EXPECT_NEAR(history[i].learning_rate, rate, 1e-12 * golden.at("learning_rate").get<double>());
   }
-  auto const last = Golden{"train/" + arm + ".full.final.safetensors"};
+  auto const last = Golden{"train/" + arm + base + ".final.safetensors"};
   for (auto const& entry : model.parameters().entries()) {
     EXPECT_LE(excess(model.parameters().value(entry), last.floats(entry.name), 1e-4, 1e-3), 1.)
         << entry.name;
@@ -76,10 +78,12 @@ void expect_golden_run(std::string const& arm, P placement) {
 }
 
 TEST(Trainer, RunsAsTheReferenceForQkv) {
-  expect_golden_run("qkv", Qkv{});
+  expect_golden_run<Full<float>>("qkv", ".full", Qkv{});
+  expect_golden_run<Nf4<64>>("qkv", ".nf4", Qkv{});
 }
 TEST(Trainer, RunsAsTheReferenceForAll) {
-  expect_golden_run("all", AllLinear{});
+  expect_golden_run<Full<float>>("all", ".full", AllLinear{});
+  expect_golden_run<Nf4<64>>("all", ".nf4", AllLinear{});
 }
 
 TEST(Trainer, AccumulationAndRecomputationAreTheSameStep) {

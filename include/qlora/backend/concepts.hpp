@@ -11,7 +11,7 @@
 #include <cstdint>
 
 #include <qlora/backend/dropout.hpp>
-#include <qlora/backend/packing.hpp>
+#include <qlora/core/packing.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 

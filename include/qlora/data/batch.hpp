@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <qlora/backend/packing.hpp>
+#include <qlora/core/packing.hpp>
 #include <qlora/data/alphabet.hpp>
 #include <qlora/data/protein.hpp>
 

@@ -61,7 +61,7 @@ QLORA_HOST_DEVICE inline float nested_scale(float value, float nested, float off
 #if defined(__CUDA_ARCH__)
   return __fadd_rn(__fmul_rn(value, nested), offset);
 #else
-  float volatile const product = value * nested;
+  float const volatile product = value * nested;
   return product + offset;
 #endif
 }

@@ -87,7 +87,8 @@ Parts<Space::host> encode_matrix(Matrix<float const> weight, Layout const& layou
       encode_block<S>(
           weight.data(), first, count, [](float x) { return x; }, codes);
     } else if (count == layout.block) {
-      auto const factor = range<S> / std::max(largest, smallest);
+      // The reciprocal first, as torch divides a number by a tensor: it decides ties.
+      auto const factor = range<S> * (1.f / std::max(largest, smallest));
       scales[block] = largest;
       encode_block<S>(
           weight.data(), first, count,

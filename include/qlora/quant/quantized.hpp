@@ -19,12 +19,12 @@ namespace quant {
 /// What is stored of a matrix whose n elements, row-major, lie in b blocks.
 template <Space M>
 struct Parts {
-  VectorTensor<std::uint8_t, M> codes;        ///< bytes: n codes; 4-bit ones in pairs, first high
-  VectorTensor<float, M> scales;              ///< (b) or, where they are double-quantized, empty
-  VectorTensor<std::uint8_t, M> scale_codes;  ///< (b) indices into nested_map
-  VectorTensor<float, M> nested_scales;       ///< (b / 256, rounded up)
-  VectorTensor<float, M> nested_map;          ///< (256)
-  float offset = 0;                           ///< added to every double-quantized scale
+  VectorTensor<std::uint8_t, M> codes{};        ///< bytes: n codes; 4-bit ones in pairs, first high
+  VectorTensor<float, M> scales{};              ///< (b) or, where they are double-quantized, empty
+  VectorTensor<std::uint8_t, M> scale_codes{};  ///< (b) indices into nested_map
+  VectorTensor<float, M> nested_scales{};       ///< (b / 256, rounded up)
+  VectorTensor<float, M> nested_map{};          ///< (256)
+  float offset = 0;                             ///< added to every double-quantized scale
 
   bool double_quantized() const { return scale_codes.size() != 0; }
 };

@@ -35,7 +35,6 @@ struct FitOptions {
   ClassWeighting class_weighting = ClassWeighting::balanced;
   std::optional<std::array<double, 2>> class_weights{};  ///< instead of the weighting
   Keep keep = Keep::everything;                          ///< or Keep::inputs, to save memory
-  std::uint64_t seed = 0;
 };
 
 /// One line of a run's history.
@@ -121,7 +120,7 @@ class Trainer {
 
  private:
   EpochPlan plan(std::int64_t epoch) const {
-    return {proteins_, options_.batch, options_.order == Order::shuffled, options_.seed,
+    return {proteins_, options_.batch, options_.order == Order::shuffled, model_.lora().seed,
             static_cast<std::uint32_t>(epoch)};
   }
 
@@ -143,7 +142,7 @@ class Trainer {
   /// This pass's share of the step's loss; gradients +=.
   double pass_over_batch(std::int64_t step, double total) {
     auto const dropout = Dropout{.probability = model_.lora().dropout,
-                                 .seed = options_.seed,
+                                 .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
     auto const logits = model_.forward(backend_, batch_, options_.keep, dropout);
     if (d_logits_.extent(0) < batch_.tokens()) {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include <qlora/backend/concepts.hpp>
-#include <qlora/backend/packing.hpp>
+#include <qlora/core/packing.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>

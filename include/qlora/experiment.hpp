@@ -1,0 +1,126 @@
+/// What a researcher writes: a model, how its frozen weights are stored, where adapters sit, what
+/// is measured, and what computes it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qlora/adapt/placement.hpp>
+#include <qlora/backend/concepts.hpp>
+#include <qlora/metrics/metric_set.hpp>
+#include <qlora/model/cache.hpp>
+#include <qlora/model/esm2.hpp>
+#include <qlora/model/folder.hpp>
+#include <qlora/model/frozen_weights.hpp>
+#include <qlora/model/sizes.hpp>
+#include <qlora/quant/dequantize.hpp>
+#include <qlora/train/inference.hpp>
+#include <qlora/train/trainer.hpp>
+
+namespace qlora::inline v1 {
+
+/// Every argument is a policy: see docs/policies.md for those that come with the library, and
+/// docs/extending.md for writing one's own.
+template <class Model, class Quant, class PlacementPolicy, class Metrics, class B>
+class Experiment {
+  static_assert(ModelSizes<Model>, "a model policy names its sizes; see model/sizes.hpp");
+  static_assert(quant::check_scheme<Quant>());
+  static_assert(Backend<B>, "a backend has all verbs of backend/concepts.hpp");
+
+ public:
+  using Network = Esm2<B, Quantized<Quant>>;
+
+  /// Opens a Hugging Face model folder, or a model of that name in the local Hugging Face cache,
+  /// and puts fresh adapters on it. A folder without a classifier gets a fresh one: normal weights,
+  /// zero bias. Throws InputError for files that cannot be used, ShapeError when the sizes are not
+  /// Model's.
+  static Experiment load(std::string const& model, LoraOptions const& lora = {},
+                         Quant const& scheme = {}, PlacementPolicy const& placement = {}) {
+    auto const folder = ModelFolder{find_model(model)};
+    auto const& shape = folder.config().shape;
+    model::check_sizes<Model>(shape, (folder.path() / "config.json").string());
+    auto weights = FrozenWeights<Quant>{folder, scheme};
+    auto experiment = Experiment{Network{shape, weights, placement, lora}};
+    experiment.fresh_head_ = !folder.has_classifier();
+    experiment.set_head(folder);
+    return experiment;
+  }
+
+  /// Whether the model folder lacked a classifier.
+  bool fresh_head() const { return fresh_head_; }
+  Index trainable_parameters() const { return network_.parameters().size(); }
+  Network& network() { return network_; }
+  B& backend() { return backend_; }
+
+  /// Trains adapters and head, and returns a line for each step; `on_step` sees them as they come.
+  template <class OnStep>
+  std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
+                              OnStep&& on_step) {
+    auto trainer = Trainer{backend_, network_, proteins, options};
+    class_weights_ = trainer.class_weights();
+    auto history = std::vector<StepRecord>{};
+    history.reserve(static_cast<std::size_t>(trainer.steps()));
+    trainer.run(
+        [&](StepRecord const& record) {
+          history.push_back(record);
+          on_step(record);
+        },
+        [](std::int64_t) {});
+    return history;
+  }
+  std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options = {}) {
+    return fit(proteins, options, [](StepRecord const&) {});
+  }
+
+  /// The metrics of labelled proteins; losses are weighted with the training's class weights.
+  metrics::Scores evaluate(std::span<Protein const> proteins) {
+    auto set = Metrics{metrics::Options{.class_weights = class_weights_}};
+    predict(proteins, [&](std::size_t i, Matrix<float const> logits) {
+      set.add(static_cast<std::uint32_t>(i),
+              std::span{logits.data(), static_cast<std::size_t>(logits.size())},
+              proteins[i].labels);
+    });
+    return set.scores();
+  }
+
+  /// Calls `body(number, logits)` for each protein in order, logits (residues, 2).
+  template <class Body>
+  void predict(std::span<Protein const> proteins, Body&& body) {
+    for_each_logits(backend_, network_, proteins, tokens_per_batch, body);
+  }
+
+ private:
+  static constexpr Index tokens_per_batch = 4096;
+
+  explicit Experiment(Network network) : network_{std::move(network)} {}
+
+  void set_head(ModelFolder const& folder) {
+    auto const weight = network_.classifier();
+    auto const bias = network_.classifier_bias();
+    if (folder.has_classifier()) {
+      auto const values = folder.tensor("classifier.weight", weight.rows(), weight.columns());
+      auto const biases = folder.tensor("classifier.bias", 1, bias.size());
+      std::copy_n(values.data(), values.size(), weight.data());
+      std::copy_n(biases.data(), biases.size(), bias.data());
+      return;
+    }
+    auto random =
+        RandomSequence{{.seed = network_.lora().seed,
+                        .step = 0,
+                        .sample = 0,
+                        .site = random_site::initialise + folder.classifier_site().id() + 1}};
+    auto const deviation = static_cast<float>(folder.config().initializer_range);
+    for (auto i = Index{0}; i < weight.size(); ++i) weight.data()[i] = deviation * random.normal();
+    std::fill_n(bias.data(), bias.size(), 0.f);
+  }
+
+  B backend_;
+  Network network_;
+  bool fresh_head_ = false;
+  std::array<double, 2> class_weights_{1., 1.};
+};
+
+}  // namespace qlora::inline v1

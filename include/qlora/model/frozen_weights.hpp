@@ -1,0 +1,78 @@
+/// The frozen weights of a model folder, quantized on the way in.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+
+#include <qlora/adapt/placement.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/model/folder.hpp>
+#include <qlora/quant/bitsandbytes.hpp>
+#include <qlora/quant/quantize.hpp>
+
+namespace qlora::inline v1 {
+
+/// A source of weights for `Esm2`: full-precision matrices of the folder are quantized by the
+/// scheme; matrices that are quantized already stay as they are, and must then be of that scheme,
+/// unless it is chosen at run time.
+template <Quantization Scheme>
+class FrozenWeights {
+ public:
+  FrozenWeights(ModelFolder const& folder, Scheme const& scheme)
+      : folder_{folder}, scheme_{scheme} {}
+
+  MatrixTensor<float> tensor(std::string const& name, Index rows, Index columns) const {
+    return folder_.tensor(name, rows, columns);
+  }
+
+  Quantized<Scheme> weight(Site site, Index, Index) const {
+    auto const place = module_path(site) + " (" + folder_.path().string() + ")";
+    return std::visit([&](auto const& stored) { return keep(stored, place); },
+                      folder_.weight(site));
+  }
+
+ private:
+  Quantized<Scheme> keep(FullWeight const& weight, std::string_view) const {
+    return quantize(scheme_, weight.values);
+  }
+  Quantized<Scheme> keep(FourBitWeight const& weight, std::string_view place) const {
+    auto const* const name = weight.type == FourBitWeight::Type::nf4 ? "nf4" : "fp4";
+    auto parts =
+        quant::Serialized{.codes = weight.codes, .absmax = weight.absmax, .quant_map = weight.map};
+    if (weight.nested) {
+      parts.absmax_codes = weight.nested->codes;
+      parts.nested_absmax = weight.nested->absmax;
+      parts.nested_quant_map = weight.nested->map;
+      parts.nested_offset = weight.nested->offset;
+    }
+    auto const scheme = stored_scheme(name, weight.block, place);
+    return quant::from_serialized(scheme, weight.rows, weight.columns, parts, place);
+  }
+  Quantized<Scheme> keep(Int8Weight const& weight, std::string_view place) const {
+    auto const codes = std::as_bytes(std::span{weight.codes});
+    auto const parts = quant::Serialized{
+        .codes = {reinterpret_cast<std::uint8_t const*>(codes.data()), codes.size()},
+        .absmax = weight.absmax};
+    auto const scheme = stored_scheme("int8", quant::per_row, place);
+    return quant::from_serialized(scheme, weight.rows, weight.columns, parts, place);
+  }
+
+  Scheme stored_scheme(std::string_view name, Index block, std::string_view place) const {
+    auto scheme = scheme_;
+    if constexpr (quant::Choice<Scheme>) scheme = Scheme::parse(name);
+    if (scheme.name != name || scheme.block != block) {
+      throw InputError{at(place, "expected " + std::string{scheme.name} + " with blocks of " +
+                                     std::to_string(scheme.block) + ", found " + std::string{name} +
+                                     " with blocks of " + std::to_string(block))};
+    }
+    return scheme;
+  }
+
+  ModelFolder const& folder_;
+  Scheme scheme_;
+};
+
+}  // namespace qlora::inline v1

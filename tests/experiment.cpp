@@ -1,0 +1,103 @@
+// The whole stack as a user's program drives it, with policies of the user's own and runtime ones.
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <qlora/esm2.hpp>
+
+namespace qlora {
+namespace {
+
+using Runtime =
+    Experiment<model::Dynamic, quant::Any, placement::Sites, CardMetrics, backend::Native>;
+
+std::string model_path(std::string const& name) {
+  return std::string{QLORA_TEST_DATA} + "/models/" + name;
+}
+std::vector<Protein> proteins() {
+  return read_binding_sites(std::string{QLORA_TEST_DATA} + "/train/data.txt");
+}
+
+Runtime load(std::string const& model, std::string const& scheme = "none") {
+  return Runtime::load(model_path(model), {.rank = 2, .seed = 3}, quant::Any::parse(scheme),
+                       placement::Sites::of(Qkv{}));
+}
+std::vector<float> logits(Runtime experiment) {
+  auto const data = proteins();
+  auto all = std::vector<float>{};
+  experiment.predict(data, [&](std::size_t, Matrix<float const> rows) {
+    all.insert(all.end(), rows.data(), rows.data() + rows.size());
+  });
+  return all;
+}
+
+TEST(Experiment, ReadsAFolderHoweverItIsStored) {
+  EXPECT_EQ(logits(load("odd")), logits(load("odd_sharded")));
+  for (auto const* const scheme : {"nf4", "fp4", "int8"}) {
+    auto const stored = logits(load(std::string{"tiny_"} + scheme));
+    auto const made = logits(load("tiny", scheme));
+    ASSERT_EQ(stored.size(), made.size());
+    for (auto i = std::size_t{0}; i < made.size(); ++i) {
+      ASSERT_NEAR(stored[i], made[i], 1e-4 + 1e-4 * std::abs(made[i])) << scheme;
+    }
+  }
+}
+
+TEST(Experiment, AnnouncesAFreshHead) {
+  EXPECT_FALSE(load("odd").fresh_head());
+  EXPECT_TRUE(load("odd_no_head").fresh_head());
+}
+
+TEST(Experiment, LearnsAndIsReproducible) {
+  auto const data = proteins();
+  auto const options = FitOptions{.epochs = 3, .learning_rate = 5e-3, .batch = {.tokens = 400}};
+  auto first = load("odd", "nf4");
+  auto second = load("odd", "nf4");
+  auto const history = first.fit(data, options);
+  second.fit(data, options);
+  EXPECT_LT(history.back().loss, history.front().loss);
+  EXPECT_EQ(first.evaluate(data)["loss"], second.evaluate(data)["loss"]);
+}
+
+/// Policies of a user's own: four bits at equal distances, and adapters on values above layer 0.
+struct Uniform4 {
+  static constexpr std::string_view name = "uniform4";
+  static constexpr int bits = 4;
+  static constexpr Index block = 32;
+  static constexpr bool double_quantized = false;
+  static std::uint8_t encode(float x) { return static_cast<std::uint8_t>((x + 1.f) * 7.5f + .5f); }
+  static float decode(std::uint8_t code) { return static_cast<float>(code) / 7.5f - 1.f; }
+};
+struct UpperValues {
+  static constexpr bool adapts(Site site) { return site.layer > 0 && site.kind == SiteKind::value; }
+};
+struct Odd {
+  static constexpr std::string_view name = "Odd";
+  static constexpr Index hidden = 40, layers = 3, heads = 4, intermediate = 104, vocabulary = 33;
+};
+using Own = Experiment<Odd, Uniform4, UpperValues, MetricSet<metrics::AveragePrecision>,
+                       backend::Cpu<EigenProducts>>;
+
+TEST(Experiment, TakesPoliciesOfAUsersOwn) {
+  auto own = Own::load(model_path("odd"), {.rank = 1});
+  EXPECT_EQ(own.trainable_parameters(), 2 * (40 + 40) + 2 * 40 + 2);
+  auto const data = proteins();
+  auto const before = own.evaluate(data)["average_precision"];
+  own.fit(data, {.epochs = 4, .learning_rate = 1e-2});
+  EXPECT_GT(own.evaluate(data)["average_precision"], before);
+}
+
+TEST(Experiment, RefusesAFolderOfOtherSizes) {
+  EXPECT_THROW(Own::load(model_path("tiny")), ShapeError);
+  EXPECT_THROW(Own::load(model_path("absent")), InputError);
+}
+
+TEST(Experiment, RefusesAFolderQuantizedOtherwise) {
+  using Nf4Only = Experiment<model::Dynamic, Nf4<64>, HeadOnly, CardMetrics, backend::Native>;
+  EXPECT_NO_THROW(Nf4Only::load(model_path("tiny_nf4")));
+  EXPECT_THROW(Nf4Only::load(model_path("tiny_fp4")), InputError);
+}
+
+}  // namespace
+}  // namespace qlora
