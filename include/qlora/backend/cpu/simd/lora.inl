@@ -60,9 +60,9 @@ inline void dropout_row(Dropout const& dropout, std::uint32_t site, std::uint32_
     auto const first = __builtin_shufflevector(low, high, 0, 2);
     auto const second = __builtin_shufflevector(low, high, 1, 3);
 #endif
-    auto* const out = reinterpret_cast<PairsAt*>(bits + octet * 8);
-    out[0] = first;
-    out[1] = second;
+    auto* const out = reinterpret_cast<Unaligned<Pairs>*>(bits + octet * 8);
+    out[0].value = first;
+    out[1].value = second;
   }
 }
 

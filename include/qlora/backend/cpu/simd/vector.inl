@@ -5,20 +5,20 @@ using Words = std::uint32_t __attribute__((vector_size(QLORA_SIMD_BYTES)));
 using Signed = int __attribute__((vector_size(QLORA_SIMD_BYTES)));
 using Pairs = std::uint64_t __attribute__((vector_size(QLORA_SIMD_BYTES)));
 using Halves = std::uint16_t __attribute__((vector_size(QLORA_SIMD_BYTES / 2)));
-// The same in memory, at any address and whatever the elements' declared type.
-using FloatsAt = float __attribute__((vector_size(QLORA_SIMD_BYTES), aligned(1), may_alias));
-using PairsAt = std::uint64_t __attribute__((vector_size(QLORA_SIMD_BYTES), aligned(1), may_alias));
-using HalvesAt =
-    std::uint16_t __attribute__((vector_size(QLORA_SIMD_BYTES / 2), aligned(1), may_alias));
+// A vector in memory, at any address and whatever the elements' declared type.
+template <class V>
+struct __attribute__((packed, may_alias)) Unaligned {
+  V value;
+};
 
 inline constexpr Index width = QLORA_SIMD_BYTES / 4;
 
 QLORA_SIMD_INLINE Floats load(float const* p) {
-  return *reinterpret_cast<FloatsAt const*>(p);
+  return reinterpret_cast<Unaligned<Floats> const*>(p)->value;
 }
 
 QLORA_SIMD_INLINE Words load_halves(void const* p) {
-  return __builtin_convertvector(Halves(*static_cast<HalvesAt const*>(p)), Words);
+  return __builtin_convertvector(static_cast<Unaligned<Halves> const*>(p)->value, Words);
 }
 
 QLORA_SIMD_INLINE Floats load(bf16 const* p) {
@@ -26,12 +26,12 @@ QLORA_SIMD_INLINE Floats load(bf16 const* p) {
 }
 
 QLORA_SIMD_INLINE void store(float* p, Floats v) {
-  *reinterpret_cast<FloatsAt*>(p) = v;
+  reinterpret_cast<Unaligned<Floats>*>(p)->value = v;
 }
 
 // The upper halves of words.
 QLORA_SIMD_INLINE void store_upper(bf16* p, Words words) {
-  *reinterpret_cast<HalvesAt*>(p) = __builtin_convertvector(words >> 16, Halves);
+  reinterpret_cast<Unaligned<Halves>*>(p)->value = __builtin_convertvector(words >> 16, Halves);
 }
 
 // Adds what makes the upper half of each word its float rounded to bf16.
