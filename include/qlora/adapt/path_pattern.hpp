@@ -1,0 +1,275 @@
+/// Regular expressions over module paths, as `re.fullmatch` of Python reads them. In place of
+/// <regex>, which takes seconds to compile and exponential time on hostile patterns.
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+
+namespace qlora::inline v1::peft {
+
+/// One pass over a pattern, carrying the set of positions in the text that it may have reached.
+/// Knows literals, '.', classes, escapes for classes and punctuation, groups, look-ahead, '|', '^',
+/// '$' and quantifiers; greedy and lazy are the same, as only the whole match counts.
+class PathMatcher {
+ public:
+  PathMatcher(std::string_view pattern, std::string_view text) : pattern_{pattern}, text_{text} {}
+
+  /// Whether the pattern matches the whole text. Throws InputError for a pattern that is malformed,
+  /// uses anything else, or asks for too much work.
+  bool run() {
+    if (pattern_.size() > 1'000) fail("expected at most 1000 characters");
+    auto starts = none();
+    starts[0] = true;
+    auto const ends = alternatives(starts);
+    if (at_ < pattern_.size()) fail("unexpected ')'");
+    return ends.back();
+  }
+
+ private:
+  using Positions = std::vector<bool>;  ///< (text + 1)
+
+  [[noreturn]] void fail(std::string_view reason) const {
+    throw InputError{"regular expression \"" + printable(pattern_) + "\", character " +
+                     std::to_string(at_) + ": " + std::string{reason}};
+  }
+
+  Positions none() const { return Positions(text_.size() + 1); }
+  static bool any(Positions const& set) { return std::ranges::count(set, true) != 0; }
+  static void unite(Positions& set, Positions const& other) {
+    for (auto i = std::size_t{0}; i < set.size(); ++i) set[i] = set[i] || other[i];
+  }
+  static bool contains(Positions const& set, Positions const& other) {
+    for (auto i = std::size_t{0}; i < set.size(); ++i) {
+      if (other[i] && !set[i]) return false;
+    }
+    return true;
+  }
+
+  bool more() const { return at_ < pattern_.size(); }
+  char next() {
+    if (!more()) fail("unexpected end");
+    return pattern_[at_++];
+  }
+  bool accept(std::string_view token) {
+    if (!pattern_.substr(at_).starts_with(token)) return false;
+    at_ += token.size();
+    return true;
+  }
+
+  Positions alternatives(Positions const& starts) {
+    auto ends = sequence(starts);
+    while (accept("|")) unite(ends, sequence(starts));
+    return ends;
+  }
+
+  Positions sequence(Positions positions) {
+    while (more() && pattern_[at_] != '|' && pattern_[at_] != ')') positions = repeated(positions);
+    return positions;
+  }
+
+  /// An atom and its quantifier. The atom is read again for every repetition.
+  Positions repeated(Positions const& starts) {
+    auto const begin = at_;
+    auto reached = atom(starts);
+    auto const [least, most] = quantifier();
+    auto const end = at_;
+    auto ends = none();
+    auto current = starts;
+    for (auto count = 0; count < most; ++count) {
+      if (count >= least) unite(ends, current);
+      if (count > 0) {
+        at_ = begin;
+        reached = atom(current);
+      }
+      current = std::move(reached);
+      if (!any(current) || (count >= least && contains(ends, current))) break;
+    }
+    unite(ends, current);
+    at_ = end;
+    return ends;
+  }
+
+  /// Least and most repetitions.
+  std::pair<int, int> quantifier() {
+    constexpr auto unbounded = 1'000;  // more than any path has characters
+    auto range = std::pair{1, 1};
+    if (accept("*")) {
+      range = {0, unbounded};
+    } else if (accept("+")) {
+      range = {1, unbounded};
+    } else if (accept("?")) {
+      range = {0, 1};
+    } else if (accept("{")) {
+      range.first = number();
+      range.second =
+          accept(",") ? (more() && pattern_[at_] == '}' ? unbounded : number()) : range.first;
+      if (!accept("}") || range.second < range.first) fail("expected a range such as {1,3}");
+    } else {
+      return range;
+    }
+    accept("?");  // lazy
+    return range;
+  }
+  int number() {
+    auto value = 0;
+    auto const begin = at_;
+    while (more() && std::isdigit(static_cast<unsigned char>(pattern_[at_])) && at_ - begin < 3) {
+      value = value * 10 + (next() - '0');
+    }
+    if (at_ == begin) fail("expected a number");
+    return value;
+  }
+
+  Positions atom(Positions const& starts) {
+    work_ += text_.size() + 1;
+    if (work_ > 2'000'000) fail("takes too many steps");
+    auto const c = next();
+    switch (c) {
+      case '(':
+        return group(starts);
+      case '[': {
+        auto const set = character_class();
+        return advance(starts, [&](char character) { return set(character); });
+      }
+      case '\\': {
+        auto const set = escape();
+        return advance(starts, [&](char character) { return set(character); });
+      }
+      case '.':
+        return advance(starts, [](char character) { return character != '\n'; });
+      case '^':
+        return keep(starts, 0);
+      case '$':
+        return keep(starts, text_.size());
+      case '*':
+      case '+':
+      case '?':
+      case '{':
+        fail("expected something to repeat");
+      default:
+        return advance(starts, [c](char character) { return character == c; });
+    }
+  }
+
+  Positions group(Positions const& starts) {
+    if (++depth_ > 32) fail("expected groups nested at most 32 deep");
+    auto ends = none();
+    if (accept("?=")) {
+      ends = look_ahead(starts, true);
+    } else if (accept("?!")) {
+      ends = look_ahead(starts, false);
+    } else {
+      if (accept("?P<")) {
+        while (next() != '>') continue;
+      } else if (!accept("?:") && accept("?")) {
+        fail("expected a plain group, (?:, (?=, (?! or (?P<");
+      }
+      ends = alternatives(starts);
+    }
+    if (!accept(")")) fail("expected ')'");
+    --depth_;
+    return ends;
+  }
+
+  /// The positions from which the group matches, or does not.
+  Positions look_ahead(Positions const& starts, bool expected) {
+    auto kept = none();
+    auto const begin = at_;
+    std::ignore = alternatives(none());  // reads it even if there is no position to look from
+    auto const end = at_;
+    for (auto i = std::size_t{0}; i < starts.size(); ++i) {
+      if (!starts[i]) continue;
+      auto single = none();
+      single[i] = true;
+      at_ = begin;
+      kept[i] = any(alternatives(single)) == expected;
+    }
+    at_ = end;
+    return kept;
+  }
+
+  template <class Predicate>
+  Positions advance(Positions const& starts, Predicate const& accepts) const {
+    auto ends = none();
+    for (auto i = std::size_t{0}; i < text_.size(); ++i)
+      ends[i + 1] = starts[i] && accepts(text_[i]);
+    return ends;
+  }
+  Positions keep(Positions const& starts, std::size_t position) const {
+    auto kept = none();
+    kept[position] = starts[position];
+    return kept;
+  }
+
+  /// Characters of a class: members listed one by one, 256 at most.
+  struct CharacterSet {
+    std::string members;
+    bool negated = false;
+
+    bool operator()(char c) const { return (members.find(c) != members.npos) != negated; }
+  };
+
+  static std::string all_that(int (*is)(int)) {
+    auto members = std::string{};
+    for (auto c = 1; c < 128; ++c) {
+      if (is(c) != 0) members += static_cast<char>(c);
+    }
+    return members;
+  }
+
+  CharacterSet escape() {
+    auto const c = next();
+    switch (c) {
+      case 'd':
+      case 'D':
+        return {all_that(std::isdigit), c == 'D'};
+      case 's':
+      case 'S':
+        return {all_that(std::isspace), c == 'S'};
+      case 'w':
+      case 'W':
+        return {all_that(std::isalnum) + "_", c == 'W'};
+      default:
+        if (std::isalnum(static_cast<unsigned char>(c)) != 0) fail("unsupported escape");
+        return {std::string(1, c)};
+    }
+  }
+
+  CharacterSet character_class() {
+    auto set = CharacterSet{"", accept("^")};
+    for (auto first = true; first || !accept("]"); first = false) {
+      auto const c = next();
+      if (c == '\\') {
+        auto const part = escape();
+        if (part.negated) fail("unsupported escape in a class");
+        set.members += part.members;
+        continue;
+      }
+      auto last = c;
+      if (more() && pattern_[at_] == '-' && !pattern_.substr(at_).starts_with("-]")) {
+        ++at_;
+        last = next();
+        if (last < c || last == '\\') fail("unsupported range");
+      }
+      for (auto member = int{c}; member <= last; ++member) set.members += static_cast<char>(member);
+    }
+    return set;
+  }
+
+  std::string_view pattern_;
+  std::string_view text_;
+  std::size_t at_ = 0;
+  std::size_t work_ = 0;  ///< positions looked at
+  int depth_ = 0;
+};
+
+}  // namespace qlora::inline v1::peft

@@ -1,0 +1,277 @@
+/// PEFT adapter folders: `adapter_config.json` and `adapter_model.safetensors`.
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qlora/adapt/peft_config.hpp>
+#include <qlora/adapt/placement.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/core/safetensors.hpp>
+#include <qlora/core/safetensors_writer.hpp>
+
+namespace qlora::inline v1 {
+
+/// An adapter in memory, with modules named as in the base model.
+struct PeftAdapter {
+  /// The two factors of one module.
+  struct Pair {
+    Index in = 0;
+    Index out = 0;
+    std::vector<float> a;  ///< (rank, in)
+    std::vector<float> b;  ///< (out, rank)
+  };
+  /// A classifier trained in full.
+  struct Head {
+    Index classes = 0;
+    Index in = 0;
+    std::vector<float> weight;  ///< (classes, in)
+    std::vector<float> bias;    ///< (classes)
+  };
+
+  PeftConfig config;
+  std::map<std::string, Pair> pairs;  ///< by path, "esm.encoder.layer.0.attention.self.query" say
+  std::optional<Head> head;
+
+  /// Reads a folder. Throws InputError for what is no LoRA of an ESM-2 encoder and classifier, for
+  /// a factor without its other, for a rank other than the configuration's, and for NaN. LoRA on a
+  /// classifier that is saved as well, which old versions of PEFT wrote, is folded into it.
+  static PeftAdapter read(std::filesystem::path const& folder);
+
+  /// Checks that the adapter fits a base model of `layers` layers, whose `shape_of(Site)` gives
+  /// {out, in}, and that its tensors are those of the modules its configuration names. Returns the
+  /// targets that match no module; only the card's own may. Throws InputError, ShapeError where
+  /// shapes differ; `file` names the adapter in messages.
+  template <class ShapeOf>
+  std::vector<std::string> check(int layers, ShapeOf&& shape_of, std::string_view file) const;
+
+  /// Writes a folder that PEFT loads.
+  void write(std::filesystem::path const& folder) const;
+};
+
+/// Writes an adapter folder from tensors that are already named as PEFT names them.
+inline void write_peft(std::filesystem::path const& folder, PeftConfig const& config,
+                       std::span<TensorRef const> tensors) {
+  auto error = std::error_code{};
+  std::filesystem::create_directories(folder, error);
+  if (error) throw SystemError{at(folder.string(), "cannot create the folder: " + error.message())};
+  write_safetensors(folder / "adapter_model.safetensors", tensors);
+  write_atomically(folder / "adapter_config.json", config.to_json().dump(2) + "\n");
+}
+
+namespace peft {
+
+/// What PEFT puts before the path of a module in the base model.
+inline constexpr std::string_view prefix = "base_model.model.";
+
+/// The encoder's matrix at `path`, if it is one.
+inline std::optional<Site> find_site(std::string_view path) {
+  constexpr auto layers = std::string_view{"esm.encoder.layer."};
+  if (!path.starts_with(layers)) return std::nullopt;
+  auto site = Site{};
+  auto const number = path.substr(layers.size());
+  std::from_chars(number.data(), number.data() + number.size(), site.layer);
+  for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
+    site.kind = static_cast<SiteKind>(kind);
+    if (module_path(site) == path) return site;
+  }
+  return std::nullopt;
+}
+
+namespace detail {
+
+/// Sorts the tensors of one file into factors and head.
+class AdapterReader {
+ public:
+  AdapterReader(SafetensorsFile const& file, PeftAdapter& adapter)
+      : file_{file}, name_{file.path().string()}, adapter_{adapter} {}
+
+  void read() {
+    for (auto const& tensor : file_.tensors()) place(tensor);
+    for (auto const& [module, pair] : adapter_.pairs) {
+      if (pair.a.empty() || pair.b.empty()) {
+        fail(module, pair.a.empty() ? "expected lora_A beside lora_B, found none"
+                                    : "expected lora_B beside lora_A, found none");
+      }
+    }
+    read_head();
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view what, std::string const& reason) const {
+    throw InputError{at(name_, printable(what) + ": " + reason)};
+  }
+
+  void place(StoredTensor const& tensor) {
+    auto path = std::string_view{tensor.name};
+    if (!path.starts_with(prefix)) fail(path, "expected a name that starts with base_model.model.");
+    path.remove_prefix(prefix.size());
+    // Copies that old versions of PEFT keep beside a classifier, and a head this model does not
+    // run.
+    for (auto const idle :
+         {"classifier.modules_to_save.", "classifier.original_module.", "esm.contact_head."}) {
+      if (path.starts_with(idle)) return;
+    }
+    if (path == "classifier.weight" || path == "classifier.bias") return;
+    auto const is_a = path.ends_with(".lora_A.weight");
+    if (!is_a && !path.ends_with(".lora_B.weight")) {
+      fail(tensor.name, "expected a LoRA factor or the classifier");
+    }
+    path.remove_suffix(std::string_view{".lora_A.weight"}.size());
+    if (path != "classifier" && !find_site(path)) {
+      fail(tensor.name, "expected a linear layer of the encoder, or the classifier");
+    }
+    auto const rank = adapter_.config.lora.rank;
+    auto const& shape = tensor.shape;
+    if (shape.size() != 2 || shape[is_a ? 0 : 1] != rank || shape[is_a ? 1 : 0] == 0) {
+      fail(tensor.name, "expected rank " + std::to_string(rank) +
+                            " as in adapter_config.json, got " + shape_text(shape));
+    }
+    auto& pair = adapter_.pairs[std::string{path}];
+    (is_a ? pair.in : pair.out) = shape[is_a ? 1 : 0];
+    (is_a ? pair.a : pair.b) = read_floats(tensor, name_);
+  }
+
+  void read_head() {
+    auto const weight = file_.find(std::string{prefix} + "classifier.weight");
+    auto const bias = file_.find(std::string{prefix} + "classifier.bias");
+    if ((weight == nullptr) != (bias == nullptr)) {
+      fail("classifier", "expected weight and bias, found one of them");
+    }
+    if (weight == nullptr) return;
+    if (weight->shape.size() != 2 || bias->shape != Extents{weight->shape[0]}) {
+      fail("classifier", "expected a matrix and a bias of as many rows, got " +
+                             shape_text(weight->shape) + " and " + shape_text(bias->shape));
+    }
+    adapter_.head = {weight->shape[0], weight->shape[1], read_floats(*weight, name_),
+                     read_floats(*bias, name_)};
+    if (auto const pair = adapter_.pairs.extract("classifier")) fold(pair.mapped());
+  }
+
+  /// Head += s B A.
+  void fold(PeftAdapter::Pair const& pair) {
+    auto& head = *adapter_.head;
+    if (pair.in != head.in || pair.out != head.classes) {
+      fail("classifier", "expected LoRA factors for " + shape_text({head.classes, head.in}) +
+                             ", got " + shape_text({pair.out, pair.in}));
+    }
+    auto const rank = static_cast<std::size_t>(adapter_.config.lora.rank);
+    auto const in = static_cast<std::size_t>(head.in);
+    auto const scale = adapter_.config.lora.scale();
+    for (auto i = std::size_t{0}; i < head.weight.size(); ++i) {
+      auto sum = 0.0;
+      for (auto r = std::size_t{0}; r < rank; ++r) {
+        sum += double{pair.b[i / in * rank + r]} * double{pair.a[r * in + i % in]};
+      }
+      head.weight[i] = static_cast<float>(head.weight[i] + scale * sum);
+    }
+  }
+
+  SafetensorsFile const& file_;
+  std::string name_;
+  PeftAdapter& adapter_;
+};
+
+}  // namespace detail
+}  // namespace peft
+
+inline PeftAdapter PeftAdapter::read(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  auto const has = [&](char const* name) {
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    throw InputError{at(folder.string(), "expected an adapter folder, found none")};
+  }
+  if (!has("adapter_model.safetensors") && has("adapter_model.bin")) {
+    throw InputError{at(folder.string(),
+                        "expected adapter_model.safetensors, found adapter_model.bin; "
+                        "convert the folder with `qlora import`")};
+  }
+  auto adapter = PeftAdapter{};
+  adapter.config = PeftConfig::read(folder / "adapter_config.json");
+  auto const file = SafetensorsFile{folder / "adapter_model.safetensors"};
+  peft::detail::AdapterReader{file, adapter}.read();
+  return adapter;
+}
+
+template <class ShapeOf>
+std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
+                                            std::string_view file) const {
+  auto const check_shape = [&](std::string const& what, Extents const& expected,
+                               Extents const& got) {
+    if (expected == got) return;
+    throw ShapeError{
+        at(file, what + ": expected " + shape_text(expected) + ", got " + shape_text(got))};
+  };
+  auto const classifier = Site{layers, SiteKind::classifier};
+  if (head) check_shape("classifier", shape_of(classifier), {head->classes, head->in});
+  for (auto const& [path, pair] : pairs) {
+    auto const site = path == "classifier" ? classifier : peft::find_site(path).value();
+    if (site.layer > layers || (site.layer == layers && site != classifier)) {
+      throw InputError{at(file, path + ": expected a layer below " + std::to_string(layers))};
+    }
+    check_shape(path, shape_of(site), {pair.out, pair.in});
+  }
+
+  auto paths = std::vector<std::string>{"classifier", "esm.contact_head.regression"};
+  for (auto layer = 0; layer < layers; ++layer) {
+    for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
+      auto path = module_path({layer, static_cast<SiteKind>(kind)});
+      if (config.adapts(path) != pairs.contains(path)) {
+        throw InputError{
+            at(file,
+               path + (pairs.contains(path) ? ": found LoRA factors for a module that is no target"
+                                            : ": expected LoRA factors for a target, found none"))};
+      }
+      paths.push_back(std::move(path));
+    }
+  }
+  auto const matches_nothing = [&](ModuleNames const& names) {
+    return std::ranges::none_of(paths,
+                                [&](auto const& path) { return peft::matches(names, path); });
+  };
+  auto unmatched = std::vector<std::string>{};
+  if (auto const pattern = std::get_if<std::string>(&config.target_modules)) {
+    if (*pattern != peft::no_target && matches_nothing(config.target_modules)) {
+      unmatched.push_back(*pattern);
+    }
+  } else {
+    for (auto const& name : std::get<std::vector<std::string>>(config.target_modules)) {
+      if (matches_nothing(std::vector{name})) unmatched.push_back(name);
+    }
+  }
+  for (auto const& name : unmatched) {
+    if (std::ranges::count(CardLiteral::targets, name) != 0) continue;
+    throw InputError{
+        at(file, "target_modules: \"" + printable(name) + "\" matches no module of the model")};
+  }
+  return unmatched;
+}
+
+inline void PeftAdapter::write(std::filesystem::path const& folder) const {
+  auto tensors = std::vector<TensorRef>{};
+  auto const add = [&](std::string const& name, Extents shape, std::vector<float> const& values) {
+    tensors.push_back(float_tensor(std::string{peft::prefix} + name, std::move(shape), values));
+  };
+  for (auto const& [path, pair] : pairs) {
+    add(path + ".lora_A.weight", {config.lora.rank, pair.in}, pair.a);
+    add(path + ".lora_B.weight", {pair.out, config.lora.rank}, pair.b);
+  }
+  if (head) {
+    add("classifier.weight", {head->classes, head->in}, head->weight);
+    add("classifier.bias", {head->classes}, head->bias);
+  }
+  write_peft(folder, config, tensors);
+}
+
+}  // namespace qlora::inline v1
