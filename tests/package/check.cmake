@@ -28,7 +28,7 @@ elseif(way STREQUAL "add_subdirectory")
 else() # plain, two_units
   file(MAKE_DIRECTORY ${out})
   file(GLOB sources ${consumer}/${way}/*.cpp)
-  set(compile ${COMPILER} -std=c++20 -Wall -Wextra -Werror -I ${SOURCE}/include)
+  set(compile ${COMPILER} -std=c++20 -Wall -Wextra -Werror -I ${SOURCE}/include -isystem /usr/include/eigen3)
   foreach(source IN LISTS sources)
     cmake_path(GET source STEM name)
     list(APPEND objects ${out}/${name}.o)
