@@ -28,7 +28,11 @@ endif()
 
 # CUDA sources themselves: the program enables the language. Nothing links the driver.
 qlora_find_component(cuda CUDAToolkit CUDA::cudart_static CUDA::cublasLt)
-if(TARGET qlora::cuda AND OpenMP_CXX_FLAGS)
+if(TARGET qlora::cuda)
   target_compile_options(
-    qlora::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${OpenMP_CXX_FLAGS}>)
+    qlora::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
+  if(OpenMP_CXX_FLAGS)
+    target_compile_options(
+      qlora::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${OpenMP_CXX_FLAGS}>)
+  endif()
 endif()

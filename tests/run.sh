@@ -23,10 +23,10 @@ packages=(g++ cmake ninja-build clang-format libeigen3-dev librandom123-dev nloh
   libbenchmark-dev python3-venv)
 bash cmake/install_debian_packages.sh "${packages[@]}"
 
-build() { # PRESET [OPTION...]
+build() { # PRESET [TARGET]
   echo "== build/$1"
-  cmake --preset "$1" "${@:2}" >build/"$1".log || { cat build/"$1".log; return 1; }
-  cmake --build --preset "$1" -j "$jobs"
+  cmake --preset "$1" -DQLORA_TESTS=ON >build/"$1".log || { cat build/"$1".log; return 1; }
+  cmake --build --preset "$1" -j "$jobs" --target "${2:-all}"
 }
 
 # Seconds of one core that the build took for a program's sources.
@@ -45,9 +45,12 @@ build release
 build sanitize
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 if [[ $nvcc ]]; then
-  build cuda
-  # Without a device its tests are compiled and linked, no more.
-  if nvidia-smi -L >/dev/null 2>&1; then trees+=(cuda); fi
+  if nvidia-smi -L >/dev/null 2>&1; then
+    build cuda
+    trees+=(cuda)
+  else
+    build cuda cuda_programs
+  fi
 fi
 if [[ $all == yes ]]; then
   trees+=(clang tsan)
@@ -55,7 +58,7 @@ if [[ $all == yes ]]; then
   build tsan
   if [[ $nvcc ]]; then
     cmake --preset cuda -B build/cuda-more -DCMAKE_CUDA_ARCHITECTURES='80-real;100-real' >/dev/null
-    cmake --build build/cuda-more -j "$jobs"
+    cmake --build build/cuda-more -j "$jobs" --target cuda_programs
   fi
 fi
 
