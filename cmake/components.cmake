@@ -1,7 +1,7 @@
 # Targets of the parts that need more than headers. Used by the build and by the installed package,
 # so that a program finds what its own machine has. QLORA_ONEDNN and QLORA_CUDA: AUTO, ON or OFF.
 
-# find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package has all the targets.
+# qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package has all the targets.
 function(qlora_find_component name package)
   string(TOUPPER ${name} option)
   if(TARGET qlora::${name} OR "${QLORA_${option}}" STREQUAL "OFF")
@@ -21,7 +21,7 @@ function(qlora_find_component name package)
   target_link_libraries(qlora::${name} INTERFACE qlora::qlora ${ARGN})
 endfunction()
 
-qlora_find_component(onednn dnnl DNNL::dnnl)
+qlora_find_component(onednn OneDNN OneDNN::OneDNN)
 if(TARGET qlora::onednn)
   target_compile_definitions(qlora::onednn INTERFACE QLORA_HAS_ONEDNN=1)
 endif()
