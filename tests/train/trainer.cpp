@@ -128,7 +128,7 @@ TEST(Trainer, UnknownResiduesDoNotCount) {
   auto proteins = read_binding_sites(golden_path("train/data.txt"));
   auto options = golden_recipe(golden_json("train/all.full.json"));
   options.epochs = 1;
-  options.class_weights = {{1., 1.}};
+  options.class_weighting = ClassWeighting::given;
   for (auto& protein : proteins) protein.labels.assign(protein.labels.size(), label_unknown);
   auto model = start("qkv", Qkv{});
   auto const before =
@@ -206,6 +206,7 @@ TEST(ClassWeights, AreBalancedOverLabelledResidues) {
   EXPECT_DOUBLE_EQ(weights[0], 4. / 6.);
   EXPECT_DOUBLE_EQ(weights[1], 2.);
   EXPECT_DOUBLE_EQ(class_weights(ClassWeighting::sqrt, proteins)[1], std::sqrt(2.));
+  EXPECT_EQ(class_weights(ClassWeighting::given, proteins, {2., 3.})[1], 3.);
   auto const negative = std::vector<Protein>{{"a", "AC", {0, 0}}};
   EXPECT_THROW(class_weights(ClassWeighting::balanced, negative), InputError);
 }

@@ -13,14 +13,17 @@ namespace qlora::inline v1 {
 
 enum class ClassWeighting {
   none,
+  given,     ///< FitOptions::class_weights
   balanced,  ///< n / (2 n_c), scikit-learn's "balanced"
   sqrt       ///< the square root of that
 };
 
 /// Throws InputError when `proteins` lack a class that the weighting divides by.
 inline std::array<double, 2> class_weights(ClassWeighting weighting,
-                                           std::span<Protein const> proteins) {
+                                           std::span<Protein const> proteins,
+                                           std::array<double, 2> const& given = {1., 1.}) {
   if (weighting == ClassWeighting::none) return {1., 1.};
+  if (weighting == ClassWeighting::given) return given;
   auto counts = std::array<std::int64_t, 2>{};
   for (auto const& protein : proteins) {
     for (auto const label : protein.labels) {

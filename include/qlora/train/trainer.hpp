@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,8 +32,8 @@ struct FitOptions {
   Index accumulate = 1;  ///< passes that share a step's records: less memory, the same step
   Order order = Order::shuffled;
   ClassWeighting class_weighting = ClassWeighting::balanced;
-  std::optional<std::array<double, 2>> class_weights{};  ///< instead of the weighting
-  Keep keep = Keep::everything;                          ///< or Keep::inputs, to save memory
+  std::array<double, 2> class_weights{1., 1.};  ///< for ClassWeighting::given
+  Keep keep = Keep::everything;                 ///< or Keep::inputs, to save memory
 };
 
 /// One line of a run's history.
@@ -62,8 +61,7 @@ class Trainer {
         model_{model},
         proteins_{proteins},
         options_{options},
-        weights_{options.class_weights ? *options.class_weights
-                                       : qlora::class_weights(options.class_weighting, proteins)} {
+        weights_{qlora::class_weights(options.class_weighting, proteins, options.class_weights)} {
     if (options.epochs < 1) throw InputError{"epochs: expected at least 1"};
     if (options.accumulate < 1) throw InputError{"accumulate: expected at least 1"};
     for (auto epoch = std::int64_t{0}; epoch < options.epochs; ++epoch) {
