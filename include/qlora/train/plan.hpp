@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <qlora/core/error.hpp>
+#include <qlora/core/memory.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/data/protein.hpp>
 
