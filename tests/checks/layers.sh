@@ -9,6 +9,7 @@ allowed() {
   case $1 in
     version.hpp) ;;
     core/*) echo core ;;
+    backend/cuda*) echo core backend quant ;;
     backend/*) echo core backend ;;
     data/*) echo core data ;;
     metrics/*) echo core metrics ;;

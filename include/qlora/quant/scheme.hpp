@@ -51,10 +51,15 @@ concept WithCodec = requires(float x) {
   { S::decode(S::encode(x)) } -> std::same_as<float>;
 };
 
+struct Visitor {
+  template <class S>
+  void operator()(S const&) const {}
+};
+
 /// A scheme chosen at run time: `visit(f)` calls `f` with the scheme that it stands for.
 template <class S>
 concept Choice = requires(S const scheme) {
-  scheme.visit([](auto) {});
+  scheme.visit(Visitor{});
 };
 
 }  // namespace quant

@@ -1,0 +1,117 @@
+/// The kernel that expands quantized matrices, run on the CPU, against the host's function: equal
+/// to the bit.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include <qlora/backend/cuda/dequantize.cuh>
+#include <qlora/quant/any.hpp>
+#include <qlora/quant/dequantize.hpp>
+
+namespace qlora {
+namespace {
+
+/// A user's scheme: blocks of three bytes, so that pairs of elements straddle them.
+struct Byte {
+  static constexpr std::string_view name = "byte";
+  static constexpr int bits = 8;
+  static constexpr Index block = 3;
+  static constexpr bool double_quantized = true;
+  static std::uint8_t encode(float x) {
+    return static_cast<std::uint8_t>(std::rint((x + 1) * 127.5f));
+  }
+  static float decode(std::uint8_t code) { return static_cast<float>(code) / 127.5f - 1; }
+};
+
+MatrixTensor<float> example(Index rows, Index columns) {
+  auto x = MatrixTensor<float>{{rows, columns}};
+  for (auto i = Index{0}; i < x.size(); ++i) {
+    auto const angle = static_cast<float>(i);
+    x.data()[i] = std::sin(angle * 1.7f) * (1 + std::cos(angle * .01f));
+  }
+  return x;
+}
+
+/// Whether the kernel gives the host's bits, at an output that is `shift` elements off alignment.
+template <class T, class S>
+void expect_equal(S const& scheme, Index rows, Index columns, Index shift = 0) {
+  SCOPED_TRACE(std::string{scheme.name} + " " + std::to_string(rows) + "x" +
+               std::to_string(columns));
+  auto const host = quantize(scheme, example(rows, columns));
+  auto expected = MatrixTensor<T>{{rows, columns}};
+  dequantize(host, expected.view());
+
+  auto const stream = cuda::Stream{};
+  auto const device = cuda::copy_to<Space::device>(host, stream);
+  auto memory = VectorTensor<T, Space::device>{{rows * columns + shift}};
+  auto const out = Matrix<T, Space::device>{memory.data() + shift, {rows, columns}};
+  cuda::dequantize(device, out, stream);
+  auto const found = cuda::copy_to<Space::host>(memory, stream);
+  stream.synchronize();
+  EXPECT_EQ(std::memcmp(found.data() + shift, expected.data(),
+                        static_cast<std::size_t>(expected.size()) * sizeof(T)),
+            0);
+}
+
+template <class S>
+class DequantizeKernel : public ::testing::Test {};
+using Schemes = ::testing::Types<Nf4<64>, Fp4<128>, Nf4<2>, Int8, Full<float>, Full<bf16>, Byte>;
+TYPED_TEST_SUITE(DequantizeKernel, Schemes);
+
+TYPED_TEST(DequantizeKernel, GivesTheBitsOfTheHost) {
+  for (auto const& [rows, columns] : {std::pair<Index, Index>{1, 1},
+                                      {1, 2},
+                                      {7, 9},
+                                      {1, 63},
+                                      {1, 64},
+                                      {5, 13},
+                                      {64, 64},    // one tile
+                                      {4097, 1},   // a tile and an element
+                                      {100, 167},  // several nested blocks, all ends ragged
+                                      {3, 8192}}) {
+    expect_equal<float>(TypeParam{}, rows, columns);
+    expect_equal<bf16>(TypeParam{}, rows, columns);
+    expect_equal<double>(TypeParam{}, rows, columns);
+  }
+  expect_equal<float>(TypeParam{}, 7, 9, 1);
+  expect_equal<bf16>(TypeParam{}, 64, 80, 1);
+}
+
+TEST(DequantizeKernel, TakesSchemesAtRunTime) {
+  for (auto const* const name : {"none", "nf4", "fp4", "int8"}) {
+    expect_equal<bf16>(quant::Any::parse(name), 33, 77);
+  }
+}
+
+TEST(DequantizeKernel, DoesNotDependOnTheOrderOfThreads) {
+  for (auto seed = 1u; seed < 10; ++seed) {
+    emulation::machine().seed = seed;
+    expect_equal<float>(Nf4<64>{}, 40, 104);
+  }
+}
+
+TEST(DequantizeKernel, ReadsPlainScales) {
+  auto parts = quant::Parts<Space::device>{.codes = VectorTensor<std::uint8_t, Space::device>{{1}},
+                                           .scales = VectorTensor<float, Space::device>{{1}}};
+  *parts.codes.data() = 0x0f;
+  *parts.scales.data() = 3;
+  auto const matrix = Quantized<Nf4<64>, Space::device>{{}, 1, 2, std::move(parts)};
+  auto out = MatrixTensor<float, Space::device>{{1, 2}};
+  cuda::dequantize(matrix, out.view(), nullptr);
+  EXPECT_EQ(out.data()[0], -3);
+  EXPECT_EQ(out.data()[1], 3);
+}
+
+TEST(DequantizeKernel, ChecksItsOutput) {
+  auto const matrix = cuda::copy_to<Space::device>(quantize(Int8{}, example(4, 6)), nullptr);
+  auto out = MatrixTensor<float, Space::device>{{4, 7}};
+  EXPECT_THROW(cuda::dequantize(matrix, out.view(), nullptr), ShapeError);
+  EXPECT_THROW(cuda::dequantize(matrix, out.view().columns(0, 6), nullptr), ShapeError);
+}
+
+}  // namespace
+}  // namespace qlora
