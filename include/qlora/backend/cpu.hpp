@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@
 #include <qlora/backend/cpu/lora.hpp>
 #include <qlora/backend/cpu/optimizer.hpp>
 #include <qlora/backend/cpu/rotary.hpp>
+#include <qlora/backend/cpu/simd/kernels.hpp>
+#include <qlora/backend/cpu/tile.hpp>
 #include <qlora/core/parallel.hpp>
 
 #if defined(QLORA_HAS_ONEDNN)
@@ -38,9 +41,13 @@ void expand(Weight const& weight, Matrix<T> y) {
 }
 }  // namespace detail
 
+/// What computes between the products: the loops of `cpu/*.hpp`, which define the results, or
+/// those of `cpu/simd/`. There are none of the latter for double.
+enum class Loops { reference, vectorised };
+
 /// `Products` multiplies one tile on one thread; `T` is what activations are stored and multiplied
 /// in.
-template <class Products = BestProducts, ComputeType T = float>
+template <class Products = BestProducts, ComputeType T = float, Loops L = Loops::vectorised>
 class Cpu {
  public:
   using Compute = T;
@@ -86,7 +93,13 @@ class Cpu {
     expect_shape(a, {h.columns(), x.columns()}, "lora_project: a");
     expect_shape(h, {x.rows(), a.rows()}, "lora_project: output");
     parallel_rows(x.rows(), row_tile, [&](Rows rows, int) {
-      reference::lora_project_rows(x, a, input, packing, rows, h);
+      if constexpr (vectorised) {
+        simd::kernels<U>().lora_project(lora_tile(x, a, input, packing, rows), strided(x, rows),
+                                        strided(a), lora_scratch(x.columns(), a.rows()),
+                                        strided(h, rows));
+      } else {
+        reference::lora_project_rows(x, a, input, packing, rows, h);
+      }
     });
   }
 
@@ -97,15 +110,36 @@ class Cpu {
     expect_shape(dh, {x.rows(), a.rows()}, "lora_project_backward: output gradient");
     expect_shape(da, a.extents(), "lora_project_backward: parameter gradient");
     reduce_rows(x.rows(), da, [&](Rows rows, Matrix<A> sum) {
-      reference::lora_project_backward_rows(x, a, input, packing, dh, rows, dx, sum);
+      if constexpr (vectorised) {
+        auto const& loops = simd::kernels<U>();
+        auto const run = [&](auto kernel) {
+          kernel(lora_tile(x, a, input, packing, rows), strided(x, rows), strided(a),
+                 strided(dh, rows), lora_scratch(x.columns(), a.rows()), strided(dx, rows),
+                 strided(sum));
+        };
+        if constexpr (std::same_as<V, A>) {
+          run(loops.lora_project_backward);
+        } else {
+          run(loops.lora_project_backward_rounded);
+        }
+      } else {
+        reference::lora_project_backward_rows(x, a, input, packing, dh, rows, dx, sum);
+      }
     });
   }
 
   template <class U>
   void lora_expand(Matrix<A const> h, Matrix<A const> b, A scale, Matrix<U> y) {
     expect_shape(b, {y.columns(), h.columns()}, "lora_expand: b");
-    parallel_rows(y.rows(), row_tile,
-                  [&](Rows rows, int) { reference::lora_expand_rows(h, b, scale, rows, y); });
+    parallel_rows(y.rows(), row_tile, [&](Rows rows, int) {
+      if constexpr (vectorised) {
+        simd::kernels<U>().lora_expand({rows.count, y.columns(), h.columns(), scale},
+                                       strided(h, rows), strided(b),
+                                       lora_scratch(y.columns(), h.columns()), strided(y, rows));
+      } else {
+        reference::lora_expand_rows(h, b, scale, rows, y);
+      }
+    });
   }
 
   template <class U>
@@ -113,7 +147,14 @@ class Cpu {
                             Matrix<A> dh, Matrix<A> db) {
     expect_shape(db, b.extents(), "lora_expand_backward: parameter gradient");
     reduce_rows(dy.rows(), db, [&](Rows rows, Matrix<A> sum) {
-      reference::lora_expand_backward_rows(h, b, scale, dy, rows, dh, sum);
+      if constexpr (vectorised) {
+        simd::kernels<U>().lora_expand_backward({rows.count, dy.columns(), h.columns(), scale},
+                                                strided(h, rows), strided(b), strided(dy, rows),
+                                                lora_scratch(dy.columns(), h.columns()),
+                                                strided(dh, rows), strided(sum));
+      } else {
+        reference::lora_expand_backward_rows(h, b, scale, dy, rows, dh, sum);
+      }
     });
   }
 
@@ -134,7 +175,12 @@ class Cpu {
     expect_shape(y, x.extents(), "layer_norm: output");
     expect_shape(stats, {x.rows(), 2}, "layer_norm: stats");
     for_each_row(x.rows(), [&](Index i) {
-      reference::layer_norm_row(x.row(i), gamma, beta, epsilon, y.row(i), stats.row(i));
+      if constexpr (vectorised) {
+        simd::kernels<U>().layer_norm(x.row(i).data(), gamma.data(), beta.data(), epsilon,
+                                      x.columns(), y.row(i).data(), stats.row(i).data());
+      } else {
+        reference::layer_norm_row(x.row(i), gamma, beta, epsilon, y.row(i), stats.row(i));
+      }
     });
   }
 
@@ -143,28 +189,51 @@ class Cpu {
     expect_shape(dy, x.extents(), "layer_norm_backward: output gradient");
     expect_shape(dx, x.extents(), "layer_norm_backward: input gradient");
     for_each_row(x.rows(), [&](Index i) {
-      reference::layer_norm_backward_row(dy.row(i), x.row(i), gamma, stats.row(i), dx.row(i));
+      if constexpr (vectorised) {
+        simd::kernels<A>().layer_norm_backward(dy.row(i).data(), x.row(i).data(), gamma.data(),
+                                               stats.row(i).data(), x.columns(), dx.row(i).data());
+      } else {
+        reference::layer_norm_backward_row(dy.row(i), x.row(i), gamma, stats.row(i), dx.row(i));
+      }
     });
   }
 
   void gelu(Matrix<T const> u, Matrix<T> g) {
     expect_shape(g, u.extents(), "gelu: output");
-    for_each_row(u.rows(), [&](Index i) { reference::gelu_row(u.row(i), g.row(i)); });
+    for_each_row(u.rows(), [&](Index i) {
+      if constexpr (vectorised) {
+        simd::kernels<T>().gelu(u.row(i).data(), u.columns(), g.row(i).data());
+      } else {
+        reference::gelu_row(u.row(i), g.row(i));
+      }
+    });
   }
 
   void gelu_backward(Matrix<T const> u, Matrix<T const> dg, Matrix<T> du) {
     expect_shape(dg, u.extents(), "gelu_backward: output gradient");
     expect_shape(du, u.extents(), "gelu_backward: input gradient");
-    for_each_row(u.rows(),
-                 [&](Index i) { reference::gelu_backward_row(u.row(i), dg.row(i), du.row(i)); });
+    for_each_row(u.rows(), [&](Index i) {
+      if constexpr (vectorised) {
+        simd::kernels<T>().gelu_backward(u.row(i).data(), dg.row(i).data(), u.columns(),
+                                         du.row(i).data());
+      } else {
+        reference::gelu_backward_row(u.row(i), dg.row(i), du.row(i));
+      }
+    });
   }
 
   void rotary(Matrix<T> x, Index heads, Packing<space> const& packing, A scale, Rotation rotation) {
     rotary_.cover(packing.longest, x.columns() / heads);
     for_each_row(x.rows(), [&](Index i) {
       auto const position = packing.positions[i];
-      reference::rotary_row(x.row(i), heads, rotary_.cosines(position), rotary_.sines(position),
-                            scale, rotation);
+      auto const* const cosines = rotary_.cosines(position);
+      auto const* const sines = rotary_.sines(position);
+      if constexpr (vectorised) {
+        simd::kernels<T>().rotary(x.row(i).data(), heads, x.columns() / heads / 2, cosines, sines,
+                                  scale, rotation == Rotation::forward ? 1.f : -1.f);
+      } else {
+        reference::rotary_row(x.row(i), heads, cosines, sines, scale, rotation);
+      }
     });
   }
 
@@ -173,8 +242,13 @@ class Cpu {
     expect_shape(lse, {heads, q.rows()}, "attention: lse");
     for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
       auto const of = [&](auto x) { return cut(x, rows, part); };
-      reference::attention_head(of(q), of(k), of(v), scratch, of(out),
-                                lse.row(head).slice(rows.first, rows.count));
+      auto const head_lse = lse.row(head).slice(rows.first, rows.count);
+      if constexpr (vectorised) {
+        simd::kernels<T>().attention(strided(of(q)), strided(of(k)), strided(of(v)), rows.count,
+                                     part.count, scratch, strided(of(out)), head_lse.data());
+      } else {
+        reference::attention_head(of(q), of(k), of(v), scratch, of(out), head_lse);
+      }
     });
   }
 
@@ -184,9 +258,16 @@ class Cpu {
     expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
     for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
       auto const of = [&](auto x) { return cut(x, rows, part); };
-      reference::attention_head_backward(of(q), of(k), of(v), of(out), of(dout),
-                                         lse.row(head).slice(rows.first, rows.count), scratch,
-                                         of(dq), of(dk), of(dv));
+      auto const head_lse = lse.row(head).slice(rows.first, rows.count);
+      if constexpr (vectorised) {
+        simd::kernels<T>().attention_backward(strided(of(q)), strided(of(k)), strided(of(v)),
+                                              strided(of(out)), strided(of(dout)), head_lse.data(),
+                                              rows.count, part.count, scratch, strided(of(dq)),
+                                              strided(of(dk)), strided(of(dv)));
+      } else {
+        reference::attention_head_backward(of(q), of(k), of(v), of(out), of(dout), head_lse,
+                                           scratch, of(dq), of(dk), of(dv));
+      }
     });
   }
 
@@ -254,6 +335,33 @@ class Cpu {
   }
 
  private:
+  static constexpr bool vectorised = L == Loops::vectorised && !std::same_as<A, double>;
+
+  template <class E>
+  static simd::Strided<E> strided(Matrix<E> x) {
+    return {x.data(), x.stride()};
+  }
+  template <class E>
+  static simd::Strided<E> strided(Matrix<E> x, Rows rows) {
+    return x.data() == nullptr ? simd::Strided<E>{}
+                               : strided(Matrix<E>{x.slice(rows.first, rows.count)});
+  }
+  template <class U>
+  static simd::LoraTile lora_tile(Matrix<U const> x, Matrix<A const> a, LoraInput const& input,
+                                  Packing<space> const& packing, Rows rows) {
+    return {.rows = rows.count,
+            .columns = x.columns(),
+            .targets = input.targets,
+            .rank = a.rows() / input.targets,
+            .dropout = input.dropout,
+            .first_site = input.first_site,
+            .samples = packing.samples.data() + rows.first,
+            .positions = packing.positions.data() + rows.first};
+  }
+  static float* lora_scratch(Index columns, Index ranks) {
+    return tile::scratch<float>(tile::Slot::loops, 1, simd::lora_scratch(columns, ranks)).data();
+  }
+
   template <class Body>
   static void for_each_row(Index rows, Body&& body) {
     parallel_rows(rows, row_tile, [&](Rows tile, int) {
@@ -285,7 +393,8 @@ class Cpu {
   template <class Body>
   void for_each_head(Index features, Index heads, Packing<space> const& packing, Body&& body) {
     auto const head_dim = features / heads;
-    auto const size = reference::attention_scratch(packing.longest, head_dim);
+    auto const size = vectorised ? simd::attention_scratch(packing.longest, head_dim)
+                                 : reference::attention_scratch(packing.longest, head_dim);
     auto* const memory = scratch(size * thread_count());
     parallel_for(packing.sequences() * heads, [&](Index piece, int worker) {
       auto const sequence = piece / heads;

@@ -42,13 +42,21 @@ class [[maybe_unused]] OneThread {
 };
 
 /// Purposes of a thread's scratch memory.
-enum class Slot { padded_input, padded_output, wide_input, wide_weight, wide_output, dense_weight };
+enum class Slot {
+  padded_input,
+  padded_output,
+  wide_input,
+  wide_weight,
+  wide_output,
+  dense_weight,
+  loops
+};
 
 /// A (rows, columns) matrix of this thread, valid until the next call for the same slot; grows to
 /// the largest request and stays.
 template <class T>
 Matrix<T> scratch(Slot slot, Index rows, Index columns) {
-  thread_local Buffer<Space::host> buffers[6];
+  thread_local Buffer<Space::host> buffers[7];
   auto& buffer = buffers[static_cast<int>(slot)];
   auto const bytes = static_cast<std::size_t>(rows * columns) * sizeof(T);
   if (buffer.bytes() < bytes) buffer = Buffer<Space::host>{bytes};

@@ -90,6 +90,10 @@ struct Kernels {
   void (*lora_project_backward)(LoraTile const& tile, Strided<T const> x, Strided<float const> a,
                                 Strided<float const> dh, float* scratch, Strided<float> dx,
                                 Strided<float> da);
+  /// The same with a dx that is rounded to T after each target.
+  void (*lora_project_backward_rounded)(LoraTile const& tile, Strided<T const> x,
+                                        Strided<float const> a, Strided<float const> dh,
+                                        float* scratch, Strided<T> dx, Strided<float> da);
   /// y (rows, columns) += scale h b^T.
   void (*lora_expand)(ExpandTile const& tile, Strided<float const> h, Strided<float const> b,
                       float* scratch, Strided<T> y);

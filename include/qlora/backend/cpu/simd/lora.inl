@@ -149,10 +149,10 @@ void lora_project(LoraTile const& tile, Strided<T const> x, Strided<float const>
   for (; i < tile.rows; ++i) lora_project_rows<1>(tile, i, x, a_rows, rest, h);
 }
 
-template <int R, class T>
+template <int R, class T, class U>
 void lora_project_backward_rows(LoraTile const& tile, Index first, Strided<T const> x,
                                 float const* a, Strided<float const> dh, float* scratch,
-                                Strided<float> dx, float* da) {
+                                Strided<U> dx, float* da) {
   auto const columns = padded(tile.columns);
   auto* const factors = scratch;  // (R, columns)
   auto* const bits = reinterpret_cast<std::uint16_t*>(factors + R * columns);
@@ -189,9 +189,9 @@ void lora_project_backward_rows(LoraTile const& tile, Index first, Strided<T con
   }
 }
 
-template <class T>
+template <class T, class U>
 void lora_project_backward(LoraTile const& tile, Strided<T const> x, Strided<float const> a,
-                           Strided<float const> dh, float* scratch, Strided<float> dx,
+                           Strided<float const> dh, float* scratch, Strided<U> dx,
                            Strided<float> da) {
   auto const columns = padded(tile.columns);
   auto* const a_rows = scratch;                        // (ranks, columns)
