@@ -356,6 +356,20 @@ TYPED_TEST(Simd, LoraProject) {
                                     dx.strided(), da.strided());
       kernels.lora_project_backward(tile, x.strided(), a.strided(), dh.strided(), scratch.data(),
                                     {}, da_alone.strided());
+      auto rounded = Rectangle<TypeParam>{rows, columns};
+      auto da_rounded = da_before;
+      kernels.lora_project_backward_rounded(tile, x.strided(), a.strided(), dh.strided(),
+                                            scratch.data(), rounded.strided(),
+                                            da_rounded.strided());
+      auto change_expected = dx_expected;
+      for (auto i = Index{0}; i < rows; ++i) {
+        for (auto c = Index{0}; c < columns; ++c) {
+          change_expected.view()(i, c) -= static_cast<double>(dx_before.read()(i, c));
+        }
+      }
+      auto const roundings = std::is_same_v<TypeParam, bf16> ? 6e-2 : 2e-5;  // one a target
+      EXPECT_LT(distance(rounded, change_expected, roundings), 1.);
+      EXPECT_EQ(da_rounded.data, da.data);
       EXPECT_LT(distance(h, h_expected, 2e-5), 1.);
       EXPECT_LT(distance(dx, dx_expected, 1e-5), 1.);
       EXPECT_LT(distance(da, da_expected, 1e-5), 1.);
@@ -393,6 +407,53 @@ TYPED_TEST(Simd, LoraExpand) {
       EXPECT_LT(distance(db, db_expected, 1e-5), 1.);
     });
   }
+}
+
+/// A row alone has the bits that it has among others.
+TYPED_TEST(Simd, RowsOfLoraDoNotDependOnTheirTile) {
+  auto const rows = Index{9}, columns = Index{63}, rank = Index{6};
+  auto const batch = Batch{rows};
+  auto const x = Rectangle<TypeParam>::random(rows, columns, 0, 1);
+  auto const a = Rectangle<float>::random(2 * rank, columns, 0, 2);
+  auto const b = Rectangle<float>::random(columns, rank, 0, 3);
+  auto const dh = Rectangle<float>::random(rows, 2 * rank, 0, 4);
+  this->for_each_level([&](auto const& kernels) {
+    auto scratch =
+        std::vector<float>(static_cast<std::size_t>(simd::lora_scratch(columns, 2 * rank)));
+    auto const run = [&](Index first, Index count, auto& h, auto& dx, auto& y, auto& dh_expand) {
+      auto const tile = simd::LoraTile{.rows = count,
+                                       .columns = columns,
+                                       .targets = 2,
+                                       .rank = rank,
+                                       .dropout = {.probability = .5f, .seed = 3},
+                                       .first_site = 0,
+                                       .samples = batch.samples.data() + first,
+                                       .positions = batch.positions.data() + first};
+      auto const expand = simd::ExpandTile{count, columns, rank, .5f};
+      auto const part = [&](auto strided) {
+        return decltype(strided){strided.row(first), strided.stride};
+      };
+      auto da = Rectangle<float>{2 * rank, columns};
+      auto db = Rectangle<float>{columns, rank};
+      kernels.lora_project(tile, part(x.strided()), a.strided(), scratch.data(), part(h.strided()));
+      kernels.lora_project_backward(tile, part(x.strided()), a.strided(), part(dh.strided()),
+                                    scratch.data(), part(dx.strided()), da.strided());
+      kernels.lora_expand(expand, part(dh.strided()), b.strided(), scratch.data(),
+                          part(y.strided()));
+      kernels.lora_expand_backward(expand, part(dh.strided()), b.strided(), part(x.strided()),
+                                   scratch.data(), part(dh_expand.strided()), db.strided());
+    };
+    auto h = Rectangle<float>{rows, 2 * rank}, h_alone = h;
+    auto dx = Rectangle<float>{rows, columns}, dx_alone = dx;
+    auto y = Rectangle<TypeParam>{rows, columns}, y_alone = y;
+    auto dh_expand = Rectangle<float>{rows, rank}, dh_alone = dh_expand;
+    run(0, rows, h, dx, y, dh_expand);
+    for (auto i = Index{0}; i < rows; ++i) run(i, 1, h_alone, dx_alone, y_alone, dh_alone);
+    EXPECT_EQ(h.data, h_alone.data);
+    EXPECT_EQ(dx.data, dx_alone.data);
+    EXPECT_EQ(y.data, y_alone.data);
+    EXPECT_EQ(dh_expand.data, dh_alone.data);
+  });
 }
 
 TYPED_TEST(Simd, DequantizationIsExact) {

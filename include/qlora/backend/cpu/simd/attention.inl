@@ -41,7 +41,7 @@ QLORA_SIMD_INLINE void hide_padding(float* scores, Index length, Index keys) {
 template <class T>
 void attention(Strided<T const> q, Strided<T const> k, Strided<T const> v, Index length,
                Index head_dim, float* scratch, Strided<T> out, float* lse) {
-  auto const keys = padded(length);
+  auto const keys = padded_keys(length);
   auto const features = padded(head_dim);
   auto* const k_transposed = scratch;                   // (head_dim, keys)
   auto* const values = k_transposed + head_dim * keys;  // (length, features)
@@ -92,7 +92,7 @@ void attention_backward(Strided<T const> q, Strided<T const> k, Strided<T const>
                         Strided<T const> out, Strided<T const> dout, float const* lse, Index length,
                         Index head_dim, float* scratch, Strided<T> dq, Strided<T> dk,
                         Strided<T> dv) {
-  auto const keys = padded(length);
+  auto const keys = padded_keys(length);
   auto const features = padded(head_dim);
   auto* const k_transposed = scratch;                         // (head_dim, keys)
   auto* const v_transposed = k_transposed + head_dim * keys;  // (head_dim, keys)

@@ -66,21 +66,59 @@ inline void layer_norm_backward(float const* dy, float const* x, float const* ga
   }
 }
 
+// Four lanes, for loops over half a head.
+using Quad = float __attribute__((vector_size(16)));
+using QuadWords = std::uint32_t __attribute__((vector_size(16)));
+using QuadHalves = std::uint16_t __attribute__((vector_size(8)));
+
+QLORA_SIMD_INLINE Quad load_quad(float const* p) {
+  return reinterpret_cast<Unaligned<Quad> const*>(p)->value;
+}
+QLORA_SIMD_INLINE Quad load_quad(bf16 const* p) {
+  auto const halves = reinterpret_cast<Unaligned<QuadHalves> const*>(p)->value;
+  return __builtin_bit_cast(Quad, __builtin_convertvector(halves, QuadWords) << 16);
+}
+QLORA_SIMD_INLINE void store_quad(float* p, Quad v) {
+  reinterpret_cast<Unaligned<Quad>*>(p)->value = v;
+}
+QLORA_SIMD_INLINE void store_quad(bf16* p, Quad v) {
+  auto const halves = __builtin_convertvector(rounded<QuadWords>(v) >> 16, QuadHalves);
+  reinterpret_cast<Unaligned<QuadHalves>*>(p)->value = halves;
+}
+
+template <class T>
+QLORA_SIMD_INLINE void rotate_quad(T* first, T* second, float const* cosines, float const* sines,
+                                   float scale, float sign) {
+  auto const a = load_quad(first);
+  auto const b = load_quad(second);
+  auto const cosine = load_quad(cosines);
+  auto const sine = load_quad(sines) * sign;
+  store_quad(first, scale * (a * cosine - b * sine));
+  store_quad(second, scale * (b * cosine + a * sine));
+}
+
 template <class T>
 void rotary(T* row, Index heads, Index half, float const* cosines, float const* sines, float scale,
             float sign) {
   for (auto head = Index{0}; head < heads; ++head) {
     auto* const first = row + head * 2 * half;
     auto* const second = first + half;
-    for (auto j = Index{0}; j < half; j += width) {
-      auto const count = half - j;
-      auto const a = load(first + j, count);
-      auto const b = load(second + j, count);
-      auto const cosine = load(cosines + j, count);
-      auto const sine = load(sines + j, count) * sign;
-      store(first + j, scale * (a * cosine - b * sine), count);
-      store(second + j, scale * (b * cosine + a * sine), count);
+    auto j = Index{0};
+    for (; j + 4 <= half; j += 4) {
+      rotate_quad(first + j, second + j, cosines + j, sines + j, scale, sign);
     }
+    if (j == half) continue;
+    alignas(16) unsigned char parts[2][4 * sizeof(T)] = {};
+    alignas(16) float angles[2][4] = {};
+    auto const count = static_cast<std::size_t>(half - j);
+    __builtin_memcpy(parts[0], first + j, count * sizeof(T));
+    __builtin_memcpy(parts[1], second + j, count * sizeof(T));
+    __builtin_memcpy(angles[0], cosines + j, count * sizeof(float));
+    __builtin_memcpy(angles[1], sines + j, count * sizeof(float));
+    rotate_quad(reinterpret_cast<T*>(parts[0]), reinterpret_cast<T*>(parts[1]), angles[0],
+                angles[1], scale, sign);
+    __builtin_memcpy(first + j, parts[0], count * sizeof(T));
+    __builtin_memcpy(second + j, parts[1], count * sizeof(T));
   }
 }
 

@@ -35,14 +35,15 @@ QLORA_SIMD_INLINE void store_upper(bf16* p, Words words) {
 }
 
 // Adds what makes the upper half of each word its float rounded to bf16.
-QLORA_SIMD_INLINE Words rounded(Floats v) {
-  auto const words = __builtin_bit_cast(Words, v);
+template <class W, class V>
+QLORA_SIMD_INLINE W rounded(V v) {
+  auto const words = __builtin_bit_cast(W, v);
   auto const nearest = words + 0x7fffu + (words >> 16 & 1u);
   return v == v ? nearest : words | 0x400000u;
 }
 
 QLORA_SIMD_INLINE void store(bf16* p, Floats v) {
-  store_upper(p, rounded(v));
+  store_upper(p, rounded<Words>(v));
 }
 
 // The first `count` elements, zeros after them.
@@ -74,18 +75,18 @@ QLORA_SIMD_INLINE float to_float(bf16 value) {
 
 // Sum in a fixed tree.
 QLORA_SIMD_INLINE float sum(Floats v) {
-  using Quad = float __attribute__((vector_size(16)));
+  using Four = float __attribute__((vector_size(16)));
 #if QLORA_SIMD_BYTES == 64
   using Octet = float __attribute__((vector_size(32)));
   auto const octet = Octet(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7)) +
                      Octet(__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
-  auto const quad = Quad(__builtin_shufflevector(octet, octet, 0, 1, 2, 3)) +
-                    Quad(__builtin_shufflevector(octet, octet, 4, 5, 6, 7));
+  auto const quad = Four(__builtin_shufflevector(octet, octet, 0, 1, 2, 3)) +
+                    Four(__builtin_shufflevector(octet, octet, 4, 5, 6, 7));
 #elif QLORA_SIMD_BYTES == 32
-  auto const quad = Quad(__builtin_shufflevector(v, v, 0, 1, 2, 3)) +
-                    Quad(__builtin_shufflevector(v, v, 4, 5, 6, 7));
+  auto const quad = Four(__builtin_shufflevector(v, v, 0, 1, 2, 3)) +
+                    Four(__builtin_shufflevector(v, v, 4, 5, 6, 7));
 #else
-  auto const quad = Quad(v);
+  auto const quad = Four(v);
 #endif
   return (quad[0] + quad[2]) + (quad[1] + quad[3]);
 }
