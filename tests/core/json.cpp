@@ -48,9 +48,10 @@ TEST(Json, RefusesMalformedText) {
       {deep, "f: expected JSON nested at most 64 deep"},
       {deep_objects, "f: expected JSON nested at most 64 deep"},
   };
-  for (auto const& [text, expected] : cases) {
-    auto const error = input_error_of([&] { json::parse(text, "f"); });
-    EXPECT_NE(error.find(expected), std::string::npos) << printable(text) << " gave " << error;
+  for (auto const& malformed : cases) {
+    auto const error = input_error_of([&] { json::parse(malformed.text, "f"); });
+    EXPECT_NE(error.find(malformed.expected), std::string::npos)
+        << printable(malformed.text) << " gave " << error;
     EXPECT_LT(error.size(), 300u);
   }
 }

@@ -202,9 +202,9 @@ inline PeftConfig PeftConfig::from_json(Json const& document, std::string_view f
                                          65'536, "r", file);
   lora.alpha = static_cast<float>(json::within(json::require<double>(document, "lora_alpha", file),
                                                -1e9, 1e9, "lora_alpha", file));
-  auto const dropout = json::find<double>(document, "lora_dropout", file).value_or(0.0);
-  if (dropout < 0 || dropout >= 1) refuse("lora_dropout", "at least 0 and less than 1");
-  lora.dropout = static_cast<float>(dropout);
+  lora.dropout =
+      static_cast<float>(json::find<double>(document, "lora_dropout", file).value_or(0.0));
+  if (lora.dropout < 0 || lora.dropout >= 1) refuse("lora_dropout", "at least 0 and less than 1");
   auto const stabilised = json::find<bool>(document, "use_rslora", file).value_or(false);
   lora.scaling = stabilised ? LoraScaling::rank_stabilised : LoraScaling::plain;
 

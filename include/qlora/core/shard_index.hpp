@@ -68,7 +68,9 @@ inline ShardIndex ShardIndex::parse(std::string_view text, std::filesystem::path
   }
   if (map->empty()) throw InputError{at(file, "weight_map: expected at least one tensor")};
   auto index = ShardIndex{};
-  for (auto const& [tensor, shard] : map->items()) {
+  for (auto const& entry : map->items()) {
+    auto const& tensor = entry.key();
+    auto const& shard = entry.value();
     auto const fail = [&](std::string_view expected) {
       throw InputError{at(file, "weight_map \"" + printable(tensor) + "\": expected " +
                                     std::string{expected} + ", found " + json::shown(shard))};

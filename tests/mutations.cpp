@@ -1,0 +1,112 @@
+/// Good files, changed at random many times over: parsers must accept or refuse, and never crash.
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+#include "fuzz/model_files.hpp"
+#include "support/files.hpp"
+
+namespace qlora {
+namespace {
+
+class Mutator {
+ public:
+  explicit Mutator(std::string_view seed) : seed_{seed} {}
+
+  std::string next() {
+    auto text = seed_;
+    for (auto changes = 1 + below(3); changes > 0 && !text.empty(); --changes) change(text);
+    return text;
+  }
+
+ private:
+  std::size_t below(std::size_t limit) { return random_() % limit; }
+
+  void change(std::string& text) {
+    static constexpr auto tokens = std::array<std::string_view, 16>{"0",
+                                                                    "-1",
+                                                                    "1.5",
+                                                                    "18446744073709551615",
+                                                                    "9007199254740993",
+                                                                    "null",
+                                                                    "true",
+                                                                    "\"",
+                                                                    "{",
+                                                                    "}",
+                                                                    "[",
+                                                                    "]",
+                                                                    ",",
+                                                                    "NaN",
+                                                                    "\\u0000",
+                                                                    "\xff"};
+    auto const at = below(text.size());
+    auto const length = std::min(text.size() - at, 1 + below(16));
+    switch (below(6)) {
+      case 0:
+        text[at] = static_cast<char>(random_());
+        break;
+      case 1:
+        text[at] = static_cast<char>(text[at] ^ (1 << below(8)));
+        break;
+      case 2:
+        text.erase(at, length);
+        break;
+      case 3:
+        text.insert(below(text.size()), std::string{text, at, length});
+        break;
+      case 4:
+        text.replace(at, below(length + 1), tokens[below(tokens.size())]);
+        break;
+      default:
+        text.resize(at);
+    }
+  }
+
+  std::string seed_;
+  std::mt19937_64 random_{17};
+};
+
+void mutate(std::string_view seed, int times,
+            std::function<bool(std::string_view)> const& accepts) {
+  ASSERT_TRUE(accepts(seed));
+  auto mutator = Mutator{seed};
+  auto refused = 0;
+  for (auto i = 0; i < times; ++i) refused += accepts(mutator.next()) ? 0 : 1;
+  EXPECT_GT(refused, times / 10);
+}
+
+auto const goldens = std::filesystem::path{QLORA_TEST_DATA};
+
+TEST(Mutations, OfSafetensors) {
+  auto const header = std::string_view{
+      R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},)"
+      R"("b":{"dtype":"BF16","shape":[3],"data_offsets":[16,22]}}  )"};
+  mutate(testing::safetensors_bytes(header, std::string(22, '\x3c')), 4'000, fuzz::safetensors);
+}
+
+TEST(Mutations, OfAShardIndex) {
+  mutate(testing::read_file(goldens / "models" / "odd_sharded" / "model.safetensors.index.json"),
+         500, fuzz::shard_index);
+}
+
+TEST(Mutations, OfAConfig) {
+  mutate(testing::read_file(goldens / "models" / "tiny_nf4" / "config.json"), 1'000, fuzz::config);
+}
+
+TEST(Mutations, OfAnAdapterConfig) {
+  mutate(testing::read_file(goldens / "lora" / "all" / "adapter_config.json"), 1'000,
+         fuzz::adapter_config);
+  mutate(
+      R"({"peft_type": "LORA", "r": 2, "lora_alpha": 1, "target_modules": ".*\\.(query|[^k]ey)+"})",
+      4'000, fuzz::adapter_config);
+}
+
+}  // namespace
+}  // namespace qlora
