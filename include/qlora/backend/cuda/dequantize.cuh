@@ -103,9 +103,11 @@ __device__ Index block_of(QuantizedPointers<S> const& from, Index i) {
 template <class S, class T>
 __global__ void dequantize_kernel(QuantizedPointers<S> from, T* out) {
   auto& shared = shared_storage<DequantizeShared<S>>();
-  for (auto i = static_cast<int>(threadIdx.x); i < codebook_size<S>;
-       i += static_cast<int>(blockDim.x)) {
-    shared.codebook[i] = from.codebook[i];
+  if constexpr (quant::WithCodebook<S>) {
+    for (auto i = static_cast<int>(threadIdx.x); i < codebook_size<S>;
+         i += static_cast<int>(blockDim.x)) {
+      shared.codebook[i] = from.codebook[i];
+    }
   }
   if (from.scale_codes != nullptr) {
     for (auto i = threadIdx.x; i < 256; i += blockDim.x) shared.nested_map[i] = from.nested_map[i];
