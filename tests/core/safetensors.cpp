@@ -83,6 +83,8 @@ TEST(SafetensorsFile, RefusesMalformedFiles) {
     };
     return "{" + tensor("a", first) + "," + tensor("b", second) + "}";
   };
+  auto ones = std::string{};
+  for (auto i = 0; i < 64; ++i) ones += "1,";
   auto const cases = std::vector<Case>{
       // The frame.
       {"", "found an empty file"},
@@ -123,8 +125,9 @@ TEST(SafetensorsFile, RefusesMalformedFiles) {
       {file(entry("F32", "[true]", "[0,4]"), 4), "found true or false"},
       {file(entry("F32", "[9007199254740993]", "[0,4]"), 4), "expected integers up to 2^53"},
       {file(entry("F32", "[18446744073709551616]", "[0,4]"), 4), "found 18446744073709551616"},
+      {file(entry("U8", "[" + ones + "1]", "[0,1]"), 1), "expected at most 64 dimensions"},
       {file(entry("F32", "[1]", "[0,9007199254740993]"), 4), "expected integers up to 2^53"},
-      {file(entry("F32", "[1]", "[0,4,4]"), 4), "data_offsets: expected 2 integers, found 3"},
+      {file(entry("F32", "[1]", "[0,4,4]"), 4), "data_offsets: expected 2 integers, found more"},
       {file(entry("F32", "[1]", "[0]"), 4), "data_offsets: expected 2 integers, found 1"},
       // The data.
       {file(entry("F32", "[2]", "[0,4]"), 4), "F32 2 takes 8 bytes, but has data_offsets 0 to 4"},

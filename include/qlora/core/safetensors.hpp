@@ -29,6 +29,7 @@ namespace safetensors {
 
 inline constexpr std::size_t header_limit_bytes = 100'000'000;
 inline constexpr std::size_t metadata_entry_limit = 65'536;
+inline constexpr std::size_t rank_limit = 64;
 inline constexpr std::uint64_t integer_limit = std::uint64_t{1} << 53;
 
 /// Consumes the events of a header. There is no document in between, so that a header of millions
@@ -61,8 +62,13 @@ class HeaderReader : public json::SaxErrors {
     }
     if (value > integer_limit)
       fail_entry("expected integers up to 2^53, found " + std::to_string(value));
-    if (where_ == Where::shape) entry_.shape->push_back(static_cast<std::int64_t>(value));
-    if (where_ == Where::offsets) entry_.offsets.push_back(value);
+    if (where_ == Where::offsets) {
+      if (entry_.offsets.size() == 2) fail_entry("data_offsets: expected 2 integers, found more");
+      entry_.offsets.push_back(value);
+    } else {
+      if (entry_.shape->size() == rank_limit) fail_entry("expected at most 64 dimensions");
+      entry_.shape->push_back(static_cast<std::int64_t>(value));
+    }
     return true;
   }
   bool string(std::string& value) {
