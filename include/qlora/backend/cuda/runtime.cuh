@@ -74,8 +74,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t s
   emulation::run(grid, block, [&] { kernel(arguments...); });
 #else
   kernel<<<grid, block, 0, stream>>>(arguments...);
-  check(cudaGetLastError(), "launch of " + std::to_string(grid.x) + " blocks of " +
-                                std::to_string(block.x) + " threads");
+  auto const status = cudaGetLastError();
+  if (status != cudaSuccess) {
+    check(status, "launch of " + std::to_string(grid.x) + " blocks of " + std::to_string(block.x) +
+                      " threads");
+  }
 #endif
 }
 

@@ -1,0 +1,188 @@
+/// Products of matrices by cuBLASLt. A plan (types, layouts, the algorithm) is made once for each
+/// shape and kept.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <cublasLt.h>
+
+#include <qlora/backend/concepts.hpp>
+#include <qlora/backend/cuda/memory.cuh>
+#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/core/scalar.hpp>
+#include <qlora/core/tensor.hpp>
+
+namespace qlora::inline v1::cuda {
+
+/// Throws SystemError "what: reason" unless a call succeeded.
+inline void check(cublasStatus_t status, std::string const& what) {
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    throw SystemError{what + ": " + cublasLtGetStatusString(status)};
+  }
+}
+
+template <class T>
+inline constexpr auto data_type = std::same_as<T, double>  ? CUDA_R_64F
+                                  : std::same_as<T, float> ? CUDA_R_32F
+                                                           : CUDA_R_16BF;
+
+/// Sums of float products are kept in float, without TF32.
+template <class T>
+inline constexpr auto compute_type =
+    std::same_as<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F;
+
+/// An object of cuBLASLt, destroyed with its owner.
+template <class T, auto Destroy>
+class Owned {
+ public:
+  Owned() = default;
+  template <class... Arguments>
+  Owned(char const* call, cublasStatus_t (*create)(T*, Arguments...),
+        std::type_identity_t<Arguments>... arguments) {
+    check(create(&object_, arguments...), call);
+  }
+  Owned(Owned&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
+  Owned& operator=(Owned&& other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Owned() {
+    if (object_ != nullptr) Destroy(object_);
+  }
+
+  operator T() const { return object_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  T object_ = nullptr;
+};
+
+class CublasLt {
+ public:
+  /// `workspace_bytes`: what algorithms may use; 32 MiB is NVIDIA's advice for Hopper.
+  explicit CublasLt(std::size_t workspace_bytes = std::size_t{32} << 20)
+      : handle_{"cublasLtCreate", cublasLtCreate}, workspace_{workspace_bytes} {}
+
+  /// y (n, out) = or += x (n, in) w (out, in)^T + bias (out), in the order of `stream`; without
+  /// bias where it is empty. The bias is of y's type. Throws SystemError that names the sizes.
+  template <class T, class U>
+  void multiply_transposed(Matrix<T const, Space::device> x, Matrix<T const, Space::device> w,
+                           Vector<U const, Space::device> bias, Matrix<U, Space::device> y,
+                           Write write, cudaStream_t stream) {
+    if (y.size() == 0) return;
+    auto const with_bias = bias.data() != nullptr;
+    auto& plan = plan_for<T>(x, w, y, with_bias);
+    if (with_bias) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data());
+    auto const alpha = Accumulate<T>{1};
+    auto const beta = Accumulate<T>{write == Write::accumulate ? 1.f : 0.f};
+    auto const status = cublasLtMatmul(
+        handle_, plan.operation, &alpha, w.data(), plan.w, x.data(), plan.x, &beta, y.data(),
+        plan.y, y.data(), plan.y, &plan.algorithm, workspace_.data(), workspace_.bytes(), stream);
+    if (status != CUBLAS_STATUS_SUCCESS) check(status, describe(x, w));
+  }
+
+  /// Plans made so far.
+  std::size_t plans() const { return plans_.size(); }
+
+ private:
+  using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+
+  /// cuBLASLt thinks in columns, so that our rows are its columns: y^T = w x^T.
+  struct Plan {
+    Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation;
+    Layout w, x, y;
+    cublasLtMatmulAlgo_t algorithm{};
+  };
+
+  /// Sizes, strides, alignments, types, and whether there is a bias.
+  using Key = std::array<Index, 12>;
+
+  static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
+                  auto const& value) {
+    check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value),
+          "cublasLtMatmulDescSetAttribute");
+  }
+
+  /// The largest power of two up to 256 that divides an address.
+  static std::uint32_t alignment(void const* data) {
+    auto const address = reinterpret_cast<std::uintptr_t>(data);
+    return 1u << std::min(std::countr_zero(address), 8);
+  }
+
+  template <class V>
+  static std::string describe(V const& x, V const& w) {
+    return "cublasLtMatmul of " + x.shape() + " by " + w.shape() + " transposed";
+  }
+
+  template <class T>
+  static Layout layout(Matrix<T, Space::device> matrix) {
+    return {"cublasLtMatrixLayoutCreate",
+            cublasLtMatrixLayoutCreate,
+            data_type<std::remove_const_t<T>>,
+            static_cast<std::uint64_t>(matrix.columns()),
+            static_cast<std::uint64_t>(matrix.rows()),
+            static_cast<std::int64_t>(matrix.stride())};
+  }
+
+  template <class T, class U>
+  Plan& plan_for(Matrix<T const, Space::device> x, Matrix<T const, Space::device> w,
+                 Matrix<U, Space::device> y, bool with_bias) {
+    auto const key = Key{x.rows(),
+                         x.columns(),
+                         w.rows(),
+                         x.stride(),
+                         w.stride(),
+                         y.stride(),
+                         alignment(x.data()),
+                         alignment(w.data()),
+                         alignment(y.data()),
+                         data_type<T>,
+                         data_type<U>,
+                         with_bias};
+    auto const found = plans_.find(key);
+    if (found != plans_.end()) return found->second;
+
+    auto plan = Plan{.operation = {"cublasLtMatmulDescCreate", cublasLtMatmulDescCreate,
+                                   compute_type<T>, data_type<Accumulate<T>>},
+                     .w = layout(w),
+                     .x = layout(x),
+                     .y = layout(y)};
+    set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    if (with_bias) set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+
+    auto const preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>{
+        "cublasLtMatmulPreferenceCreate", cublasLtMatmulPreferenceCreate};
+    auto const prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto const& value) {
+      check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
+            "cublasLtMatmulPreferenceSetAttribute");
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_.bytes()});
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(w.data()));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(x.data()));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(y.data()));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(y.data()));
+
+    auto choice = cublasLtMatmulHeuristicResult_t{};
+    auto choices = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.w, plan.x, plan.y, plan.y,
+                                         preference, 1, &choice, &choices),
+          describe(x, w) + ", choosing an algorithm");
+    if (choices == 0) throw SystemError{describe(x, w) + ": cuBLASLt has no algorithm for it"};
+    plan.algorithm = choice.algo;
+    return plans_.emplace(key, std::move(plan)).first->second;
+  }
+
+  Owned<cublasLtHandle_t, cublasLtDestroy> handle_;
+  Buffer<Space::device> workspace_;
+  std::map<Key, Plan> plans_;
+};
+
+}  // namespace qlora::inline v1::cuda
