@@ -1,8 +1,10 @@
 // Forward and backward passes against transformers and PEFT, in every product policy and precision.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -333,6 +335,24 @@ TEST(Esm2, TrainsThePublishedNumbersOfParameters) {
   EXPECT_EQ(count(320, 6, HeadOnly{}, 2), 642);
   EXPECT_EQ(count(480, 12, Qkv{}, 2), 70'082);
   EXPECT_EQ(count(480, 12, AllLinear{}, 2), 208'322);
+}
+
+TEST(Esm2, TakesNoMoreMemoryThanItsLargestPass) {
+  using B = backend::Cpu<EigenProducts, float>;
+  auto backend = B{};
+  auto const large = golden_batch("odd");
+  auto small = PackedBatch{};
+  small.add({"", "ACDEF", {}}, 0);
+  auto const bytes = [&](auto... passes) {
+    auto model = make_model<B>("odd");
+    (model.forward(backend, *passes.first, passes.second), ...);
+    return model.activation_bytes();
+  };
+  auto const inference = std::pair{&large, Keep::nothing};
+  auto const training = std::pair{&small, Keep::everything};
+  auto const expected = std::max(bytes(inference), bytes(training));
+  EXPECT_EQ(bytes(inference, training), expected);
+  EXPECT_EQ(bytes(training, inference, training, inference), expected);
 }
 
 TEST(Esm2, RefusesABackwardPassOverNothing) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,13 @@ struct LoraOptions {
     return alpha / (scaling == LoraScaling::plain ? r : std::sqrt(r));
   }
 };
+
+namespace peft {
+
+/// What PEFT puts before the path of a module in the base model.
+inline constexpr std::string_view prefix = "base_model.model.";
+
+}  // namespace peft
 
 /// Adapters of neighbouring matrices that read the same input: A stacked, B stacked, so that one
 /// skinny product serves all. Views into a `Parameters`.

@@ -70,9 +70,6 @@ inline void write_peft(std::filesystem::path const& folder, PeftConfig const& co
 
 namespace peft {
 
-/// What PEFT puts before the path of a module in the base model.
-inline constexpr std::string_view prefix = "base_model.model.";
-
 /// The encoder's matrix at `path`, if it is one.
 inline std::optional<Site> find_site(std::string_view path) {
   constexpr auto layers = std::string_view{"esm.encoder.layer."};

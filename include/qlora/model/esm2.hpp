@@ -95,11 +95,11 @@ class Esm2 {
   void backward(B& backend, Matrix<A const, space> d_logits) {
     if (kept_ == Keep::nothing) throw Error{"backward: the forward pass kept nothing"};
     auto const lowest = lowest_adapted();
-    auto const d = lowest < layers_.size() || head_ ? d_stream_ : Matrix<A, space>{};
-    auto const d_features = d.data() == nullptr ? d : d_features_;
-    if (d.data() != nullptr) {
-      backend.clear(flat(d));
-      backend.clear(flat(d_features));
+    auto const encoder_learns = lowest < layers_.size();
+    auto const d_features = encoder_learns ? d_features_ : Matrix<A, space>{};
+    if (encoder_learns) {
+      backend.clear(flat(d_stream_));
+      backend.clear(flat(d_features_));
     }
     backend.template lora_project_backward<A, A>(features_, classifier(), LoraInput{},
                                                  pass_.packing, d_logits, d_features,
@@ -111,24 +111,25 @@ class Esm2 {
       backend.template lora_project_backward<A, A>(features_, head_->a, head_input(), pass_.packing,
                                                    head_dh_, d_features, head_->da);
     }
-    if (lowest == layers_.size()) return;
+    if (!encoder_learns) return;
     backend.layer_norm_backward(d_features, input(layers_.size()), final_norm_.gamma, final_stats_,
-                                d);
+                                d_stream_);
     for (auto i = layers_.size(); i-- > lowest;) {
       if (kept_ == Keep::inputs) {
         layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, recomputed_);
       }
-      layers_[i].backward(backend, shape_, pass_, input(i), state(i), scratch_, i == lowest, d);
+      layers_[i].backward(backend, shape_, pass_, input(i), state(i), scratch_, i == lowest,
+                          d_stream_);
     }
   }
 
-  /// Memory for batches of up to `tokens`, taken once; grows when a larger batch comes.
+  /// Memory for a pass over `tokens`; what is there stays, and grows when a pass needs more.
   void reserve(Index tokens, Keep keep) {
-    if (tokens > reserved_tokens_ || keep > kept_ || !arena_) {
-      reserved_tokens_ = std::max(tokens, reserved_tokens_);
-      auto const plan = [&](Arena<space>& arena) { lay_out(arena, reserved_tokens_, keep); };
-      arena_.reset();
-      arena_.emplace(Arena<space>::measure(plan));
+    auto const bytes =
+        Arena<space>::measure([&](Arena<space>& arena) { lay_out(arena, tokens, keep); });
+    if (activation_bytes() < bytes) {
+      arena_.reset();  // first, so that the old and the new never take memory together
+      arena_.emplace(bytes);
     }
     kept_ = keep;
     arena_->release(0);
@@ -229,9 +230,10 @@ class Esm2 {
     auto const head_adapted = placement.adapts(last);
     auto head = Planned{nullptr, {}, shape_.hidden, classes, 0, 0};
     if (head_adapted) head = allot({last}, nullptr, 0, shape_.hidden, classes);
-    classifier_ = parameters_.add(prefix_ + "classifier.weight", classes, shape_.hidden);
+    classifier_ =
+        parameters_.add(std::string{peft::prefix} + "classifier.weight", classes, shape_.hidden);
     parameters_.end_of_decayed();
-    classifier_bias_ = parameters_.add(prefix_ + "classifier.bias", classes, 0);
+    classifier_bias_ = parameters_.add(std::string{peft::prefix} + "classifier.bias", classes, 0);
     parameters_.allocate();
     std::fill_n(parameters_.values().data(), parameters_.size(), A{0});
     for (auto& one : planned) one.linear->groups().push_back(bind(one));
@@ -257,7 +259,7 @@ class Esm2 {
   Planned allot(std::vector<Site> const& sites, nn::Linear<B, Weight>* linear, Index first,
                 Index in, Index out) {
     auto const name = [&](Site site, char const* part) {
-      return prefix_ + module_path(site) + "." + part + ".weight";
+      return std::string{peft::prefix} + module_path(site) + "." + part + ".weight";
     };
     auto const r = lora_.rank;
     auto const a = parameters_.size();
@@ -352,8 +354,6 @@ class Esm2 {
     return parameters_.gradient(classifier_bias_, 1, classes).row(0);
   }
 
-  inline static std::string const prefix_ = "base_model.model.";
-
   nn::EncoderShape shape_;
   LoraOptions lora_;
   MatrixTensor<A, space> embedding_;  // (vocabulary, hidden)
@@ -364,7 +364,6 @@ class Esm2 {
   Index classifier_ = 0, classifier_bias_ = 0;
 
   std::optional<Arena<space>> arena_;
-  Index reserved_tokens_ = 0;
   Keep kept_ = Keep::nothing;
   nn::Pass<space> pass_;
   std::vector<Matrix<A, space>> inputs_;  // (n, hidden) into each layer, and out of the last
