@@ -20,12 +20,7 @@ struct EigenProducts {
   void multiply_transposed(Matrix<T const> x, Matrix<T const> w, Vector<Accumulate<T> const> bias,
                            Matrix<U> y, Write write) {
     if constexpr (std::same_as<T, bf16>) {
-      tile::widened(
-          x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
-          [&](auto wide_x, auto wide_w, Index first, Matrix<float> wide_y, Write mode) {
-            multiply_transposed(wide_x, wide_w, tile::bias_part(bias, first, wide_y.columns()),
-                                wide_y, mode);
-          });
+      tile::widened_transposed(*this, x, w, bias, y, write);
     } else {
       tile::with_whole_tile(x, y, write, row_multiple, [&](auto whole_x, auto whole_y) {
         begin(bias, whole_y, write);
@@ -39,11 +34,7 @@ struct EigenProducts {
   template <class T, class U>
   void multiply(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
     if constexpr (std::same_as<T, bf16>) {
-      tile::widened(
-          dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
-          [&](auto wide_dy, auto wide_w, Index, Matrix<float> wide_dx, Write mode) {
-            multiply(wide_dy, wide_w, wide_dx, mode);
-          });
+      tile::widened(*this, dy, w, dx, write);
     } else {
       tile::with_whole_tile(dy, dx, write, row_multiple, [&](auto whole_dy, auto whole_dx) {
         begin(Vector<T const>{}, whole_dx, write);

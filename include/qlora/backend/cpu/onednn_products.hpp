@@ -193,12 +193,7 @@ struct OneDnnProducts {
     } else {
       if (multiply_tile(x, w, onednn::Weight::transposed, bias, y, write)) return;
       if constexpr (std::same_as<T, bf16>) {
-        tile::widened(
-            x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
-            [&](auto wide_x, auto wide_w, Index first, Matrix<float> wide_y, Write mode) {
-              multiply_transposed(wide_x, wide_w, tile::bias_part(bias, first, wide_y.columns()),
-                                  wide_y, mode);
-            });
+        tile::widened_transposed(*this, x, w, bias, y, write);
       }
     }
   }
@@ -211,11 +206,7 @@ struct OneDnnProducts {
     } else {
       if (multiply_tile(dy, w, onednn::Weight::plain, Vector<float const>{}, dx, write)) return;
       if constexpr (std::same_as<T, bf16>) {
-        tile::widened(
-            dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
-            [&](auto wide_dy, auto wide_w, Index, Matrix<float> wide_dx, Write mode) {
-              multiply(wide_dy, wide_w, wide_dx, mode);
-            });
+        tile::widened(*this, dy, w, dx, write);
       }
     }
   }

@@ -103,7 +103,7 @@ void with_whole_tile(Matrix<T const> x, Matrix<U> y, Write write, Index row_mult
 /// other. `weight(first, count)` is what those columns need of the weight matrix, and
 /// `product(x, w, first, y, write)` multiplies the widened operands.
 template <class U, class Weight, class Product>
-void widened(Matrix<bf16 const> x, Matrix<U> y, Write write, Weight&& weight, Product&& product) {
+void by_panels(Matrix<bf16 const> x, Matrix<U> y, Write write, Weight&& weight, Product&& product) {
   auto const wide_x = scratch<float>(Slot::wide_input, x.rows(), x.columns());
   copy_rows(x, wide_x);
   for (auto first = Index{0}; first < y.columns(); first += panel_columns) {
@@ -123,10 +123,27 @@ void widened(Matrix<bf16 const> x, Matrix<U> y, Write write, Weight&& weight, Pr
   }
 }
 
-/// The part of a bias that belongs to `count` columns; empty stays empty.
-template <class A>
-Vector<A const> bias_part(Vector<A const> bias, Index first, Index count) {
-  return bias.data() == nullptr ? bias : bias.slice(first, count);
+/// `products.multiply_transposed` of bf16 operands, by way of float.
+template <class Products, class U>
+void widened_transposed(Products& products, Matrix<bf16 const> x, Matrix<bf16 const> w,
+                        Vector<float const> bias, Matrix<U> y, Write write) {
+  by_panels(
+      x, y, write, [&](Index first, Index count) { return w.slice(first, count); },
+      [&](auto wide_x, auto wide_w, Index first, Matrix<float> wide_y, Write mode) {
+        auto const part = bias.data() == nullptr ? bias : bias.slice(first, wide_y.columns());
+        products.multiply_transposed(wide_x, wide_w, part, wide_y, mode);
+      });
+}
+
+/// `products.multiply` of bf16 operands, by way of float.
+template <class Products, class U>
+void widened(Products& products, Matrix<bf16 const> dy, Matrix<bf16 const> w, Matrix<U> dx,
+             Write write) {
+  by_panels(
+      dy, dx, write, [&](Index first, Index count) { return w.columns(first, count); },
+      [&](auto wide_dy, auto wide_w, Index, Matrix<float> wide_dx, Write mode) {
+        products.multiply(wide_dy, wide_w, wide_dx, mode);
+      });
 }
 
 }  // namespace qlora::inline v1::tile
