@@ -16,6 +16,7 @@
 #include <qlora/backend/cpu/layer_norm.hpp>
 #include <qlora/backend/cpu/lora.hpp>
 #include <qlora/backend/cpu/optimizer.hpp>
+#include <qlora/backend/cpu/pieces.hpp>
 #include <qlora/backend/cpu/rotary.hpp>
 #include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/backend/cpu/tile.hpp>
@@ -54,8 +55,6 @@ class Cpu {
   using Accumulator = Accumulate<T>;
   using A = Accumulator;
   static constexpr Space space = Space::host;
-  static constexpr Index row_tile = 256;          ///< tokens of one product
-  static constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
 
   // ---- products with frozen weights
 
@@ -109,7 +108,7 @@ class Cpu {
                              Matrix<A> da) {
     expect_shape(dh, {x.rows(), a.rows()}, "lora_project_backward: output gradient");
     expect_shape(da, a.extents(), "lora_project_backward: parameter gradient");
-    reduce_rows(x.rows(), da, [&](Rows rows, Matrix<A> sum) {
+    pieces_.reduce_rows(x.rows(), da, [&](Rows rows, Matrix<A> sum) {
       if constexpr (vectorised) {
         auto const& loops = simd::kernels<U>();
         auto const run = [&](auto kernel) {
@@ -146,7 +145,7 @@ class Cpu {
   void lora_expand_backward(Matrix<A const> h, Matrix<A const> b, A scale, Matrix<U const> dy,
                             Matrix<A> dh, Matrix<A> db) {
     expect_shape(db, b.extents(), "lora_expand_backward: parameter gradient");
-    reduce_rows(dy.rows(), db, [&](Rows rows, Matrix<A> sum) {
+    pieces_.reduce_rows(dy.rows(), db, [&](Rows rows, Matrix<A> sum) {
       if constexpr (vectorised) {
         simd::kernels<U>().lora_expand_backward({rows.count, dy.columns(), h.columns(), scale},
                                                 strided(h, rows), strided(b), strided(dy, rows),
@@ -240,35 +239,39 @@ class Cpu {
   void attention(Matrix<T const> q, Matrix<T const> k, Matrix<T const> v, Index heads,
                  Packing<space> const& packing, Matrix<T> out, Matrix<A> lse) {
     expect_shape(lse, {heads, q.rows()}, "attention: lse");
-    for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
-      auto const of = [&](auto x) { return cut(x, rows, part); };
-      auto const head_lse = lse.row(head).slice(rows.first, rows.count);
-      if constexpr (vectorised) {
-        simd::kernels<T>().attention(strided(of(q)), strided(of(k)), strided(of(v)), rows.count,
-                                     part.count, scratch, strided(of(out)), head_lse.data());
-      } else {
-        reference::attention_head(of(q), of(k), of(v), scratch, of(out), head_lse);
-      }
-    });
+    pieces_.for_each_head(
+        q.columns(), heads, packing, attention_scratch(q, heads, packing),
+        [&](Rows rows, Rows part, Index head, A* scratch) {
+          auto const of = [&](auto x) { return cut(x, rows, part); };
+          auto const head_lse = lse.row(head).slice(rows.first, rows.count);
+          if constexpr (vectorised) {
+            simd::kernels<T>().attention(strided(of(q)), strided(of(k)), strided(of(v)), rows.count,
+                                         part.count, scratch, strided(of(out)), head_lse.data());
+          } else {
+            reference::attention_head(of(q), of(k), of(v), scratch, of(out), head_lse);
+          }
+        });
   }
 
   void attention_backward(Matrix<T const> q, Matrix<T const> k, Matrix<T const> v, Index heads,
                           Packing<space> const& packing, Matrix<T const> out, Matrix<T const> dout,
                           Matrix<A const> lse, Matrix<T> dq, Matrix<T> dk, Matrix<T> dv) {
     expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
-    for_each_head(q.columns(), heads, packing, [&](Rows rows, Rows part, Index head, A* scratch) {
-      auto const of = [&](auto x) { return cut(x, rows, part); };
-      auto const head_lse = lse.row(head).slice(rows.first, rows.count);
-      if constexpr (vectorised) {
-        simd::kernels<T>().attention_backward(strided(of(q)), strided(of(k)), strided(of(v)),
-                                              strided(of(out)), strided(of(dout)), head_lse.data(),
-                                              rows.count, part.count, scratch, strided(of(dq)),
-                                              strided(of(dk)), strided(of(dv)));
-      } else {
-        reference::attention_head_backward(of(q), of(k), of(v), of(out), of(dout), head_lse,
-                                           scratch, of(dq), of(dk), of(dv));
-      }
-    });
+    pieces_.for_each_head(q.columns(), heads, packing, attention_scratch(q, heads, packing),
+                          [&](Rows rows, Rows part, Index head, A* scratch) {
+                            auto const of = [&](auto x) { return cut(x, rows, part); };
+                            auto const head_lse = lse.row(head).slice(rows.first, rows.count);
+                            if constexpr (vectorised) {
+                              simd::kernels<T>().attention_backward(
+                                  strided(of(q)), strided(of(k)), strided(of(v)), strided(of(out)),
+                                  strided(of(dout)), head_lse.data(), rows.count, part.count,
+                                  scratch, strided(of(dq)), strided(of(dk)), strided(of(dv)));
+                            } else {
+                              reference::attention_head_backward(of(q), of(k), of(v), of(out),
+                                                                 of(dout), head_lse, scratch,
+                                                                 of(dq), of(dk), of(dv));
+                            }
+                          });
   }
 
   // ---- the ends of the backward pass
@@ -297,11 +300,12 @@ class Cpu {
 
   void sum_rows(Matrix<A const> x, Vector<A> sum) {
     expect_shape(sum, {x.columns()}, "sum_rows: output");
-    reduce_rows(x.rows(), Matrix<A>{sum.data(), {1, sum.size()}}, [&](Rows rows, Matrix<A> part) {
-      for (auto i = rows.first; i < rows.first + rows.count; ++i) {
-        for (auto c = Index{0}; c < x.columns(); ++c) part(0, c) += x(i, c);
-      }
-    });
+    pieces_.reduce_rows(x.rows(), Matrix<A>{sum.data(), {1, sum.size()}},
+                        [&](Rows rows, Matrix<A> part) {
+                          for (auto i = rows.first; i < rows.first + rows.count; ++i) {
+                            for (auto c = Index{0}; c < x.columns(); ++c) part(0, c) += x(i, c);
+                          }
+                        });
   }
 
   double cross_entropy(Matrix<A const> logits, Vector<std::int32_t const> labels,
@@ -311,7 +315,7 @@ class Cpu {
     auto loss = 0.;
     for (auto i = Index{0}; i < labels.size(); ++i) {
       auto const label = labels[i];
-      if (label == reference::ignored_label) {
+      if (label == ignored_label) {
         dlogits(i, 0) = dlogits(i, 1) = A{0};
         continue;
       }
@@ -362,47 +366,11 @@ class Cpu {
     return tile::scratch<float>(tile::Slot::loops, 1, simd::lora_scratch(columns, ranks)).data();
   }
 
-  template <class Body>
-  static void for_each_row(Index rows, Body&& body) {
-    parallel_rows(rows, row_tile, [&](Rows tile, int) {
-      for (auto i = tile.first; i < tile.first + tile.count; ++i) body(i);
-    });
-  }
-
-  /// sum (p, q) += body's partial sums over chunks of rows, added in order. Every chunk starts at
-  /// zero.
-  template <class Body>
-  void reduce_rows(Index rows, Matrix<A> sum, Body&& body) {
-    auto const chunks = (rows + reduction_chunk - 1) / reduction_chunk;
-    auto const size = sum.rows() * sum.columns();
-    auto* const partial = scratch(chunks * size);
-    parallel_rows(rows, reduction_chunk, [&](Rows chunk, int) {
-      auto* const data = partial + chunk.first / reduction_chunk * size;
-      std::fill_n(data, size, A{0});
-      body(chunk, Matrix<A>{data, {sum.rows(), sum.columns()}});
-    });
-    for (auto chunk = Index{0}; chunk < chunks; ++chunk) {
-      auto const* const data = partial + chunk * size;
-      for (auto i = Index{0}; i < sum.rows(); ++i) {
-        for (auto j = Index{0}; j < sum.columns(); ++j) sum(i, j) += data[i * sum.columns() + j];
-      }
-    }
-  }
-
-  /// Calls `body(rows, columns, head, scratch)` for every sequence and head.
-  template <class Body>
-  void for_each_head(Index features, Index heads, Packing<space> const& packing, Body&& body) {
-    auto const head_dim = features / heads;
-    auto const size = vectorised ? simd::attention_scratch(packing.longest, head_dim)
-                                 : reference::attention_scratch(packing.longest, head_dim);
-    auto* const memory = scratch(size * thread_count());
-    parallel_for(packing.sequences() * heads, [&](Index piece, int worker) {
-      auto const sequence = piece / heads;
-      auto const head = piece % heads;
-      auto const first = Index{packing.offsets[sequence]};
-      body(Rows{first, Index{packing.offsets[sequence + 1]} - first},
-           Rows{head * head_dim, head_dim}, head, memory + worker * size);
-    });
+  /// Numbers of scratch for the longest sequence.
+  static Index attention_scratch(Matrix<T const> q, Index heads, Packing<space> const& packing) {
+    auto const head_dim = q.columns() / heads;
+    return vectorised ? simd::attention_scratch(packing.longest, head_dim)
+                      : reference::attention_scratch(packing.longest, head_dim);
   }
 
   template <class E>
@@ -410,15 +378,9 @@ class Cpu {
     return x.slice(rows.first, rows.count).columns(columns.first, columns.count);
   }
 
-  /// Numbers to work with until the next call; grows to the largest request and stays.
-  A* scratch(Index count) {
-    if (scratch_.extents()[0] < count) scratch_ = VectorTensor<A>{{count}};
-    return scratch_.data();
-  }
-
   Products products_;
   RotaryTable<A> rotary_;
-  VectorTensor<A> scratch_;
+  Pieces<A> pieces_;
 };
 
 }  // namespace qlora::inline v1::backend

@@ -8,6 +8,9 @@
 
 namespace qlora::inline v1 {
 
+/// Label of tokens that no loss counts; the field's convention.
+inline constexpr std::int32_t ignored_label = -100;
+
 /// Per-token views of a packed batch of `sequences()` sequences and `tokens()` tokens.
 template <Space M>
 struct Packing {

@@ -14,8 +14,8 @@ namespace qlora::inline v1 {
 /// `<cls>` residues `<eos>` of several proteins, and what the model needs to know of each token.
 class PackedBatch {
  public:
-  /// Label of tokens that no loss counts: special tokens and residues of which nothing is known.
-  static constexpr std::int32_t ignored = -100;
+  /// Label of special tokens and of residues of which nothing is known.
+  static constexpr auto ignored = ignored_label;
 
   /// Appends a protein; `sample` is its number in the data set, which keys its random numbers.
   void add(Protein const& protein, std::uint32_t sample) {

@@ -10,9 +10,6 @@
 
 namespace qlora::inline v1::reference {
 
-/// Labels of tokens that no loss counts; the field's convention.
-inline constexpr std::int32_t ignored_label = -100;
-
 /// Weighted negative log-likelihood of one token, not normalised; dlogits (2) = its gradient times
 /// `scale`.
 template <class A>
