@@ -3,6 +3,7 @@
 /// and become one product.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include <qlora/adapt/lora.hpp>
@@ -17,7 +18,8 @@ struct Pass {
   Dropout dropout{};  ///< of adapters' inputs; inactive outside training
 };
 
-/// `Weight` is `Quantized<Scheme, space>`; the backend expands it into scratch for every use.
+/// `Weight` is `Quantized<Scheme, space>`; the backend expands it into scratch for every use,
+/// unless it is stored as T already.
 template <class B, class Weight>
 class Linear {
  public:
@@ -92,6 +94,11 @@ class Linear {
 
  private:
   Matrix<T const, space> expand(B& backend, Vector<T, space> panel) const {
+    if constexpr (requires { weights_.front().template plain<T>(); }) {
+      if (weights_.size() == 1) {
+        if (auto const stored = weights_.front().template plain<T>()) return *stored;
+      }
+    }
     for (auto i = std::size_t{0}; i < weights_.size(); ++i) {
       auto const offset = static_cast<Index>(i) * out() * in();
       backend.dequantize(weights_[i], Matrix<T, space>{panel.data() + offset, {out(), in()}});
