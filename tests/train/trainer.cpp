@@ -179,7 +179,7 @@ TEST(Schedule, RisesThenFalls) {
 TEST(EpochPlan, CoversEveryRecordOnce) {
   auto const proteins = read_binding_sites(golden_path("train/data.txt"));
   for (auto const batch : {BatchOptions{.tokens = 100}, BatchOptions{.sequences = 7}}) {
-    auto const plan = EpochPlan{proteins, batch, true, 3, 1};
+    auto const plan = EpochPlan{proteins, batch, Order::shuffled, 3, 1};
     auto seen = std::vector<std::uint32_t>{};
     for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
       auto tokens = Index{0};
@@ -190,7 +190,7 @@ TEST(EpochPlan, CoversEveryRecordOnce) {
       EXPECT_TRUE(batch.sequences > 0 || plan.step(i).size() == 1 || tokens <= batch.tokens);
       EXPECT_TRUE(batch.sequences == 0 || plan.step(i).size() <= 7u);
     }
-    auto const other = EpochPlan{proteins, batch, true, 3, 2};
+    auto const other = EpochPlan{proteins, batch, Order::shuffled, 3, 2};
     EXPECT_NE(std::vector(other.step(0).begin(), other.step(0).end()),
               std::vector(plan.step(0).begin(), plan.step(0).end()));
     std::ranges::sort(seen);

@@ -42,14 +42,16 @@ struct BatchOptions {
   Index sequences = 0;
 };
 
+enum class Order { shuffled, as_given };
+
 /// The order of one epoch, cut into steps. The same for the same seed and epoch.
 class EpochPlan {
  public:
-  EpochPlan(std::span<Protein const> proteins, BatchOptions const& batch, bool shuffle,
+  EpochPlan(std::span<Protein const> proteins, BatchOptions const& batch, Order order,
             std::uint64_t seed, std::uint32_t epoch)
       : order_(proteins.size()) {
     std::iota(order_.begin(), order_.end(), 0u);
-    if (shuffle) {
+    if (order == Order::shuffled) {
       auto random =
           RandomSequence{{.seed = seed, .step = epoch, .sample = 0, .site = random_site::shuffle}};
       for (auto i = order_.size(); i > 1; --i) {

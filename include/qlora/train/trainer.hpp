@@ -19,8 +19,6 @@
 
 namespace qlora::inline v1 {
 
-enum class Order { shuffled, as_given };
-
 struct FitOptions {
   std::int64_t epochs = 3;
   double learning_rate = 1e-3;
@@ -65,7 +63,9 @@ class Trainer {
     if (options.epochs < 1) throw InputError{"epochs: expected at least 1"};
     if (options.accumulate < 1) throw InputError{"accumulate: expected at least 1"};
     for (auto epoch = std::int64_t{0}; epoch < options.epochs; ++epoch) {
-      steps_ += static_cast<std::int64_t>(plan(epoch).steps());
+      plans_.emplace_back(proteins_, options_.batch, options_.order, model_.lora().seed,
+                          static_cast<std::uint32_t>(epoch));
+      steps_ += static_cast<std::int64_t>(plans_.back().steps());
     }
     backend_.clear(model_.parameters().first_moments());
     backend_.clear(model_.parameters().second_moments());
@@ -79,12 +79,12 @@ class Trainer {
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch) {
     auto step = std::int64_t{0};
-    for (auto epoch = std::int64_t{0}; epoch < options_.epochs; ++epoch) {
-      auto const records = plan(epoch);
-      for (auto i = std::size_t{0}; i < records.steps(); ++i) {
-        on_step(learn(records.step(i), step++, epoch));
+    auto epoch = std::int64_t{0};
+    for (auto const& plan : plans_) {
+      for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
+        on_step(learn(plan.step(i), step++, epoch));
       }
-      on_epoch(epoch + 1);
+      on_epoch(++epoch);
     }
   }
 
@@ -117,11 +117,6 @@ class Trainer {
   }
 
  private:
-  EpochPlan plan(std::int64_t epoch) const {
-    return {proteins_, options_.batch, options_.order == Order::shuffled, model_.lora().seed,
-            static_cast<std::uint32_t>(epoch)};
-  }
-
   double total_weight(std::span<std::uint32_t const> records) const {
     auto total = 0.;
     for (auto const record : records) {
@@ -187,6 +182,7 @@ class Trainer {
   std::span<Protein const> proteins_;
   FitOptions options_;
   std::array<double, 2> weights_;
+  std::vector<EpochPlan> plans_;  // one an epoch
   std::int64_t steps_ = 0;
   std::int64_t updates_ = 0;
   int failures_ = 0;
