@@ -43,6 +43,11 @@ class FrozenWeights {
     auto parts =
         quant::Serialized{.codes = weight.codes, .absmax = weight.absmax, .quant_map = weight.map};
     if (weight.nested) {
+      if (weight.nested->block != quant::nested_block) {
+        throw InputError{at(place, "expected nested blocks of " +
+                                       std::to_string(quant::nested_block) + ", found " +
+                                       std::to_string(weight.nested->block))};
+      }
       parts.absmax_codes = weight.nested->codes;
       parts.nested_absmax = weight.nested->absmax;
       parts.nested_quant_map = weight.nested->map;
