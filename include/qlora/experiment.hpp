@@ -22,8 +22,8 @@
 
 namespace qlora::inline v1 {
 
-/// Every argument is a policy: see docs/policies.md for those that come with the library, and
-/// docs/extending.md for writing one's own.
+/// Every argument is a policy: docs/policies.md has those that come with the library, and shows how
+/// to write one's own.
 template <class Model, class Quant, class PlacementPolicy, class Metrics, class B>
 class Experiment {
   static_assert(ModelSizes<Model>, "a model policy names its sizes; see model/sizes.hpp");
