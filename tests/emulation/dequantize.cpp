@@ -12,8 +12,12 @@
 #include <qlora/quant/any.hpp>
 #include <qlora/quant/dequantize.hpp>
 
+#include "support/example.hpp"
+
 namespace qlora {
 namespace {
+
+using testing::example;
 
 /// A user's scheme: blocks of three bytes, so that pairs of elements straddle them.
 struct Byte {
@@ -26,15 +30,6 @@ struct Byte {
   }
   static float decode(std::uint8_t code) { return static_cast<float>(code) / 127.5f - 1; }
 };
-
-MatrixTensor<float> example(Index rows, Index columns) {
-  auto x = MatrixTensor<float>{{rows, columns}};
-  for (auto i = Index{0}; i < x.size(); ++i) {
-    auto const angle = static_cast<float>(i);
-    x.data()[i] = std::sin(angle * 1.7f) * (1 + std::cos(angle * .01f));
-  }
-  return x;
-}
 
 /// Whether the kernel gives the host's bits, at an output that is `shift` elements off alignment.
 template <class T, class S>

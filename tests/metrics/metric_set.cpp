@@ -12,10 +12,13 @@
 #include <qlora/core/error.hpp>
 #include <qlora/metrics/metric_set.hpp>
 
+#include "support/errors.hpp"
+
 namespace {
 
 using namespace qlora::metrics;
 using qlora::MetricSet;
+using qlora::testing::message_of;
 
 struct Case {
   nlohmann::json golden;
@@ -180,32 +183,22 @@ TEST(MetricSet, PublishesTheCardsSevenNumbers) {
   EXPECT_TRUE(std::ranges::equal(qlora::CardMetrics::names, card));
 }
 
-template <typename E>
-std::string message(auto&& action) {
-  try {
-    action();
-  } catch (E const& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(MetricSet, RefusesWhatItCannotCount) {
   auto metrics = MetricSet<F1, Mcc>{};
-  EXPECT_EQ(message<qlora::InputError>([&] { metrics.scores(); }),
+  EXPECT_EQ(message_of<qlora::InputError>([&] { metrics.scores(); }),
             "metrics: expected at least one labelled residue, found none");
-  EXPECT_EQ(message<qlora::InputError>(
+  EXPECT_EQ(message_of<qlora::InputError>(
                 [&] { metrics.add({.logit0 = 0, .logit1 = 0, .label = 2, .protein = 3}); }),
             "metrics: protein 3: expected label 0, 1 or negative, found 2");
-  EXPECT_EQ(message<qlora::ShapeError>([&] {
+  EXPECT_EQ(message_of<qlora::ShapeError>([&] {
               metrics.add(8, std::vector<float>(5), std::vector{1, 0});
             }),
             "metrics: protein 8: expected 4 logits for 2 labels, found 5");
   auto const infinity = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(message<qlora::DivergedError>(
+  EXPECT_EQ(message_of<qlora::DivergedError>(
                 [&] { metrics.add({.logit0 = 0, .logit1 = infinity, .label = 1}); }),
             "metrics: protein 0: expected finite logits, found 0.000000 and inf");
-  EXPECT_EQ(message<qlora::InputError>([] { MetricSet<F1, Mcc>{{.names = "mcc,f2"}}; }),
+  EXPECT_EQ(message_of<qlora::InputError>([] { MetricSet<F1, Mcc>{{.names = "mcc,f2"}}; }),
             "metrics: expected one of f1 mcc, found \"f2\"");
 }
 

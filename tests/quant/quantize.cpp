@@ -10,12 +10,14 @@
 #include <qlora/quant/quantize.hpp>
 
 #include "quant/goldens.hpp"
+#include "support/errors.hpp"
 
 namespace qlora {
 namespace {
 
 using testing::bits;
 using testing::dequantized;
+using testing::message_of;
 using testing::QuantGoldens;
 
 template <class S>
@@ -78,16 +80,6 @@ TEST(Quantize, DoesNotDependOnTheNumberOfThreads) {
   EXPECT_EQ(bits(one.codes()), bits(three.codes()));
   EXPECT_EQ(bits(one.scale_codes()), bits(three.scale_codes()));
   EXPECT_EQ(one.offset(), three.offset());
-}
-
-template <class Error, class Body>
-std::string message_of(Body&& body) {
-  try {
-    body();
-  } catch (Error const& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Quantize, RefusesWhatItCannotStore) {

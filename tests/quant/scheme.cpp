@@ -9,6 +9,8 @@
 #include <qlora/quant/any.hpp>
 #include <qlora/quant/dequantize.hpp>
 
+#include "support/example.hpp"
+
 /// What a user writes: 16 evenly spaced values.
 struct Uniform4 {
   static constexpr std::string_view name = "uniform4";
@@ -48,20 +50,12 @@ struct Nested {
 namespace qlora {
 namespace {
 
+using testing::example;
+
 static_assert(Quantization<Nf4<64>> && Quantization<Fp4<128>> && Quantization<Int8> &&
               Quantization<Full<float>> && Quantization<Full<bf16>> && Quantization<quant::Any>);
 static_assert(Quantization<Uniform4> && Quantization<Table8> && Quantization<Nested>);
 static_assert(!Quantization<int>);
-
-/// x with magnitudes that differ from block to block.
-MatrixTensor<float> example(Index rows, Index columns) {
-  auto x = MatrixTensor<float>{{rows, columns}};
-  for (auto i = Index{0}; i < x.size(); ++i) {
-    auto const angle = static_cast<float>(i);
-    x.data()[i] = std::sin(angle * 1.7f) * (1 + std::cos(angle * .01f));
-  }
-  return x;
-}
 
 /// The largest |x - dequantized x| relative to the largest |x|.
 template <class S>

@@ -14,6 +14,8 @@
 
 #include <qlora/core/error.hpp>
 
+#include "support/errors.hpp"
+
 namespace qlora::testing {
 
 /// A fresh folder, removed at the end of the scope.
@@ -55,15 +57,10 @@ inline std::string safetensors_bytes(std::string_view header, std::string_view d
   return bytes.append(header).append(data);
 }
 
-/// What the InputError that `action` throws says; "no error" if it throws none.
+/// What the InputError that `action` throws says.
 template <class Action>
 std::string input_error_of(Action&& action) {
-  try {
-    action();
-  } catch (InputError const& error) {
-    return error.what();
-  }
-  return "no error";
+  return message_of<InputError>(action);
 }
 
 }  // namespace qlora::testing
