@@ -1,5 +1,7 @@
 // The whole stack as a user's program drives it, with policies of the user's own and runtime ones.
+#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -58,6 +60,30 @@ TEST(Experiment, LearnsAndIsReproducible) {
   second.fit(data, options);
   EXPECT_LT(history.back().loss, history.front().loss);
   EXPECT_EQ(first.evaluate(data)["loss"], second.evaluate(data)["loss"]);
+}
+
+TEST(Experiment, SavesAnAdapterThatComputesTheSame) {
+  auto const data = proteins();
+  auto const folder = testing::TempDir() + "/qlora_experiment_adapter";
+  for (auto const& placement :
+       {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{}),
+        placement::Sites::of(HeadOnly{}), placement::Sites::of(CardLiteral{}),
+        placement::Sites{"outputs", [](Site site) { return site.kind == SiteKind::output; }}}) {
+    auto const lora = LoraOptions{.rank = 2, .alpha = 3.f, .seed = 3};
+    auto trained = Runtime::load(model_path("odd"), lora, quant::Any{}, placement);
+    trained.fit(data, {.epochs = 1, .learning_rate = 1e-2});
+    trained.save_adapter(folder);
+    auto const adapter = PeftAdapter::read(folder);
+    auto loaded =
+        Runtime::load(model_path("odd"), adapter.config.lora, quant::Any{}, placement_of(adapter));
+    loaded.load_adapter(folder);
+    auto const expected = logits(std::move(trained));
+    auto const got = logits(std::move(loaded));
+    for (auto i = std::size_t{0}; i < expected.size(); ++i) {
+      ASSERT_NEAR(got[i], expected[i], 1e-5) << placement.name;
+    }
+  }
+  std::filesystem::remove_all(folder);
 }
 
 /// Policies of a user's own: four bits at equal distances, and adapters on values above layer 0.

@@ -2,7 +2,9 @@
 /// is measured, and what computes it.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +13,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/backend/concepts.hpp>
 #include <qlora/metrics/metric_set.hpp>
+#include <qlora/model/adapter.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/model/folder.hpp>
@@ -43,7 +46,7 @@ class Experiment {
     auto const& shape = folder.config().shape;
     model::check_sizes<Model>(shape, (folder.path() / "config.json").string());
     auto weights = FrozenWeights<Quant>{folder, scheme};
-    auto experiment = Experiment{Network{shape, weights, placement, lora}};
+    auto experiment = Experiment{Network{shape, weights, placement, lora}, model};
     experiment.fresh_head_ = !folder.has_classifier();
     experiment.set_head(folder);
     return experiment;
@@ -86,6 +89,16 @@ class Experiment {
     return set.scores();
   }
 
+  /// Writes adapters and classifier as a folder that PEFT loads. Throws SystemError when it cannot.
+  void save_adapter(std::filesystem::path const& folder) const {
+    export_adapter(network_, model_).write(folder);
+  }
+  /// Takes the values of an adapter of this experiment's rank and placement. Throws InputError for
+  /// one that does not fit.
+  void load_adapter(std::filesystem::path const& folder) {
+    import_adapter(network_, PeftAdapter::read(folder), folder.string());
+  }
+
   /// Calls `body(number, logits)` for each protein in order, logits (residues, 2).
   template <class Body>
   void predict(std::span<Protein const> proteins, Body&& body) {
@@ -95,7 +108,8 @@ class Experiment {
  private:
   static constexpr Index tokens_per_batch = 4096;
 
-  explicit Experiment(Network network) : network_{std::move(network)} {}
+  Experiment(Network network, std::string model)
+      : network_{std::move(network)}, model_{std::move(model)} {}
 
   void set_head(ModelFolder const& folder) {
     auto const weight = network_.classifier();
@@ -119,6 +133,7 @@ class Experiment {
 
   B backend_;
   Network network_;
+  std::string model_;
   bool fresh_head_ = false;
   std::array<double, 2> class_weights_{1., 1.};
 };

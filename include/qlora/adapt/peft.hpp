@@ -54,7 +54,11 @@ struct PeftAdapter {
   template <class ShapeOf>
   std::vector<std::string> check(int layers, ShapeOf&& shape_of, std::string_view file) const;
 
-  /// Writes a folder that PEFT loads.
+  /// Adds the LoRA on the classifier, if there is any, to the classifier, which must be there too:
+  /// PEFT cannot hold both.
+  void fold_classifier();
+
+  /// Writes a folder that PEFT loads. Throws SystemError when it cannot.
   void write(std::filesystem::path const& folder) const;
 };
 
@@ -151,25 +155,14 @@ class AdapterReader {
     }
     adapter_.head = {weight->shape[0], weight->shape[1], read_floats(*weight, name_),
                      read_floats(*bias, name_)};
-    if (auto const pair = adapter_.pairs.extract("classifier")) fold(pair.mapped());
-  }
-
-  /// Head += s B A.
-  void fold(PeftAdapter::Pair const& pair) {
-    auto& head = *adapter_.head;
-    if (pair.in != head.in || pair.out != head.classes) {
-      fail("classifier", "expected LoRA factors for " + shape_text({head.classes, head.in}) +
-                             ", got " + shape_text({pair.out, pair.in}));
-    }
-    auto const rank = static_cast<std::size_t>(adapter_.config.lora.rank);
-    auto const in = static_cast<std::size_t>(head.in);
-    auto const scale = adapter_.config.lora.scale();
-    for (auto i = std::size_t{0}; i < head.weight.size(); ++i) {
-      auto sum = 0.0;
-      for (auto r = std::size_t{0}; r < rank; ++r) {
-        sum += double{pair.b[i / in * rank + r]} * double{pair.a[r * in + i % in]};
+    if (auto const found = adapter_.pairs.find("classifier"); found != adapter_.pairs.end()) {
+      auto const& [in, out, a, b] = found->second;
+      auto const& head = *adapter_.head;
+      if (in != head.in || out != head.classes) {
+        fail("classifier", "expected LoRA factors for " + shape_text({head.classes, head.in}) +
+                               ", got " + shape_text({out, in}));
       }
-      head.weight[i] = static_cast<float>(head.weight[i] + scale * sum);
+      adapter_.fold_classifier();
     }
   }
 
@@ -253,6 +246,22 @@ std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
         at(file, "target_modules: \"" + printable(name) + "\" matches no module of the model")};
   }
   return unmatched;
+}
+
+inline void PeftAdapter::fold_classifier() {
+  auto const node = pairs.extract("classifier");
+  if (!node) return;
+  auto const& [in, out, a, b] = node.mapped();
+  auto const rank = static_cast<std::size_t>(config.lora.rank);
+  auto const columns = static_cast<std::size_t>(in);
+  auto const scale = config.lora.scale();
+  for (auto i = std::size_t{0}; i < head->weight.size(); ++i) {
+    auto sum = 0.0;
+    for (auto r = std::size_t{0}; r < rank; ++r) {
+      sum += double{b[i / columns * rank + r]} * double{a[r * columns + i % columns]};
+    }
+    head->weight[i] = static_cast<float>(head->weight[i] + scale * sum);
+  }
 }
 
 inline void PeftAdapter::write(std::filesystem::path const& folder) const {

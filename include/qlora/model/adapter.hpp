@@ -1,0 +1,119 @@
+/// Between a model's trained parameters and a PEFT adapter.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <qlora/adapt/peft.hpp>
+#include <qlora/adapt/placement.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/core/tensor.hpp>
+#include <qlora/model/folder.hpp>
+
+namespace qlora::inline v1 {
+
+namespace detail {
+
+/// Calls `matrix(path, is_a, entry)` for each LoRA factor of a model, and `head(is_bias, entry)`
+/// for the classifier's own tensors.
+template <class Network, class Matrix, class Head>
+void for_each_trained(Network const& network, Matrix&& matrix, Head&& head) {
+  for (auto const& entry : network.parameters().entries()) {
+    auto path = std::string_view{entry.name}.substr(peft::prefix.size());
+    if (path == "classifier.weight" || path == "classifier.bias") {
+      head(path.ends_with("bias"), entry);
+      continue;
+    }
+    auto const is_a = path.ends_with(".lora_A.weight");
+    path.remove_suffix(std::string_view{".lora_A.weight"}.size());
+    matrix(std::string{path}, is_a, entry);
+  }
+}
+
+}  // namespace detail
+
+/// Where an adapter sits, as a placement for a model that is to hold it.
+inline placement::Sites placement_of(PeftAdapter const& adapter) {
+  auto paths = std::vector<std::string>{};
+  for (auto const& [path, pair] : adapter.pairs) paths.push_back(path);
+  return {"adapter", [paths = std::move(paths)](Site site) {
+            return std::ranges::binary_search(paths, module_path(site));
+          }};
+}
+
+/// The adapters and the classifier of a model as a PEFT adapter for the base model of that name.
+/// LoRA on the classifier is folded into it.
+template <class Network>
+PeftAdapter export_adapter(Network const& network, std::string const& base_model) {
+  auto const& parameters = network.parameters();
+  auto const values_of = [&](auto const& entry) {
+    auto const view = parameters.value(entry);
+    auto values = std::vector<float>(static_cast<std::size_t>(view.size()));
+    std::transform(view.begin(), view.end(), values.begin(),
+                   [](auto value) { return static_cast<float>(value); });
+    return values;
+  };
+  auto adapter = PeftAdapter{};
+  auto& config = adapter.config;
+  config.lora = network.lora();
+  config.base_model = base_model;
+  config.modules_to_save = {"classifier"};
+  adapter.head = {Network::classes, network.shape().hidden, {}, {}};
+  detail::for_each_trained(
+      network,
+      [&](std::string const& path, bool is_a, auto const& entry) {
+        auto& pair = adapter.pairs[path];
+        (is_a ? pair.in : pair.out) = is_a ? entry.columns : entry.rows;
+        (is_a ? pair.a : pair.b) = values_of(entry);
+      },
+      [&](bool is_bias, auto const& entry) {
+        (is_bias ? adapter.head->bias : adapter.head->weight) = values_of(entry);
+      });
+  adapter.fold_classifier();
+  config.target_modules =
+      peft::targets_of(placement_of(adapter), static_cast<int>(network.shape().layers));
+  return adapter;
+}
+
+/// Copies an adapter's values into a model built with its LoRA options and `placement_of` it; an
+/// adapter without a classifier leaves the model's. `file` names the adapter in messages. Returns
+/// the targets that match no module. Throws InputError when the adapter does not fit, ShapeError
+/// when a tensor has another size.
+template <class Network>
+std::vector<std::string> import_adapter(Network& network, PeftAdapter const& adapter,
+                                        std::string_view file) {
+  auto const unmatched = adapter.check(
+      static_cast<int>(network.shape().layers),
+      [&](Site site) {
+        auto const shape = weight_shape(network.shape(), site);
+        return Extents{shape.rows, shape.columns};
+      },
+      file);
+  auto const set = [&](auto const& entry, std::vector<float> const& from) {
+    auto const to = network.parameters().value(entry);
+    if (static_cast<Index>(from.size()) != to.size()) {
+      throw ShapeError{at(file, entry.name + ": expected " + std::to_string(to.size()) +
+                                    " elements, got " + std::to_string(from.size()))};
+    }
+    std::transform(from.begin(), from.end(), to.begin(),
+                   [](float value) { return static_cast<typename Network::A>(value); });
+  };
+  detail::for_each_trained(
+      network,
+      [&](std::string const& path, bool is_a, auto const& entry) {
+        auto const pair = adapter.pairs.find(path);
+        if (pair == adapter.pairs.end()) {
+          throw InputError{at(file, path + ": expected LoRA factors, found none")};
+        }
+        set(entry, is_a ? pair->second.a : pair->second.b);
+      },
+      [&](bool is_bias, auto const& entry) {
+        if (adapter.head) set(entry, is_bias ? adapter.head->bias : adapter.head->weight);
+      });
+  return unmatched;
+}
+
+}  // namespace qlora::inline v1
