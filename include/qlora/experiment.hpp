@@ -56,12 +56,14 @@ class Experiment {
   bool fresh_head() const { return fresh_head_; }
   Index trainable_parameters() const { return network_.parameters().size(); }
   Network& network() { return network_; }
+  Network const& network() const { return network_; }
   B& backend() { return backend_; }
 
-  /// Trains adapters and head, and returns a line for each step; `on_step` sees them as they come.
-  template <class OnStep>
+  /// Trains adapters and head, and returns a line for each step; `on_step(StepRecord)` sees them as
+  /// they come, `on_epoch(epoch)`, from 1, follows each epoch.
+  template <class OnStep, class OnEpoch>
   std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
-                              OnStep&& on_step) {
+                              OnStep&& on_step, OnEpoch&& on_epoch) {
     auto trainer = Trainer{backend_, network_, proteins, options};
     class_weights_ = trainer.class_weights();
     auto history = std::vector<StepRecord>{};
@@ -71,14 +73,23 @@ class Experiment {
           history.push_back(record);
           on_step(record);
         },
-        [](std::int64_t) {});
+        on_epoch);
     return history;
+  }
+  template <class OnStep>
+  std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
+                              OnStep&& on_step) {
+    return fit(proteins, options, on_step, [](std::int64_t) {});
   }
   std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options = {}) {
     return fit(proteins, options, [](StepRecord const&) {});
   }
 
-  /// The metrics of labelled proteins; losses are weighted with the training's class weights.
+  /// Weights of the two classes in evaluate()'s loss: those of the last fit, or those set.
+  std::array<double, 2> const& class_weights() const { return class_weights_; }
+  void set_class_weights(std::array<double, 2> const& weights) { class_weights_ = weights; }
+
+  /// The metrics of labelled proteins; the loss is weighted by class_weights().
   metrics::Scores evaluate(std::span<Protein const> proteins) {
     auto set = Metrics{metrics::Options{.class_weights = class_weights_}};
     predict(proteins, [&](std::size_t i, Matrix<float const> logits) {
@@ -93,10 +104,10 @@ class Experiment {
   void save_adapter(std::filesystem::path const& folder) const {
     export_adapter(network_, model_).write(folder);
   }
-  /// Takes the values of an adapter of this experiment's rank and placement. Throws InputError for
-  /// one that does not fit.
-  void load_adapter(std::filesystem::path const& folder) {
-    import_adapter(network_, PeftAdapter::read(folder), folder.string());
+  /// Takes the values of an adapter of this experiment's rank and placement, and returns those of
+  /// its targets that match no module. Throws InputError for one that does not fit.
+  std::vector<std::string> load_adapter(std::filesystem::path const& folder) {
+    return import_adapter(network_, PeftAdapter::read(folder), folder.string());
   }
 
   /// Calls `body(number, logits)` for each protein in order, logits (residues, 2).

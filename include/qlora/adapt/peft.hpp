@@ -213,33 +213,18 @@ std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
     check_shape(path, shape_of(site), {pair.out, pair.in});
   }
 
-  auto paths = std::vector<std::string>{"classifier", "esm.contact_head.regression"};
   for (auto layer = 0; layer < layers; ++layer) {
     for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
-      auto path = module_path({layer, static_cast<SiteKind>(kind)});
+      auto const path = module_path({layer, static_cast<SiteKind>(kind)});
       if (config.adapts(path) != pairs.contains(path)) {
         throw InputError{
             at(file,
                path + (pairs.contains(path) ? ": found LoRA factors for a module that is no target"
                                             : ": expected LoRA factors for a target, found none"))};
       }
-      paths.push_back(std::move(path));
     }
   }
-  auto const matches_nothing = [&](ModuleNames const& names) {
-    return std::ranges::none_of(paths,
-                                [&](auto const& path) { return peft::matches(names, path); });
-  };
-  auto unmatched = std::vector<std::string>{};
-  if (auto const pattern = std::get_if<std::string>(&config.target_modules)) {
-    if (*pattern != peft::no_target && matches_nothing(config.target_modules)) {
-      unmatched.push_back(*pattern);
-    }
-  } else {
-    for (auto const& name : std::get<std::vector<std::string>>(config.target_modules)) {
-      if (matches_nothing(std::vector{name})) unmatched.push_back(name);
-    }
-  }
+  auto unmatched = peft::unmatched(config.target_modules, layers);
   for (auto const& name : unmatched) {
     if (std::ranges::count(CardLiteral::targets, name) != 0) continue;
     throw InputError{

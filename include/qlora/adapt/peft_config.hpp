@@ -121,6 +121,30 @@ ModuleNames targets_of(P const& placement, int layers) {
   return regular ? suffixes : paths;
 }
 
+/// Those of the targets that match no module of a model of `layers` layers, neither in the encoder
+/// nor in its heads. PEFT itself leaves them out without a word.
+inline std::vector<std::string> unmatched(ModuleNames const& targets, int layers) {
+  auto paths = std::vector<std::string>{"classifier", "esm.contact_head.regression"};
+  for (auto layer = 0; layer < layers; ++layer) {
+    for (auto kind = SiteKind::query; kind < SiteKind::classifier;
+         kind = static_cast<SiteKind>(static_cast<int>(kind) + 1)) {
+      paths.push_back(module_path({layer, kind}));
+    }
+  }
+  auto const matches_nothing = [&](ModuleNames const& names) {
+    return std::ranges::none_of(paths, [&](auto const& path) { return matches(names, path); });
+  };
+  if (auto const pattern = std::get_if<std::string>(&targets)) {
+    auto const idle = *pattern != no_target && matches_nothing(targets);
+    return idle ? std::vector{*pattern} : std::vector<std::string>{};
+  }
+  auto idle = std::vector<std::string>{};
+  for (auto const& name : std::get<std::vector<std::string>>(targets)) {
+    if (matches_nothing(std::vector{name})) idle.push_back(name);
+  }
+  return idle;
+}
+
 namespace detail {
 
 inline ModuleNames read_names(Json const& document, std::string_view key, std::string_view file) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <qlora/core/error.hpp>
+
 namespace qlora::inline v1 {
 
 /// The weight matrices of an encoder layer, in the order of computation, and the classifier's.
@@ -70,7 +72,7 @@ struct AllLinear {
   static constexpr bool adapts(Site site) { return site.kind != SiteKind::classifier; }
 };
 
-/// Query, key, value and the classifier: what the card's second arm trained, because five of its
+/// Query, key, value and the classifier: what the card's second arm trained, because four of its
 /// eight targets name classes rather than modules and match nothing.
 struct CardLiteral {
   static constexpr std::string_view name = "card";
@@ -102,6 +104,14 @@ struct Sites {
   std::function<bool(Site)> predicate;
 
   bool adapts(Site site) const { return predicate(site); }
+
+  /// The library's placement of that name. Throws InputError that lists the names.
+  static Sites parse(std::string_view name) {
+    for (auto const& known : {of(Qkv{}), of(AllLinear{}), of(CardLiteral{}), of(HeadOnly{})}) {
+      if (known.name == name) return known;
+    }
+    throw InputError{"placement: expected one of qkv all card head, found " + std::string{name}};
+  }
 
   /// A static policy as a runtime one.
   template <Placement P>

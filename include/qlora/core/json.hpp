@@ -118,6 +118,7 @@ constexpr std::string_view type_name() {
   if constexpr (std::same_as<T, std::int64_t>) return "an integer";
   if constexpr (std::same_as<T, double>) return "a finite number";
   if constexpr (std::same_as<T, std::string>) return "a string";
+  if constexpr (std::same_as<T, std::vector<double>>) return "a list of finite numbers";
   if constexpr (std::same_as<T, std::vector<std::string>>) return "a list of strings";
 }
 
@@ -135,13 +136,14 @@ std::optional<T> convert(Json const& value) {
   } else if constexpr (std::same_as<T, std::string>) {
     if (value.is_string()) return value.get<std::string>();
   } else {
-    static_assert(std::same_as<T, std::vector<std::string>>,
-                  "T must be bool, int64_t, double, string or vector<string>");
+    static_assert(std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>,
+                  "T must be bool, int64_t, double, string, vector<double> or vector<string>");
     if (!value.is_array()) return std::nullopt;
-    auto list = std::vector<std::string>{};
+    auto list = T{};
     for (auto const& entry : value) {
-      if (!entry.is_string()) return std::nullopt;
-      list.push_back(entry.get<std::string>());
+      auto const element = convert<typename T::value_type>(entry);
+      if (!element) return std::nullopt;
+      list.push_back(*element);
     }
     return list;
   }

@@ -29,16 +29,21 @@ inline DataFormat recognise(std::filesystem::path const& path) {
   return DataFormat::fasta;
 }
 
-/// All proteins of a FASTA or three-line file; labels are kept where there are some.
-/// Throws InputError as for_each_fasta and for_each_three_line do.
+/// Calls `use(Protein&&)` for every protein of a FASTA or three-line file; labels are kept where
+/// there are some. Throws InputError as for_each_fasta and for_each_three_line do.
+template <class Use>
+void for_each_protein(std::filesystem::path const& path, Use&& use) {
+  if (recognise(path) == DataFormat::three_line) {
+    for_each_three_line(path, use);
+  } else {
+    for_each_fasta(path, use);
+  }
+}
+
+/// All proteins of such a file.
 inline std::vector<Protein> read_proteins(std::filesystem::path const& path) {
   auto proteins = std::vector<Protein>{};
-  auto const keep = [&](Protein&& protein) { proteins.push_back(std::move(protein)); };
-  if (recognise(path) == DataFormat::three_line) {
-    for_each_three_line(path, keep);
-  } else {
-    for_each_fasta(path, keep);
-  }
+  for_each_protein(path, [&](Protein&& protein) { proteins.push_back(std::move(protein)); });
   return proteins;
 }
 

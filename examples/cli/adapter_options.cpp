@@ -1,0 +1,65 @@
+#include "adapter_options.hpp"
+
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/json.hpp>
+
+namespace qlora::cli {
+namespace {
+
+/// What training left beside the adapter that using it needs.
+struct Remembered {
+  std::string quant = "none";
+  ClassWeights class_weights{1., 1.};
+};
+
+Remembered read_remembered(std::filesystem::path const& adapter) {
+  auto remembered = Remembered{};
+  auto const path = adapter / "qlora.json";
+  auto ignored = std::error_code{};
+  if (!std::filesystem::exists(path, ignored)) return remembered;
+  auto const file = path.string();
+  auto const document = json::read_object(path);
+  remembered.quant = json::find<std::string>(document, "quant", file).value_or(remembered.quant);
+  if (auto const weights = json::find<std::vector<double>>(document, "class_weights", file)) {
+    if (weights->size() != 2 || !((*weights)[0] > 0.) || !((*weights)[1] > 0.)) {
+      throw InputError{at(file, "class_weights: expected two positive numbers, found " +
+                                    json::shown(document.at("class_weights")))};
+    }
+    remembered.class_weights = {(*weights)[0], (*weights)[1]};
+  }
+  return remembered;
+}
+
+}  // namespace
+
+void AdapterOptions::add_to(CLI::App& command) {
+  add_required(command, "--model", model, "model folder, or a name in the Hugging Face cache");
+  add_option(command, "--adapter", adapter, "PEFT adapter folder");
+  add_option(command, "--quant", quant,
+             "frozen weights: none, nf4, fp4 or int8; by default as in training")
+      ->check(CLI::IsMember({"none", "nf4", "fp4", "int8"}));
+  machine.add_to(command);
+  add_config(command);
+}
+
+std::unique_ptr<Session> AdapterOptions::open() const {
+  machine.apply();
+  auto const remembered = adapter.empty() ? Remembered{} : read_remembered(adapter);
+  auto options =
+      SessionOptions{.model = model,
+                     .compute = machine.compute,
+                     .quant = quant::Any::parse(quant.empty() ? remembered.quant : quant)};
+  auto session = adapter.empty() ? open_session(options) : open_session(options, adapter);
+  session->set_class_weights(remembered.class_weights);
+  if (session->fresh_head() && adapter.empty() && !machine.quiet) {
+    std::cerr << model << ": no classifier, so the head is a fresh one and predicts nothing yet\n";
+  }
+  return session;
+}
+
+}  // namespace qlora::cli

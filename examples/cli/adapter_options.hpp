@@ -1,0 +1,24 @@
+/// What `evaluate` and `predict` take: a model, an adapter on it, and how the model is stored.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "options.hpp"
+#include "session.hpp"
+
+namespace qlora::cli {
+
+struct AdapterOptions {
+  std::string model, adapter, quant;
+  MachineOptions machine;
+
+  void add_to(CLI::App& command);
+  /// The model with its adapter, if one is given; quantization and class weights as the adapter's
+  /// `qlora.json` says, where it has one. Says on stderr if the head is fresh.
+  std::unique_ptr<Session> open() const;
+};
+
+}  // namespace qlora::cli

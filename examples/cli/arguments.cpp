@@ -1,0 +1,154 @@
+#include "arguments.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+
+#include "shared_files.hpp"
+
+namespace qlora::cli {
+namespace {
+
+using Flag = std::pair<std::string, std::string>;
+
+/// The published model card's values; those of the standard recipe are the flags' defaults.
+std::vector<Flag> const card_recipe{{"rank", "2"},
+                                    {"alpha", "1"},
+                                    {"rslora", "false"},
+                                    {"dropout", "0.5"},
+                                    {"epochs", "4"},
+                                    {"lr", "3.701568055793089e-4"},
+                                    {"schedule", "cosine"},
+                                    {"warmup", "0"},
+                                    {"weight-decay", "0.3"},
+                                    {"clip", "0.5"},
+                                    {"class-weights", "balanced"},
+                                    {"batch-sequences", "36"},
+                                    {"accumulate", "1"}};
+
+std::string spelled(Flag const& flag) {
+  return "--" + flag.first + "=" + flag.second;
+}
+
+/// Where `--name VALUE` or `--name=VALUE` stands last; -1 for nowhere.
+std::ptrdiff_t last_place(std::span<std::string const> arguments, std::string const& name) {
+  auto const flag = "--" + name;
+  auto const found = std::find_if(arguments.rbegin(), arguments.rend(), [&](auto const& argument) {
+    return argument == flag || argument.starts_with(flag + "=");
+  });
+  return arguments.rend() - found - 1;
+}
+
+/// The last value of that flag.
+std::optional<std::string> last_value(std::span<std::string const> arguments,
+                                      std::string const& name) {
+  auto const place = last_place(arguments, name);
+  if (place < 0) return std::nullopt;
+  auto const& argument = arguments[static_cast<std::size_t>(place)];
+  if (auto const equals = argument.find('='); equals != argument.npos) {
+    return argument.substr(equals + 1);
+  }
+  auto const next = static_cast<std::size_t>(place) + 1;
+  return next < arguments.size() ? std::optional{arguments[next]} : std::nullopt;
+}
+
+CLI::App* find_command(CLI::App& app, std::string const& name) {
+  auto const commands = app.get_subcommands([&](CLI::App* one) { return one->check_name(name); });
+  return commands.empty() ? nullptr : commands.front();
+}
+
+/// The flags that a TOML file gives to a command.
+std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
+  auto text = std::istringstream{read_text(path, 1 << 20)};
+  auto const fail = [&](std::string const& what) { throw InputError{at(path, what)}; };
+  auto flags = std::vector<Flag>{};
+  for (auto const& item : CLI::ConfigTOML{}.from_config(text)) {
+    auto const name = printable(item.fullname());
+    auto* const option = command.get_option_no_throw("--" + item.name);
+    if (!item.parents.empty() || option == nullptr || !option->get_configurable()) {
+      fail("unknown key \"" + name + "\"; expected a flag of `" + command.get_name() + "`");
+    }
+    if (std::ranges::any_of(flags, [&](Flag const& flag) { return flag.first == item.name; })) {
+      fail("duplicate key \"" + name + "\"");
+    }
+    if (item.inputs.size() != 1) fail("key \"" + name + "\": expected one value");
+    try {
+      if (option->get_items_expected_max() > 0) {
+        option->add_result(item.inputs.front());
+        option->run_callback();
+        option->clear();
+      }
+    } catch (CLI::Error const& error) {
+      fail(error.what());
+    }
+    flags.emplace_back(item.name, item.inputs.front());
+  }
+  return flags;
+}
+
+bool is_number(std::string_view text) {
+  auto value = 0.;
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+std::string toml_value(std::string const& text) {
+  if (is_number(text) || text == "true" || text == "false") return text;
+  return text.find('"') == text.npos ? '"' + text + '"' : '\'' + text + '\'';
+}
+
+}  // namespace
+
+std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& arguments) {
+  if (arguments.empty()) return arguments;
+  auto* const command = find_command(app, arguments.front());
+  if (command == nullptr) return arguments;
+
+  auto given = std::vector<std::string>{};
+  auto const add_file = [&](std::string const& path) {
+    for (auto const& flag : read_settings(*command, path)) given.push_back(spelled(flag));
+  };
+  if (command->get_name() == "demo") add_file(shared_file("demo.toml").string());
+  if (auto const file = last_value(arguments, "config")) add_file(*file);
+  given.insert(given.end(), arguments.begin() + 1, arguments.end());
+
+  auto all = std::vector{arguments.front()};
+  if (last_value(given, "recipe") == "card" &&
+      command->get_option_no_throw("--recipe") != nullptr) {
+    std::ranges::transform(card_recipe, std::back_inserter(all), spelled);
+  }
+  all.insert(all.end(), given.begin(), given.end());
+  // Tokens and sequences exclude each other: the last one counts.
+  if (last_place(all, "batch-tokens") > last_place(all, "batch-sequences") &&
+      last_place(all, "batch-sequences") >= 0) {
+    all.emplace_back("--batch-sequences=0");
+  }
+  return all;
+}
+
+std::string settings(CLI::App const& command) {
+  auto text = std::string{};
+  for (auto const* const option : command.get_options()) {
+    if (!option->get_configurable() || option->get_lnames().empty()) continue;
+    auto const is_flag = option->get_items_expected_max() == 0;
+    auto value = option->get_default_str();
+    if (option->count() > 0) {
+      value = option->reduced_results().back();
+    } else if (is_flag) {
+      value = "false";
+    }
+    if (value.empty()) continue;  // not given, and without a default
+    text += option->get_lnames().front() + " = " + toml_value(value) + "\n";
+  }
+  return text;
+}
+
+}  // namespace qlora::cli

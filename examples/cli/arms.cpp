@@ -1,0 +1,94 @@
+#include "arms.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include <qlora/adapt/placement.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/quant/any.hpp>
+
+namespace qlora::cli {
+namespace {
+
+template <class T>
+T number(Arm const& arm, std::string const& key, std::string const& text) {
+  auto value = T{};
+  auto const* const end = text.data() + text.size();
+  auto const [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || rest != end) {
+    throw InputError{"--arms: " + arm.name + ": expected a number for " + key + ", found " + text};
+  }
+  return value;
+}
+
+Arm parse_arm(std::string const& text) {
+  auto const colon = std::min(text.find(':'), text.size());
+  auto arm = Arm{text, text.substr(0, colon), {}};
+  placement::Sites::parse(arm.placement);  // throws unless it is one
+  for (auto first = colon + 1; first < text.size();) {
+    auto const last = std::min(text.find(',', first), text.size());
+    auto const change = text.substr(first, last - first);
+    auto const equals = std::min(change.find('='), change.size());
+    arm.changes.emplace_back(change.substr(0, equals),
+                             change.substr(std::min(equals + 1, change.size())));
+    first = last + 1;
+  }
+  arm.apply({});  // throws for a key or value that is none
+  return arm;
+}
+
+}  // namespace
+
+TrainingOptions Arm::apply(TrainingOptions options) const {
+  for (auto const& [key, value] : changes) {
+    if (key == "r") {
+      options.rank = number<Index>(*this, key, value);
+    } else if (key == "alpha") {
+      options.alpha = number<double>(*this, key, value);
+    } else if (key == "dropout") {
+      options.dropout = number<double>(*this, key, value);
+    } else if (key == "lr") {
+      options.learning_rate = number<double>(*this, key, value);
+    } else if (key == "quant") {
+      options.quant = quant::Any::parse(value).name;
+    } else {
+      throw InputError{"--arms: " + name + ": expected r, alpha, dropout, lr or quant, found " +
+                       key};
+    }
+  }
+  return options;
+}
+
+std::string Arm::folder() const {
+  auto text = name;
+  std::erase(text, '=');
+  std::ranges::replace_if(
+      text, [](char c) { return c == ':' || c == ','; }, '-');
+  return text;
+}
+
+std::vector<Arm> parse_arms(std::string_view list) {
+  auto texts = std::vector<std::string>{};
+  while (!list.empty()) {
+    auto const text = std::string{list.substr(0, list.find(','))};
+    list.remove_prefix(std::min(text.size() + 1, list.size()));
+    // A change of the arm before: "quant=none" in "all:r=8,quant=none".
+    auto const continues = text.find('=') != text.npos && text.find(':') == text.npos;
+    if (continues && !texts.empty()) {
+      texts.back() += "," + text;
+    } else {
+      texts.push_back(text);
+    }
+  }
+  auto arms = std::vector<Arm>{};
+  for (auto const& text : texts) {
+    if (std::ranges::any_of(arms, [&](Arm const& arm) { return arm.name == text; })) {
+      throw InputError{"--arms: expected each arm once, found " + text + " again"};
+    }
+    arms.push_back(parse_arm(text));
+  }
+  if (arms.empty()) throw InputError{"--arms: expected at least one arm, found none"};
+  return arms;
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,28 @@
+/// The arms of a comparison: "qkv", "all", "head", "qkv:r=6", "all:r=8,quant=none".
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "options.hpp"
+
+namespace qlora::cli {
+
+/// A placement, and what the arm changes of the common training flags.
+struct Arm {
+  std::string name;  ///< as it was written
+  std::string placement;
+  std::vector<std::pair<std::string, std::string>> changes;  ///< r, alpha, dropout, lr or quant
+
+  /// The common flags with this arm's changes.
+  TrainingOptions apply(TrainingOptions options) const;
+  /// A name for its folder: "all-r8-quantnone".
+  std::string folder() const;
+};
+
+/// A comma-separated list. Throws InputError for an arm that is none, or that comes twice.
+std::vector<Arm> parse_arms(std::string_view list);
+
+}  // namespace qlora::cli

@@ -1,0 +1,15 @@
+/// The commands of the program; each lives in the file of its name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace qlora::cli {
+
+void add_demo(CLI::App& app);
+void add_compare(CLI::App& app);
+void add_train(CLI::App& app);
+void add_evaluate(CLI::App& app);
+void add_predict(CLI::App& app);
+void add_synth(CLI::App& app);
+
+}  // namespace qlora::cli

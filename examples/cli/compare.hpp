@@ -1,0 +1,26 @@
+/// Arms x seeds on the same data, in the same order.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "run.hpp"
+
+namespace qlora::cli {
+
+struct CompareOptions {
+  RunOptions run;  ///< its seed is the first; its placement is each arm's
+  std::string arms = "qkv,all,qkv:r=6";
+  int seeds = 1;
+  std::string train, valid, test, out;
+
+  /// The flags besides model and data.
+  void add_to(CLI::App& command);
+};
+
+/// Runs every arm with every seed, fills the folder, and prints the table. `settings` is kept as
+/// `config.toml`.
+void compare(CompareOptions const& options, std::string const& settings);
+
+}  // namespace qlora::cli

@@ -1,0 +1,195 @@
+#include "comparison.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+#include <qlora/report/table.hpp>
+
+#include "scores_table.hpp"
+
+namespace qlora::cli {
+namespace {
+
+constexpr auto primary = "average_precision";
+
+struct Spread {
+  double mean = 0.;
+  double deviation = 0.;  ///< of one value, n - 1; 0 for a single one
+
+  double standard_error(std::size_t n) const {
+    return deviation / std::sqrt(static_cast<double>(n));
+  }
+};
+
+Spread spread(std::vector<double> const& values) {
+  auto const n = static_cast<double>(values.size());
+  auto result = Spread{.mean = std::accumulate(values.begin(), values.end(), 0.) / n};
+  if (values.size() < 2) return result;
+  auto squares = 0.;
+  for (auto const value : values) squares += (value - result.mean) * (value - result.mean);
+  result.deviation = std::sqrt(squares / (n - 1.));
+  return result;
+}
+
+/// `value(run)` of every run.
+template <class Value>
+std::vector<double> over_runs(ArmResults const& arm, Value&& value) {
+  auto values = std::vector<double>{};
+  for (auto const& run : arm.runs) values.push_back(static_cast<double>(value(run)));
+  return values;
+}
+
+std::vector<double> of_metric(ArmResults const& arm, std::string const& split,
+                              std::string_view metric) {
+  return over_runs(arm, [&](RunResult const& run) { return (*run.find(split))[metric]; });
+}
+
+/// Train minus test, positive where training looks better; of a loss too, where it is negative.
+std::vector<double> gap(ArmResults const& arm, std::string_view metric) {
+  return over_runs(arm, [&](RunResult const& run) {
+    return (*run.find("train"))[metric] - (*run.find("test"))[metric];
+  });
+}
+
+std::vector<double> difference(ArmResults const& arm, ArmResults const& reference) {
+  auto values = of_metric(arm, "test", primary);
+  auto const theirs = of_metric(reference, "test", primary);
+  std::ranges::transform(values, theirs, values.begin(), std::minus{});
+  return values;
+}
+
+report::Table metrics_table(Comparison const& comparison) {
+  auto columns =
+      std::vector<report::Column>{{"arm", report::Align::left}, {"split", report::Align::left}};
+  for (auto const name : table_metrics) columns.push_back({std::string{name}});
+  auto table = report::Table{columns};
+  for (auto const& arm : comparison.arms) {
+    auto const add = [&](std::string const& split, auto&& values) {
+      auto row = std::vector<report::Cell>{arm.arm.name, split};
+      for (auto const name : table_metrics) row.emplace_back(spread(values(name)).mean);
+      table.add(std::move(row));
+    };
+    for (auto const* const split : {"train", "test"}) {
+      add(split, [&](std::string_view metric) { return of_metric(arm, split, metric); });
+    }
+    add("gap", [&](std::string_view metric) { return gap(arm, metric); });
+  }
+  return table;
+}
+
+report::Table cost_table(Comparison const& comparison) {
+  auto table = report::Table{{{"arm", report::Align::left},
+                              {"trained parameters"},
+                              {"seconds"},
+                              {"tokens/s"},
+                              {"peak memory, MB"},
+                              {"test AP"},
+                              {"sd over seeds"}}};
+  for (auto const& arm : comparison.arms) {
+    auto const rounded = [&](auto&& value) {
+      return std::llround(spread(over_runs(arm, value)).mean);
+    };
+    auto const precision = spread(of_metric(arm, "test", primary));
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%.1f",
+                  spread(over_runs(arm, [](auto const& run) { return run.total_seconds; })).mean);
+    table.add({arm.arm.name, arm.runs.front().trainable_parameters, seconds,
+               rounded([](auto const& run) { return run.tokens_per_second(); }),
+               rounded([](auto const& run) { return static_cast<double>(run.peak_bytes) / 1e6; }),
+               precision.mean, precision.deviation});
+  }
+  return table;
+}
+
+/// Each arm against the first; a difference within two standard errors is called a tie.
+std::string verdicts(Comparison const& comparison) {
+  auto text = std::string{};
+  auto const& reference = comparison.arms.front();
+  for (auto i = std::size_t{1}; i < comparison.arms.size(); ++i) {
+    auto const values = difference(comparison.arms[i], reference);
+    auto const [mean, deviation] = spread(values);
+    auto const error = spread(values).standard_error(values.size());
+    char numbers[96];
+    std::snprintf(numbers, sizeof numbers, "%+.4f", mean);
+    text += comparison.arms[i].arm.name + " - " + reference.arm.name +
+            ", test average precision, paired by seed: " + numbers;
+    if (values.size() < 2) {
+      text += " (one seed: no spread, so no conclusion)\n";
+      continue;
+    }
+    std::snprintf(numbers, sizeof numbers, ", standard error %.4f over %zu seeds: ", error,
+                  values.size());
+    text += numbers;
+    text += std::abs(mean) <= 2. * error ? "a tie\n" : mean > 0. ? "better\n" : "worse\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string Comparison::text(std::size_t width) const {
+  auto const of_seeds = seeds.size() == 1 ? std::string{"One seed."}
+                                          : "Means of " + std::to_string(seeds.size()) + " seeds.";
+  return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
+         verdicts(*this) + of_seeds +
+         " Gap: train minus test. auc_card is the balanced accuracy that the card published as "
+         "AUC;\nroc_auc and average_precision (AP) are computed from scores.\n";
+}
+
+OrderedJson Comparison::json() const {
+  auto document = OrderedJson{{"seeds", seeds}, {"arms", OrderedJson::array()}};
+  for (auto const& arm : arms) {
+    auto runs = OrderedJson::array();
+    for (auto i = std::size_t{0}; i < arm.runs.size(); ++i) {
+      auto const& run = arm.runs[i];
+      auto metrics = OrderedJson::object();
+      for (auto const& [split, scores] : run.scores) metrics[split] = scores;
+      runs.push_back({{"seed", seeds[i]},
+                      {"folder", arm.arm.folder() + "/seed-" + std::to_string(seeds[i])},
+                      {"metrics", std::move(metrics)},
+                      {"steps", run.steps},
+                      {"skipped_steps", run.skipped_steps},
+                      {"tokens", run.tokens},
+                      {"training_seconds", run.training_seconds},
+                      {"total_seconds", run.total_seconds},
+                      {"peak_memory_bytes", run.peak_bytes}});
+    }
+    auto summary = OrderedJson::object();
+    auto const add = [&](std::string const& split, std::string_view metric,
+                         std::vector<double> const& values) {
+      auto const [mean, deviation] = spread(values);
+      summary[split][std::string{metric}] = {{"mean", mean}, {"deviation", deviation}};
+    };
+    for (auto const& [split, scores] : arm.runs.front().scores) {
+      for (auto const& [metric, value] : scores.values) {
+        add(split, metric, of_metric(arm, split, metric));
+      }
+    }
+    for (auto const& [metric, value] : arm.runs.front().scores.front().second.values) {
+      add("gap", metric, gap(arm, metric));
+    }
+    document["arms"].push_back({{"name", arm.arm.name},
+                                {"placement", arm.arm.placement},
+                                {"trainable_parameters", arm.runs.front().trainable_parameters},
+                                {"summary", std::move(summary)},
+                                {"runs", std::move(runs)}});
+  }
+  auto differences = OrderedJson::array();
+  for (auto i = std::size_t{1}; i < arms.size(); ++i) {
+    auto const values = difference(arms[i], arms.front());
+    auto const [mean, deviation] = spread(values);
+    differences.push_back({{"arm", arms[i].arm.name},
+                           {"against", arms.front().arm.name},
+                           {"metric", primary},
+                           {"split", "test"},
+                           {"by_seed", values},
+                           {"mean", mean},
+                           {"standard_error", spread(values).standard_error(values.size())}});
+  }
+  document["differences"] = std::move(differences);
+  return document;
+}
+
+}  // namespace qlora::cli

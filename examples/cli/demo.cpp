@@ -1,0 +1,47 @@
+// qlora demo: the main job on the embedded default, which needs no data and no downloads.
+#include <memory>
+#include <string>
+
+#include <qlora/synth/corpus.hpp>
+
+#include "arguments.hpp"
+#include "commands.hpp"
+#include "compare.hpp"
+#include "shared_files.hpp"
+
+namespace qlora::cli {
+namespace {
+
+struct Demo {
+  CompareOptions compare;
+  synth::Options corpus;
+  std::string out = "qlora-demo";
+
+  void operator()(CLI::App const& command) {
+    claim(out);
+    auto const folder = std::filesystem::path{out};
+    auto const data = folder / "data";
+    synth::write(synth::generate(corpus), data);
+    compare.run.model = shared_file("nano-esm2").string();
+    compare.train = (data / "train.txt").string();
+    compare.valid = (data / "valid.txt").string();
+    compare.test = (data / "test.txt").string();
+    compare.out = (folder / "study").string();
+    cli::compare(compare, settings(command));
+  }
+};
+
+}  // namespace
+
+void add_demo(CLI::App& app) {
+  auto* const command = app.add_subcommand(
+      "demo", "Compare placements on embedded synthetic data; needs no arguments.");
+  auto const demo = std::make_shared<Demo>();
+  add_option(*command, "--out", demo->out, "folder to fill: data and study")->configurable(false);
+  add_option(*command, "--families", demo->corpus.families, "synthetic protein families");
+  demo->compare.add_to(*command);
+  command->footer("Example:\n  qlora demo --seeds 3");
+  command->callback([demo, command] { (*demo)(*command); });
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,82 @@
+#include "files.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/data/read.hpp>
+#include <qlora/model/cache.hpp>
+
+namespace qlora::cli {
+namespace {
+
+class Hash {
+ public:
+  Hash() { XXH3_128bits_reset(&state_); }
+
+  void add(std::filesystem::path const& file) {
+    auto const mapped = MappedFile{file};
+    auto const bytes = mapped.bytes();
+    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
+  }
+  std::string text() const {
+    auto const hash = XXH3_128bits_digest(&state_);
+    char digits[33];
+    std::snprintf(digits, sizeof digits, "%016llx%016llx",
+                  static_cast<unsigned long long>(hash.high64),
+                  static_cast<unsigned long long>(hash.low64));
+    return std::string{"xxh3:"} + digits;
+  }
+
+ private:
+  XXH3_state_t state_;
+};
+
+}  // namespace
+
+DataSet DataSet::read(std::string const& file) {
+  return {file, read_binding_sites(file)};
+}
+
+std::string fingerprint(std::filesystem::path const& file) {
+  auto hash = Hash{};
+  hash.add(file);
+  return hash.text();
+}
+
+std::string model_fingerprint(std::string const& model) {
+  auto files = std::vector<std::filesystem::path>{};
+  for (auto const& entry : std::filesystem::directory_iterator{find_model(model)}) {
+    auto const name = entry.path().filename().string();
+    if (name == "config.json" || name.ends_with(".safetensors")) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  auto hash = Hash{};
+  for (auto const& file : files) hash.add(file);
+  return hash.text();
+}
+
+void claim(std::filesystem::path const& folder) {
+  auto error = std::error_code{};
+  auto const exists = std::filesystem::exists(folder, error);
+  if (exists && !std::filesystem::is_directory(folder, error)) {
+    throw InputError{at(folder.string(), "expected a folder to fill, found a file")};
+  }
+  if (exists && !std::filesystem::is_empty(folder, error) && !error) {
+    throw InputError{at(folder.string(), "expected an empty folder or none, found files in it")};
+  }
+  std::filesystem::create_directories(folder, error);
+  if (error) throw SystemError{at(folder.string(), "cannot create the folder: " + error.message())};
+}
+
+void write_json(std::filesystem::path const& file, OrderedJson const& document) {
+  write_atomically(file, document.dump(2) + "\n");
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,38 @@
+/// Files that commands read and folders that they fill.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <qlora/data/protein.hpp>
+
+namespace qlora::cli {
+
+/// Keeps the order in which keys are written.
+using OrderedJson = nlohmann::ordered_json;
+
+/// A labelled file and its content.
+struct DataSet {
+  std::string file;
+  std::vector<Protein> proteins;
+
+  /// Throws InputError for a file that cannot be used, or without a labelled residue.
+  static DataSet read(std::string const& file);
+};
+
+/// A file's fingerprint, "xxh3:" and 32 hexadecimal digits.
+std::string fingerprint(std::filesystem::path const& file);
+
+/// The fingerprint of a model: of its configuration and tensors, in the folder it is found in.
+std::string model_fingerprint(std::string const& model);
+
+/// Makes the folder a command is to fill. Throws InputError for one that holds something already.
+void claim(std::filesystem::path const& folder);
+
+/// Replaces a file by the document.
+void write_json(std::filesystem::path const& file, OrderedJson const& document);
+
+}  // namespace qlora::cli

@@ -1,0 +1,62 @@
+// qlora: the command line over the library. It reads a model's sizes from its folder and chooses
+// policies at run time; everything it computes is in include/qlora.
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <qlora/core/error.hpp>
+#include <qlora/version.hpp>
+
+#include "arguments.hpp"
+#include "commands.hpp"
+
+namespace {
+
+constexpr int failed = 1;
+constexpr int bad_input = 2;
+
+int complain(std::string sentence, int status) {
+  while (!sentence.empty() && sentence.back() == '\n') sentence.pop_back();
+  std::cerr << "qlora: " << sentence << "\n";
+  return status;
+}
+
+int run(std::vector<std::string> arguments) {
+  auto app = CLI::App{"Fine-tunes ESM-2 with QLoRA to find binding sites in proteins.", "qlora"};
+  app.set_version_flag("--version", std::string{qlora::version});
+  app.require_subcommand(1);
+  app.footer("`qlora COMMAND --help` shows a command's flags, their defaults and an example.");
+  qlora::cli::add_demo(app);
+  qlora::cli::add_compare(app);
+  qlora::cli::add_train(app);
+  qlora::cli::add_evaluate(app);
+  qlora::cli::add_predict(app);
+  qlora::cli::add_synth(app);
+  try {
+    arguments = qlora::cli::expand(app, arguments);
+    std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+    app.parse(std::move(arguments));
+  } catch (CLI::Success const& request) {  // --help, --version
+    return app.exit(request);
+  } catch (CLI::ParseError const& error) {
+    return complain(error.what(), bad_input);
+  }
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  return run({argv + 1, argv + argc});
+} catch (qlora::InputError const& error) {
+  return complain(error.what(), bad_input);
+} catch (std::bad_alloc const&) {
+  return complain("out of memory", failed);
+} catch (std::exception const& error) {
+  return complain(error.what(), failed);
+}

@@ -1,0 +1,132 @@
+#include "options.hpp"
+
+#include <charconv>
+#include <cstddef>
+#include <limits>
+#include <string_view>
+#include <thread>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/parallel.hpp>
+
+namespace qlora::cli {
+namespace {
+
+constexpr auto most = std::numeric_limits<std::int64_t>::max();
+
+CLI::Option* add_flag(CLI::App& command, std::string const& flags, bool& value,
+                      std::string const& description) {
+  return command.add_flag(flags, value, description)->take_last();
+}
+
+/// "W0,W1", or nothing.
+std::optional<std::array<double, 2>> parse_pair(std::string_view text) {
+  auto pair = std::array<double, 2>{};
+  auto const* next = text.data();
+  auto const* const end = text.data() + text.size();
+  for (auto i = std::size_t{0}; i < 2; ++i) {
+    auto const [rest, error] = std::from_chars(next, end, pair[i]);
+    if (error != std::errc{}) return std::nullopt;
+    next = rest;
+    if (i == 0 && (next == end || *next++ != ',')) return std::nullopt;
+  }
+  return next == end ? std::optional{pair} : std::nullopt;
+}
+
+}  // namespace
+
+void add_config(CLI::App& command) {
+  static auto path = std::string{};
+  add_option(command, "--config", path, "TOML file that gives any of these flags")
+      ->configurable(false);
+}
+
+void MachineOptions::add_to(CLI::App& command) {
+  add_option(command, "--device", device, "where to compute: cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
+  add_option(command, "--compute", compute, "type of activations and products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}));
+  add_option(command, "--threads", threads, "threads; 0 uses every core")
+      ->check(CLI::Range(0, 4096));
+  add_flag(command, "--quiet", quiet, "no progress on stderr");
+}
+
+void MachineOptions::apply() const {
+  if (device == "cuda") {
+    throw SystemError{"--device cuda: this program was built without CUDA; use --device cpu"};
+  }
+  if (threads > 0) thread_count() = threads;
+}
+
+void TrainingOptions::add_to(CLI::App& command) {
+  using CLI::IsMember;
+  using CLI::Range;
+  add_option(command, "--recipe", recipe, "values of all flags below: card or standard")
+      ->check(IsMember({"card", "standard"}));
+  add_option(command, "--quant", quant, "frozen weights: none, nf4, fp4 or int8")
+      ->check(IsMember({"none", "nf4", "fp4", "int8"}));
+  add_option(command, "--rank", rank, "rank of the adapters")->check(Range(1, 65'536));
+  add_option(command, "--alpha", alpha, "adapters are scaled by alpha / rank");
+  add_flag(command, "--rslora", rslora, "scale by alpha / sqrt(rank)");
+  add_option(command, "--dropout", dropout, "of the adapters' inputs");
+  add_option(command, "--epochs", epochs, "passes over the training data")
+      ->check(Range(std::int64_t{1}, most));
+  add_option(command, "--lr", learning_rate, "peak learning rate");
+  add_option(command, "--schedule", schedule, "cosine, linear or constant")
+      ->check(IsMember({"cosine", "linear", "constant"}));
+  add_option(command, "--warmup", warmup_steps, "steps of linear warm-up")
+      ->check(Range(std::int64_t{0}, most));
+  add_option(command, "--weight-decay", weight_decay, "of A, B and the head's weight");
+  add_option(command, "--clip", clip, "largest global gradient norm; 0 for none");
+  add_option(command, "--max-length", max_length,
+             "longer training records are cut into chunks of so many residues")
+      ->check(Range(std::int64_t{1}, most));
+  add_option(command, "--class-weights", class_weights, "balanced, sqrt, none or W0,W1");
+  add_option(command, "--batch-tokens", batch_tokens, "most tokens a step")
+      ->check(Range(std::int64_t{1}, most));
+  add_option(command, "--batch-sequences", batch_sequences,
+             "records a step, instead of tokens; 0 counts tokens")
+      ->check(Range(std::int64_t{0}, most));
+  add_option(command, "--accumulate", accumulate, "passes that share a step")
+      ->check(Range(std::int64_t{1}, most));
+  add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
+  add_option(command, "--seed", seed, "of initialisation, order and dropout");
+}
+
+LoraOptions TrainingOptions::lora(std::uint64_t seed_of_run) const {
+  return {.rank = rank,
+          .alpha = static_cast<float>(alpha),
+          .dropout = static_cast<float>(dropout),
+          .scaling = rslora ? LoraScaling::rank_stabilised : LoraScaling::plain,
+          .seed = seed_of_run};
+}
+
+FitOptions TrainingOptions::fit() const {
+  auto options = FitOptions{.epochs = epochs,
+                            .learning_rate = learning_rate,
+                            .schedule = schedule == "cosine"   ? Schedule::cosine
+                                        : schedule == "linear" ? Schedule::linear
+                                                               : Schedule::constant,
+                            .warmup_steps = warmup_steps,
+                            .weight_decay = weight_decay,
+                            .clip = clip,
+                            .batch = {.tokens = batch_tokens, .sequences = batch_sequences},
+                            .accumulate = accumulate,
+                            .order = no_shuffle ? Order::as_given : Order::shuffled};
+  if (class_weights == "none") {
+    options.class_weighting = ClassWeighting::none;
+  } else if (class_weights == "sqrt") {
+    options.class_weighting = ClassWeighting::sqrt;
+  } else if (class_weights != "balanced") {
+    auto const pair = parse_pair(class_weights);
+    if (!pair) {
+      throw InputError{"--class-weights: expected balanced, sqrt, none or W0,W1, found " +
+                       class_weights};
+    }
+    options.class_weighting = ClassWeighting::given;
+    options.class_weights = *pair;
+  }
+  return options;
+}
+
+}  // namespace qlora::cli

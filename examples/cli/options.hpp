@@ -1,0 +1,81 @@
+/// Flags that several commands share, with their defaults.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include <qlora/adapt/lora.hpp>
+#include <qlora/report/progress.hpp>
+#include <qlora/train/trainer.hpp>
+
+namespace qlora::cli {
+
+/// What every command that computes takes.
+struct MachineOptions {
+  std::string device = "cpu";
+  std::string compute = "fp32";
+  int threads = 0;  ///< 0: the machine's
+  bool quiet = false;
+
+  void add_to(CLI::App& command);
+  /// Applies `--device` and `--threads`. Throws SystemError for a device that is not there.
+  void apply() const;
+
+  report::Progress::Style progress() const {
+    return quiet ? report::Progress::Style::silent : report::Progress::Style::automatic;
+  }
+};
+
+/// What `train` and `compare` take. The defaults are the standard recipe; see docs/recipe.md.
+struct TrainingOptions {
+  std::string recipe = "standard";
+  std::string quant = "nf4";
+  Index rank = 2;
+  double alpha = 1.;
+  bool rslora = false;
+  double dropout = .1;
+  std::int64_t epochs = 3;
+  double learning_rate = 1e-3;
+  std::string schedule = "cosine";
+  std::int64_t warmup_steps = 0;
+  double weight_decay = .01;
+  double clip = 1.;
+  std::int64_t max_length = 1000;
+  std::string class_weights = "balanced";
+  std::int64_t batch_tokens = 4096;
+  std::int64_t batch_sequences = 0;
+  std::int64_t accumulate = 1;
+  bool no_shuffle = false;
+  std::uint64_t seed = 1;
+
+  void add_to(CLI::App& command);
+  LoraOptions lora(std::uint64_t seed_of_run) const;
+  /// Throws InputError for class weights that are none.
+  FitOptions fit() const;
+};
+
+/// `--config`, which `expand` has read by the time a command is parsed.
+void add_config(CLI::App& command);
+
+/// An option whose last value counts, with its default shown.
+template <class T>
+CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
+                        std::string const& description) {
+  return command.add_option(flags, value, description)->take_last()->capture_default_str();
+}
+
+/// A required path or name.
+inline CLI::Option* add_required(CLI::App& command, std::string const& flags, std::string& value,
+                                 std::string const& description) {
+  return add_option(command, flags, value, description)->required();
+}
+
+/// The folder that a command fills; never part of its settings.
+inline CLI::Option* add_out(CLI::App& command, std::string& folder,
+                            std::string const& description) {
+  return add_required(command, "--out", folder, description)->configurable(false);
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,226 @@
+#include "run.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <span>
+#include <string_view>
+
+#include <qlora/adapt/peft_config.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/data/chunk.hpp>
+#include <qlora/quant/any.hpp>
+#include <qlora/report/progress.hpp>
+#include <qlora/version.hpp>
+
+#include "peak_memory.hpp"
+#include "session.hpp"
+
+namespace qlora::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// The shortest digits that read back as the same number.
+std::string exact(double value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
+/// `history.csv`, replaced after each epoch.
+class History {
+ public:
+  explicit History(std::filesystem::path file) : file_{std::move(file)} {}
+
+  void add(StepRecord const& step) {
+    text_ += std::to_string(step.step) + "," + std::to_string(step.epoch) + "," + exact(step.loss) +
+             "," + exact(step.gradient_norm) + "," + exact(step.learning_rate) + "," +
+             std::to_string(step.tokens) + "," + exact(step.tokens_per_second) + "\n";
+  }
+  void write() const { write_atomically(file_, text_); }
+
+ private:
+  std::filesystem::path file_;
+  std::string text_ = "step,epoch,loss,grad_norm,learning_rate,tokens,tokens_per_second\n";
+};
+
+/// The parameters of the epoch at which a metric was best.
+class Best {
+ public:
+  Best(std::string metric, Session& session) : metric_{std::move(metric)}, session_{session} {}
+
+  void offer(metrics::Scores const& scores, std::int64_t epoch) {
+    auto const lower_is_better = metric_.starts_with("loss");
+    auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
+    if (epoch_ > 0 && !(value > value_)) return;
+    value_ = value;
+    epoch_ = epoch;
+    parameters_ = session_.parameters();
+  }
+  void restore() const {
+    if (epoch_ > 0) session_.set_parameters(parameters_);
+  }
+  std::int64_t epoch() const { return epoch_; }
+
+ private:
+  std::string metric_;
+  Session& session_;
+  double value_ = 0.;
+  std::int64_t epoch_ = 0;
+  std::vector<float> parameters_;
+};
+
+/// What the card's list of targets finds in the model, and what it does not.
+void report_card_targets(std::ostream& out) {
+  auto const targets =
+      std::vector<std::string>{CardLiteral::targets.begin(), CardLiteral::targets.end()};
+  auto const idle = peft::unmatched(targets, 1);  // every layer has the same modules
+  auto const list = [&](bool wanted) {
+    auto text = std::string{};
+    for (auto const& target : targets) {
+      if ((std::ranges::count(idle, target) != 0) == wanted) {
+        text += (text.empty() ? "" : ", ") + target;
+      }
+    }
+    return text;
+  };
+  out << "card: targets that match modules: " << list(false)
+      << "; that match nothing: " << list(true) << "\n";
+}
+
+void announce(Session const& session, RunOptions const& options) {
+  if (options.machine.quiet) return;
+  if (session.fresh_head()) {
+    std::cerr << options.model << ": no classifier, so the head starts fresh\n";
+  }
+  if (options.placement.name == CardLiteral::name) report_card_targets(std::cerr);
+}
+
+SessionOptions session_options(RunOptions const& options) {
+  return {.model = options.model,
+          .compute = options.machine.compute,
+          .quant = quant::Any::parse(options.training.quant),
+          .placement = options.placement,
+          .lora = options.training.lora(options.training.seed)};
+}
+
+OrderedJson description(RunOptions const& options, Splits const& splits, Session const& session) {
+  auto positives = std::int64_t{0};
+  auto labelled = std::int64_t{0};
+  for (auto const& protein : splits.train.proteins) {
+    positives += std::ranges::count(protein.labels, label_positive);
+    labelled += static_cast<std::int64_t>(protein.labels.size()) -
+                std::ranges::count(protein.labels, label_unknown);
+  }
+  auto data = OrderedJson::object();
+  splits.for_each([&](char const* name, DataSet const& set) {
+    data[name] = {{"file", set.file}, {"fingerprint", fingerprint(set.file)}};
+  });
+  return {{"qlora", version},
+          {"model", {{"name", options.model}, {"fingerprint", model_fingerprint(options.model)}}},
+          {"data", data},
+          {"quant", options.training.quant},
+          {"compute", options.machine.compute},
+          {"placement", options.placement.name},
+          {"seed", options.training.seed},
+          {"class_weights", session.class_weights()},
+          {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
+          {"label_alignment", "residue"}};
+}
+
+}  // namespace
+
+Splits Splits::read(std::string const& train, std::string const& valid, std::string const& test,
+                    std::int64_t max_length, MachineOptions const& machine) {
+  auto splits = Splits{.train = DataSet::read(train), .valid = {}, .test = {}, .records = {}};
+  if (!valid.empty()) splits.valid = DataSet::read(valid);
+  if (!test.empty()) splits.test = DataSet::read(test);
+  auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
+  if (chunks.cut > 0 && !machine.quiet) {
+    std::cerr << train << ": " << chunks.cut << " of " << splits.train.proteins.size()
+              << " proteins are longer than " << max_length << " residues and train as "
+              << chunks.proteins.size() - (splits.train.proteins.size() - chunks.cut)
+              << " chunks\n";
+  }
+  splits.records = std::move(chunks.proteins);
+  return splits;
+}
+
+metrics::Scores const* RunResult::find(std::string const& split) const {
+  auto const found =
+      std::ranges::find_if(scores, [&](auto const& entry) { return entry.first == split; });
+  return found == scores.end() ? nullptr : &found->second;
+}
+
+RunResult run(RunOptions const& options, Splits const& splits,
+              std::filesystem::path const& folder) {
+  auto const start = Clock::now();
+  auto const& machine = options.machine;
+  reset_peak_memory();
+  auto const fit = options.training.fit();
+  auto const session = options.init_adapter.empty()
+                           ? open_session(session_options(options))
+                           : open_session(session_options(options), options.init_adapter);
+  announce(*session, options);
+
+  auto result = RunResult{};
+  auto history = History{folder / "history.csv"};
+  auto best = Best{options.select, *session};
+  {
+    auto const tokens =
+        residues(splits.records) + 2 * static_cast<std::int64_t>(splits.records.size());
+    auto progress =
+        report::Progress{options.label + "training", static_cast<double>(tokens * fit.epochs),
+                         "tokens", machine.progress()};
+    auto const on_step = [&](StepRecord const& step) {
+      history.add(step);
+      result.steps = step.step;
+      result.skipped_steps += step.skipped ? 1 : 0;
+      result.tokens += step.tokens;
+      result.training_seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
+      char note[64];
+      std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
+                    step.loss);
+      progress.update(static_cast<double>(result.tokens), note);
+    };
+    session->fit(splits.records, fit, on_step, [&](std::int64_t epoch) {
+      history.write();
+      if (!options.select.empty()) {
+        best.offer(evaluate(*session, splits.valid.value().proteins, options.label,
+                            report::Progress::Style::silent),
+                   epoch);
+      }
+    });
+  }
+  best.restore();
+  result.best_epoch = best.epoch() > 0 ? best.epoch() : fit.epochs;
+  result.trainable_parameters = session->trainable_parameters();
+  if (result.skipped_steps > 0 && !machine.quiet) {
+    std::cerr << options.label << result.skipped_steps
+              << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
+  }
+
+  session->save_adapter(folder);
+  auto scores = OrderedJson::object();
+  splits.for_each([&](char const* name, DataSet const& data) {
+    result.scores.emplace_back(
+        name,
+        evaluate(*session, data.proteins, options.label + name + " metrics", machine.progress()));
+    scores[name] = result.scores.back().second;
+  });
+  write_json(folder / "qlora.json", description(options, splits, *session));
+  write_json(folder / "metrics.json", scores);
+  result.peak_bytes = peak_memory_bytes();
+  result.total_seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,68 @@
+/// One training run: what `train` does once, and `compare` for each arm and seed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qlora/adapt/placement.hpp>
+#include <qlora/metrics/scores.hpp>
+
+#include "files.hpp"
+#include "options.hpp"
+
+namespace qlora::cli {
+
+/// The data of a run, or of all runs of a comparison.
+struct Splits {
+  DataSet train;
+  std::optional<DataSet> valid, test;
+  std::vector<Protein> records;  ///< of `train`, long proteins cut into chunks
+
+  /// Splits of these files, of which the last two may be empty; says on stderr what was cut.
+  static Splits read(std::string const& train, std::string const& valid, std::string const& test,
+                     std::int64_t max_length, MachineOptions const& machine);
+
+  /// Calls `use(name, data)` for each split there is.
+  template <class Use>
+  void for_each(Use&& use) const {
+    use("train", train);
+    if (valid) use("valid", *valid);
+    if (test) use("test", *test);
+  }
+};
+
+struct RunOptions {
+  std::string model;
+  std::string label;  ///< before progress: "qkv, seed 1: "
+  placement::Sites placement;
+  std::string init_adapter;  ///< empty: fresh adapters
+  std::string select;        ///< metric of the best epoch; empty: the last epoch
+  TrainingOptions training;
+  MachineOptions machine;
+};
+
+struct RunResult {
+  std::vector<std::pair<std::string, metrics::Scores>> scores;  ///< by split
+  std::int64_t trainable_parameters = 0;
+  std::int64_t steps = 0;
+  std::int64_t skipped_steps = 0;
+  std::int64_t tokens = 0;       ///< seen in training
+  double training_seconds = 0.;  ///< of the steps alone
+  double total_seconds = 0.;     ///< with loading and evaluation
+  std::size_t peak_bytes = 0;    ///< resident memory at its largest
+  std::int64_t best_epoch = 0;   ///< whose adapter was kept, from 1
+
+  metrics::Scores const* find(std::string const& split) const;
+  double tokens_per_second() const { return static_cast<double>(tokens) / training_seconds; }
+};
+
+/// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
+/// `metrics.json` in `folder`.
+RunResult run(RunOptions const& options, Splits const& splits, std::filesystem::path const& folder);
+
+}  // namespace qlora::cli

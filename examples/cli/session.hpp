@@ -1,0 +1,83 @@
+/// A model with adapters, whatever the types behind it: the only place where the program's run-time
+/// choices meet the library's templates.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <qlora/adapt/lora.hpp>
+#include <qlora/adapt/placement.hpp>
+#include <qlora/core/tensor.hpp>
+#include <qlora/data/protein.hpp>
+#include <qlora/metrics/metric_set.hpp>
+#include <qlora/quant/any.hpp>
+#include <qlora/report/progress.hpp>
+#include <qlora/train/trainer.hpp>
+
+namespace qlora::cli {
+
+using ClassWeights = std::array<double, 2>;
+
+class Session {
+ public:
+  using OnStep = std::function<void(StepRecord const&)>;
+  using OnEpoch = std::function<void(std::int64_t epoch)>;  // from 1
+  using OnLogits = std::function<void(std::size_t protein, Matrix<float const> logits)>;
+
+  virtual ~Session() = default;
+
+  virtual bool fresh_head() const = 0;
+  virtual Index trainable_parameters() const = 0;
+  virtual ClassWeights class_weights() const = 0;
+  virtual void set_class_weights(ClassWeights const& weights) = 0;
+  virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
+                           OnStep const& on_step, OnEpoch const& on_epoch) = 0;
+  /// Logits (residues, 2) of each protein, in order.
+  virtual void predict(std::span<Protein const> proteins, OnLogits const& on_logits) = 0;
+  virtual void save_adapter(std::filesystem::path const& folder) const = 0;
+  /// Returns the targets that match no module.
+  virtual std::vector<std::string> load_adapter(std::filesystem::path const& folder) = 0;
+  /// The trained numbers, to be put back later.
+  virtual std::vector<float> parameters() const = 0;
+  virtual void set_parameters(std::span<float const> values) = 0;
+};
+
+/// Residues of all proteins.
+inline std::int64_t residues(std::span<Protein const> proteins) {
+  return std::accumulate(proteins.begin(), proteins.end(), std::int64_t{0},
+                         [](std::int64_t sum, Protein const& protein) {
+                           return sum + static_cast<std::int64_t>(protein.sequence.size());
+                         });
+}
+
+/// What a session is opened with.
+struct SessionOptions {
+  std::string model;
+  std::string compute = "fp32";
+  quant::Any quant;
+  placement::Sites placement = placement::Sites::of(HeadOnly{});
+  LoraOptions lora{.rank = 1};
+};
+
+/// Opens the model with fresh adapters. Throws InputError for a folder that cannot be used.
+std::unique_ptr<Session> open_session(SessionOptions const& options);
+
+/// Opens the model with the adapter in that folder, and its rank, alpha and placement.
+std::unique_ptr<Session> open_session(SessionOptions options, std::filesystem::path const& adapter);
+
+/// Every metric on labelled proteins, with progress under that label.
+metrics::Scores evaluate(Session& session, std::span<Protein const> proteins,
+                         std::string const& label, report::Progress::Style style);
+
+// One for each compute type, each compiled in a file of its own.
+std::unique_ptr<Session> open_fp32(SessionOptions const& options);
+std::unique_ptr<Session> open_bf16(SessionOptions const& options);
+
+}  // namespace qlora::cli

@@ -1,0 +1,53 @@
+/// A session on one backend.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include <qlora/esm2.hpp>
+
+#include "session.hpp"
+
+namespace qlora::cli {
+
+template <class B>
+class SessionOf final : public Session {
+  using Study = Experiment<model::Dynamic, quant::Any, placement::Sites, metrics::Chosen, B>;
+
+ public:
+  explicit SessionOf(SessionOptions const& options)
+      : study_{Study::load(options.model, options.lora, options.quant, options.placement)} {}
+
+  bool fresh_head() const override { return study_.fresh_head(); }
+  Index trainable_parameters() const override { return study_.trainable_parameters(); }
+  ClassWeights class_weights() const override { return study_.class_weights(); }
+  void set_class_weights(ClassWeights const& weights) override {
+    study_.set_class_weights(weights);
+  }
+  std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
+                   OnStep const& on_step, OnEpoch const& on_epoch) override {
+    return static_cast<std::int64_t>(study_.fit(proteins, options, on_step, on_epoch).size());
+  }
+  void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
+    study_.predict(proteins, on_logits);
+  }
+  void save_adapter(std::filesystem::path const& folder) const override {
+    study_.save_adapter(folder);
+  }
+  std::vector<std::string> load_adapter(std::filesystem::path const& folder) override {
+    return study_.load_adapter(folder);
+  }
+  std::vector<float> parameters() const override {
+    auto const values = study_.network().parameters().values();
+    return {values.begin(), values.end()};
+  }
+  void set_parameters(std::span<float const> values) override {
+    std::ranges::copy(values, study_.network().parameters().values().begin());
+  }
+
+ private:
+  Study study_;
+};
+
+}  // namespace qlora::cli

@@ -1,0 +1,73 @@
+// qlora train: one adapter.
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/metrics/metric_set.hpp>
+#include <qlora/model/adapter.hpp>
+
+#include "arguments.hpp"
+#include "commands.hpp"
+#include "run.hpp"
+#include "scores_table.hpp"
+
+namespace qlora::cli {
+namespace {
+
+struct Train {
+  RunOptions run;
+  std::string train, valid, test, out;
+  std::string placement = "all";
+
+  void operator()(CLI::App const& command) {
+    run.machine.apply();
+    if (!run.select.empty()) {
+      if (valid.empty()) throw InputError{"--select: expected --valid beside it, found none"};
+      metrics::Chosen{metrics::Options{.names = run.select}};  // throws for an unknown name
+    }
+    run.placement = run.init_adapter.empty() ? placement::Sites::parse(placement)
+                                             : placement_of(PeftAdapter::read(run.init_adapter));
+    auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
+    claim(out);
+    write_atomically(std::filesystem::path{out} / "config.toml", settings(command));
+    auto const result = cli::run(run, splits, out);
+    std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
+    if (!run.machine.quiet) {
+      std::cerr << result.trainable_parameters << " trained parameters, "
+                << report::magnitude(result.tokens_per_second()) << " tokens/s, "
+                << report::duration(result.total_seconds) << ", peak memory "
+                << report::magnitude(static_cast<double>(result.peak_bytes)) << "B; adapter in "
+                << out << "\n";
+    }
+  }
+};
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto* const command = app.add_subcommand("train", "Train one adapter.");
+  auto const train = std::make_shared<Train>();
+  auto& run = train->run;
+  add_required(*command, "--model", run.model, "model folder, or a name in the Hugging Face cache");
+  add_required(*command, "--train", train->train, "labelled proteins to train on");
+  add_option(*command, "--valid", train->valid, "labelled proteins to choose by");
+  add_option(*command, "--test", train->test, "labelled proteins to report on");
+  add_out(*command, train->out, "folder to fill: adapter, metrics.json, history.csv");
+  add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
+      ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
+  add_option(*command, "--init-adapter", run.init_adapter,
+             "PEFT adapter to start from, with its rank, alpha and placement");
+  add_option(*command, "--select", run.select,
+             "keep the epoch that is best on --valid by this metric");
+  run.training.add_to(*command);
+  run.machine.add_to(*command);
+  add_config(*command);
+  command->footer(
+      "Example:\n  qlora train --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"
+      "      --test test.txt --placement qkv --out adapter");
+  command->callback([train, command] { (*train)(*command); });
+}
+
+}  // namespace qlora::cli
