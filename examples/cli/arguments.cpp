@@ -109,8 +109,12 @@ std::string toml_value(std::string const& text) {
 
 std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& arguments) {
   if (arguments.empty()) return arguments;
+  if (arguments.front().starts_with('-')) return arguments;
   auto* const command = find_command(app, arguments.front());
-  if (command == nullptr) return arguments;
+  if (command == nullptr) {
+    throw InputError{"expected a command, found " + printable(arguments.front()) +
+                     "; `qlora --help` lists them"};
+  }
 
   auto given = std::vector<std::string>{};
   auto const add_file = [&](std::string const& path) {

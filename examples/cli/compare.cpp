@@ -31,25 +31,31 @@ void compare(CompareOptions const& options, std::string const& settings) {
   for (auto& arm : parse_arms(options.arms)) comparison.arms.push_back({std::move(arm), {}});
   auto const splits = Splits::read(options.train, options.valid, options.test,
                                    options.run.training.max_length, machine);
+  auto const run_of = [&](Arm const& arm, std::uint64_t seed, std::string const& label) {
+    auto run = options.run;
+    run.label = label + arm.name + ", seed " + std::to_string(seed) + ": ";
+    run.placement = placement::Sites::parse(arm.placement);
+    run.training = arm.apply(options.run.training);
+    run.training.seed = seed;
+    return Run{std::move(run), splits};
+  };
   auto const out = std::filesystem::path{options.out};
-  claim(out);
-  write_atomically(out / "config.toml", settings);
+  expect_vacant(out);
   for (auto i = 0; i < options.seeds; ++i) {
     comparison.seeds.push_back(options.run.training.seed + static_cast<std::uint64_t>(i));
   }
+  // What is wrong with the last arm is said now rather than when its turn comes.
+  for (auto const& [arm, runs] : comparison.arms) run_of(arm, comparison.seeds.front(), "");
+  claim(out);
+  write_atomically(out / "config.toml", settings);
   auto number = std::size_t{0};
   auto const total = comparison.seeds.size() * comparison.arms.size();
   for (auto const seed : comparison.seeds) {
     for (auto& [arm, runs] : comparison.arms) {
-      auto run = options.run;
-      run.training = arm.apply(options.run.training);
-      run.training.seed = seed;
-      run.placement = placement::Sites::parse(arm.placement);
-      run.label = "[" + std::to_string(++number) + "/" + std::to_string(total) + "] " + arm.name +
-                  ", seed " + std::to_string(seed) + ": ";
+      auto const label = std::to_string(++number) + "/" + std::to_string(total) + " ";
       auto const folder = out / arm.folder() / ("seed-" + std::to_string(seed));
       std::filesystem::create_directories(folder);
-      runs.push_back(cli::run(run, splits, folder));
+      runs.push_back(run_of(arm, seed, label)(folder));
     }
   }
   write_json(out / "comparison.json", comparison.json());

@@ -62,15 +62,20 @@ std::string model_fingerprint(std::string const& model) {
   return hash.text();
 }
 
-void claim(std::filesystem::path const& folder) {
-  auto error = std::error_code{};
-  auto const exists = std::filesystem::exists(folder, error);
-  if (exists && !std::filesystem::is_directory(folder, error)) {
+void expect_vacant(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  if (!std::filesystem::exists(folder, ignored)) return;
+  if (!std::filesystem::is_directory(folder, ignored)) {
     throw InputError{at(folder.string(), "expected a folder to fill, found a file")};
   }
-  if (exists && !std::filesystem::is_empty(folder, error) && !error) {
+  if (!std::filesystem::is_empty(folder, ignored)) {
     throw InputError{at(folder.string(), "expected an empty folder or none, found files in it")};
   }
+}
+
+void claim(std::filesystem::path const& folder) {
+  expect_vacant(folder);
+  auto error = std::error_code{};
   std::filesystem::create_directories(folder, error);
   if (error) throw SystemError{at(folder.string(), "cannot create the folder: " + error.message())};
 }

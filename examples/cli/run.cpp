@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/core/error.hpp>
@@ -18,16 +18,9 @@
 #include <qlora/version.hpp>
 
 #include "peak_memory.hpp"
-#include "session.hpp"
 
 namespace qlora::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// The shortest digits that read back as the same number.
 std::string exact(double value) {
@@ -160,66 +153,71 @@ metrics::Scores const* RunResult::find(std::string const& split) const {
   return found == scores.end() ? nullptr : &found->second;
 }
 
-RunResult run(RunOptions const& options, Splits const& splits,
-              std::filesystem::path const& folder) {
-  auto const start = Clock::now();
-  auto const& machine = options.machine;
+Run::Run(RunOptions options, Splits const& splits)
+    : options_{std::move(options)},
+      splits_{splits},
+      fit_{options_.training.fit()},
+      start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
-  auto const fit = options.training.fit();
-  auto const session = options.init_adapter.empty()
-                           ? open_session(session_options(options))
-                           : open_session(session_options(options), options.init_adapter);
-  announce(*session, options);
+  std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
+  auto const session = session_options(options_);
+  session_ = options_.init_adapter.empty() ? open_session(session)
+                                           : open_session(session, options_.init_adapter);
+}
 
-  auto result = RunResult{};
+void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
-  auto best = Best{options.select, *session};
-  {
-    auto const tokens =
-        residues(splits.records) + 2 * static_cast<std::int64_t>(splits.records.size());
-    auto progress =
-        report::Progress{options.label + "training", static_cast<double>(tokens * fit.epochs),
-                         "tokens", machine.progress()};
-    auto const on_step = [&](StepRecord const& step) {
-      history.add(step);
-      result.steps = step.step;
-      result.skipped_steps += step.skipped ? 1 : 0;
-      result.tokens += step.tokens;
-      result.training_seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
-      char note[64];
-      std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
-                    step.loss);
-      progress.update(static_cast<double>(result.tokens), note);
-    };
-    session->fit(splits.records, fit, on_step, [&](std::int64_t epoch) {
-      history.write();
-      if (!options.select.empty()) {
-        best.offer(evaluate(*session, splits.valid.value().proteins, options.label,
-                            report::Progress::Style::silent),
-                   epoch);
-      }
-    });
-  }
+  auto best = Best{options_.select, *session_};
+  auto const tokens =
+      residues(splits_.records) + 2 * static_cast<std::int64_t>(splits_.records.size());
+  auto progress =
+      report::Progress{options_.label + "training", static_cast<double>(tokens * fit_.epochs),
+                       "tokens", options_.machine.progress()};
+  auto const on_step = [&](StepRecord const& step) {
+    history.add(step);
+    result.steps = step.step;
+    result.skipped_steps += step.skipped ? 1 : 0;
+    result.tokens += step.tokens;
+    result.training_seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
+    char note[64];
+    std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
+                  step.loss);
+    progress.update(static_cast<double>(result.tokens), note);
+  };
+  auto const on_epoch = [&](std::int64_t epoch) {
+    history.write();
+    if (options_.select.empty()) return;
+    best.offer(evaluate(*session_, splits_.valid.value().proteins, options_.label,
+                        report::Progress::Style::silent),
+               epoch);
+  };
+  session_->fit(splits_.records, fit_, on_step, on_epoch);
   best.restore();
-  result.best_epoch = best.epoch() > 0 ? best.epoch() : fit.epochs;
-  result.trainable_parameters = session->trainable_parameters();
-  if (result.skipped_steps > 0 && !machine.quiet) {
-    std::cerr << options.label << result.skipped_steps
+  result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
+}
+
+RunResult Run::operator()(std::filesystem::path const& folder) {
+  announce(*session_, options_);
+  auto result = RunResult{};
+  result.trainable_parameters = session_->trainable_parameters();
+  train(result, folder);
+  if (result.skipped_steps > 0 && !options_.machine.quiet) {
+    std::cerr << options_.label << result.skipped_steps
               << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
   }
-
-  session->save_adapter(folder);
+  session_->save_adapter(folder);
   auto scores = OrderedJson::object();
-  splits.for_each([&](char const* name, DataSet const& data) {
+  splits_.for_each([&](char const* name, DataSet const& data) {
     result.scores.emplace_back(
-        name,
-        evaluate(*session, data.proteins, options.label + name + " metrics", machine.progress()));
+        name, evaluate(*session_, data.proteins, options_.label + name + " metrics",
+                       options_.machine.progress()));
     scores[name] = result.scores.back().second;
   });
-  write_json(folder / "qlora.json", description(options, splits, *session));
+  write_json(folder / "qlora.json", description(options_, splits_, *session_));
   write_json(folder / "metrics.json", scores);
   result.peak_bytes = peak_memory_bytes();
-  result.total_seconds = seconds_since(start);
+  result.total_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   return result;
 }
 

@@ -1,9 +1,11 @@
 /// One training run: what `train` does once, and `compare` for each arm and seed.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +16,7 @@
 
 #include "files.hpp"
 #include "options.hpp"
+#include "session.hpp"
 
 namespace qlora::cli {
 
@@ -61,8 +64,24 @@ struct RunResult {
   double tokens_per_second() const { return static_cast<double>(tokens) / training_seconds; }
 };
 
-/// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
-/// `metrics.json` in `folder`.
-RunResult run(RunOptions const& options, Splits const& splits, std::filesystem::path const& folder);
+class Run {
+ public:
+  /// Opens the model and checks everything that can be checked before the first step; writes
+  /// nothing. Throws InputError.
+  Run(RunOptions options, Splits const& splits);
+
+  /// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
+  /// `metrics.json` in the folder.
+  RunResult operator()(std::filesystem::path const& folder);
+
+ private:
+  void train(RunResult& result, std::filesystem::path const& folder);
+
+  RunOptions options_;
+  Splits const& splits_;
+  FitOptions fit_;
+  std::chrono::steady_clock::time_point start_;
+  std::unique_ptr<Session> session_;
+};
 
 }  // namespace qlora::cli

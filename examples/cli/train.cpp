@@ -30,9 +30,11 @@ struct Train {
     run.placement = run.init_adapter.empty() ? placement::Sites::parse(placement)
                                              : placement_of(PeftAdapter::read(run.init_adapter));
     auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
+    expect_vacant(out);
+    auto prepared = Run{run, splits};
     claim(out);
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command));
-    auto const result = cli::run(run, splits, out);
+    auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
     if (!run.machine.quiet) {
       std::cerr << result.trainable_parameters << " trained parameters, "

@@ -1,0 +1,85 @@
+// The program as a whole: help, usage, and the commands that need no training.
+#include "program.hpp"
+
+#include <cmath>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace qlora::testing {
+namespace {
+
+TEST(Cli, ExplainsItself) {
+  auto const program = Program{};
+  EXPECT_NE(program.done({"--help"}).out.find("compare"), std::string::npos);
+  EXPECT_EQ(cells(program.done({"--version"}).out, '.').at(0).size(), 3u);
+  for (auto const* const command : {"demo", "compare", "train", "evaluate", "predict", "synth"}) {
+    auto const help = program.done({command, "--help"}).out;
+    EXPECT_NE(help.find("Example:"), std::string::npos) << command;
+    EXPECT_NE(help.find("--out"), std::string::npos) << command;
+  }
+  EXPECT_NE(program.done({"train", "--help"}).out.find("=nf4"), std::string::npos);
+}
+
+TEST(Cli, RefusesWrongUsage) {
+  auto const program = Program{};
+  program.refuses({}, {"subcommand"});
+  program.refuses({"tarin"}, {"tarin"});
+  program.refuses({"synth"}, {"--out"});
+  program.refuses({"synth", "--out", "corpus", "--family", "3"}, {"--family"});
+  program.refuses({"synth", "--out", "corpus", "--families", "1"}, {"families"});
+  program.refuses({"evaluate", "--model", golden("models/odd"), "--data", "none.txt"},
+                  {"none.txt"});
+  EXPECT_FALSE(std::filesystem::exists(program.path("corpus")));
+}
+
+TEST(Cli, SynthesisesTheSameCorpusAgain) {
+  auto const program = Program{};
+  auto const table = program.done({"synth", "--out", "a", "--families", "10"}).out;
+  program.done({"synth", "--out", "b", "--families", "10"});
+  program.done({"synth", "--out", "c", "--families", "10", "--seed", "2"});
+  EXPECT_EQ(program.read("a/train.txt"), program.read("b/train.txt"));
+  EXPECT_NE(program.read("a/train.txt"), program.read("c/train.txt"));
+  auto const counts = program.json("a/summary.json");
+  EXPECT_NE(table.find(std::to_string(counts.at("test").at("residues").get<int>())),
+            std::string::npos);
+}
+
+TEST(Cli, PredictsEveryResidue) {
+  auto const program = Program{};
+  program.write("proteins.fasta", ">one first\nMKXU\nVA\n>two\nB\n");
+  program.done({"predict", "--model", golden("models/odd"), "--fasta", "proteins.fasta", "--out",
+                "sites.tsv", "--logits", "--quiet"});
+  auto const rows = cells(program.read("sites.tsv"), '\t');
+  ASSERT_EQ(rows.size(), 8u);
+  EXPECT_EQ(rows[0], (std::vector<std::string>{"id", "position", "residue", "probability", "label",
+                                               "logit0", "logit1"}));
+  auto const residues = std::string{"MKXUVAB"};
+  for (auto i = std::size_t{0}; i < 7; ++i) {
+    auto const& row = rows[i + 1];
+    EXPECT_EQ(row[0], i < 6 ? "one" : "two");
+    EXPECT_EQ(row[1], std::to_string(i < 6 ? i + 1 : 1));
+    EXPECT_EQ(row[2], std::string{residues[i]});
+    auto const margin = std::stod(row[6]) - std::stod(row[5]);
+    EXPECT_NEAR(std::stod(row[3]), 1. / (1. + std::exp(-margin)), 1e-6);
+    EXPECT_EQ(row[4], margin > 0. ? "1" : "0");
+  }
+  // A protein's numbers do not depend on its neighbours.
+  program.write("two.fasta", ">two\nB\n");
+  program.done({"predict", "--model", golden("models/odd"), "--fasta", "two.fasta", "--out",
+                "two.tsv", "--logits", "--quiet"});
+  EXPECT_EQ(cells(program.read("two.tsv"), '\t').at(1), rows[7]);
+}
+
+TEST(Cli, PredictsNothingFromABadFile) {
+  auto const program = Program{};
+  program.write("bad.fasta", ">one\nMK-V\n");
+  program.write("sites.tsv", "old");
+  program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "bad.fasta", "--out",
+                   "sites.tsv", "--quiet"},
+                  {"bad.fasta:2", "'-'"});
+  EXPECT_EQ(program.read("sites.tsv"), "old");
+}
+
+}  // namespace
+}  // namespace qlora::testing

@@ -1,0 +1,195 @@
+// qlora train: what it computes, what it leaves, and that it can be repeated.
+#include <cmath>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "program.hpp"
+
+namespace qlora::testing {
+namespace {
+
+void expect_golden_curve(std::string const& arm, std::string const& base,
+                         std::string const& quant) {
+  auto const program = Program{};
+  program.done({"train",
+                "--model",
+                golden("models/odd"),
+                "--train",
+                golden("train/data.txt"),
+                "--init-adapter",
+                golden("train/" + arm + ".init"),
+                "--quant",
+                quant,
+                "--out",
+                "run",
+                "--batch-sequences",
+                "6",
+                "--no-shuffle",
+                "--dropout",
+                "0",
+                "--epochs",
+                "10",
+                "--lr",
+                "5e-3",
+                "--weight-decay",
+                "0.3",
+                "--clip",
+                "0.5",
+                "--quiet"});
+  auto const reference = nlohmann::json::parse(read_file(golden("train/" + arm + base + ".json")));
+  auto const rows = cells(program.read("run/history.csv"), ',');
+  ASSERT_EQ(rows.size(), 51u);
+  EXPECT_EQ(rows[0], (std::vector<std::string>{"step", "epoch", "loss", "grad_norm",
+                                               "learning_rate", "tokens", "tokens_per_second"}));
+  for (auto i = std::size_t{0}; i < 50; ++i) {
+    auto const& row = rows[i + 1];
+    auto const loss = reference.at("loss_f64").at(i).get<double>();
+    auto const norm = reference.at("grad_norm_f64").at(i).get<double>();
+    EXPECT_EQ(row[0], std::to_string(i + 1));
+    EXPECT_EQ(row[1], std::to_string(i / 5 + 1));
+    EXPECT_NEAR(std::stod(row[2]), loss, 1e-4 * loss);
+    EXPECT_NEAR(std::stod(row[3]), norm, 1e-3 * norm);
+    EXPECT_NEAR(std::stod(row[4]), reference.at("learning_rates").at(i).get<double>(), 1e-12);
+  }
+}
+
+TEST(Train, FollowsTheReference) {
+  expect_golden_curve("qkv", ".full", "none");
+}
+TEST(Train, FollowsTheReferenceOnNf4) {
+  expect_golden_curve("all", ".nf4", "nf4");
+}
+
+TEST(Train, LeavesWhatUsingTheAdapterNeeds) {
+  auto const program = Program{};
+  program.done(quick_training("train", "run") + std::vector<std::string>{"--placement", "qkv"});
+  auto const config = program.json("run/adapter_config.json");
+  EXPECT_EQ(config.at("target_modules"), (nlohmann::json{"key", "query", "value"}));
+  EXPECT_EQ(config.at("modules_to_save"), nlohmann::json{"classifier"});
+  auto const remembered = program.json("run/qlora.json");
+  EXPECT_EQ(remembered.at("quant"), "nf4");
+  auto const prior = remembered.at("prior").get<double>();
+  auto const weights = remembered.at("class_weights").get<std::vector<double>>();
+  EXPECT_NEAR(weights.at(1) / weights.at(0), (1. - prior) / prior, 1e-9);
+  auto const metrics = program.json("run/metrics.json");
+  ASSERT_TRUE(metrics.contains("train") && metrics.contains("test"));
+  for (auto const* const name :
+       {"loss", "accuracy", "precision", "recall", "f1", "mcc", "auc_card", "loss_unweighted",
+        "roc_auc", "average_precision", "balanced_accuracy", "prevalence", "confusion", "residues",
+        "proteins"}) {
+    EXPECT_TRUE(metrics.at("test").contains(name)) << name;
+  }
+  // Both splits are the same file here.
+  EXPECT_EQ(metrics.at("train"), metrics.at("test"));
+
+  program.done({"evaluate", "--model", golden("models/odd"), "--adapter", "run", "--data",
+                golden("train/data.txt"), "--out", "metrics.json", "--quiet"});
+  EXPECT_EQ(program.json("metrics.json"), metrics.at("test"));
+}
+
+TEST(Train, IsRepeatedByItsSettingsOnAnyNumberOfThreads) {
+  auto const program = Program{};
+  auto const flags = std::vector<std::string>{
+      "--rank",          "3",     "--rslora",   "--lr",   "2e-3",     "--seed", "11",
+      "--class-weights", "0.6,3", "--schedule", "linear", "--warmup", "2"};
+  program.done(quick_training("train", "first") + flags);
+  program.done({"train", "--config", "first/config.toml", "--out", "second", "--threads", "3"});
+  EXPECT_EQ(program.read("first/adapter_model.safetensors"),
+            program.read("second/adapter_model.safetensors"));
+  EXPECT_EQ(program.read("first/metrics.json"), program.read("second/metrics.json"));
+  program.done({"train", "--config", "first/config.toml", "--out", "third", "--seed", "12"});
+  EXPECT_NE(program.read("first/adapter_model.safetensors"),
+            program.read("third/adapter_model.safetensors"));
+}
+
+TEST(Train, TakesTheCardsRecipeAndChangesToIt) {
+  auto const program = Program{};
+  program.done({"train", "--recipe", "card", "--dropout", "0.25", "--epochs", "1", "--model",
+                golden("models/odd"), "--train", golden("train/data.txt"), "--out", "run",
+                "--quiet"});
+  auto const settings = program.read("run/config.toml");
+  for (auto const* const line :
+       {"recipe = \"card\"\n", "rank = 2\n", "alpha = 1\n", "dropout = 0.25\n", "epochs = 1\n",
+        "lr = 3.701568055793089e-4\n", "weight-decay = 0.3\n", "clip = 0.5\n",
+        "batch-sequences = 36\n", "class-weights = \"balanced\"\n", "schedule = \"cosine\"\n"}) {
+    EXPECT_NE(settings.find(line), std::string::npos) << line << settings;
+  }
+  EXPECT_EQ(cells(program.read("run/history.csv"), ',').size(), 2u);  // 30 records in one step
+
+  program.done({"train", "--config", "run/config.toml", "--batch-tokens", "300", "--out", "other"});
+  EXPECT_GT(cells(program.read("other/history.csv"), ',').size(), 3u);
+}
+
+TEST(Train, KeepsTheBestEpoch) {
+  auto const program = Program{};
+  auto const data = golden("train/data.txt");
+  program.done({"train", "--model", golden("models/odd"), "--train", data, "--valid", data, "--out",
+                "run", "--epochs", "4", "--lr", "0.5", "--schedule", "constant", "--select", "loss",
+                "--quiet"});
+  program.done({"train", "--model", golden("models/odd"), "--train", data, "--valid", data, "--out",
+                "last", "--epochs", "4", "--lr", "0.5", "--schedule", "constant", "--quiet"});
+  EXPECT_LT(program.json("run/metrics.json").at("valid").at("loss").get<double>(),
+            program.json("last/metrics.json").at("valid").at("loss").get<double>());
+}
+
+TEST(Train, CutsLongRecordsAndSaysSo) {
+  auto const program = Program{};
+  program.write("long.txt", ">a\n" + std::string(25, 'M') + "\n" + std::string(24, '0') + "1\n");
+  auto const outcome =
+      program.done({"train", "--model", golden("models/odd"), "--train", "long.txt", "--max-length",
+                    "10", "--epochs", "1", "--out", "run"});
+  EXPECT_NE(outcome.err.find("1 of 1 proteins are longer than 10 residues and train as 3 chunks"),
+            std::string::npos)
+      << outcome.err;
+  EXPECT_EQ(cells(program.read("run/history.csv"), ',').at(1).at(5), "31");  // 25 + 3 x 2 tokens
+}
+
+TEST(Train, ReportsTheCardsTargets) {
+  auto const program = Program{};
+  auto const outcome =
+      program.done({"train", "--model", golden("models/odd"), "--train", golden("train/data.txt"),
+                    "--placement", "card", "--epochs", "1", "--out", "run"});
+  EXPECT_NE(outcome.err.find("match modules: query, key, value, classifier; that match nothing: "
+                             "EsmSelfOutput.dense"),
+            std::string::npos)
+      << outcome.err;
+}
+
+TEST(Train, RefusesAndWritesNothing) {
+  auto const program = Program{};
+  auto const model = golden("models/odd");
+  auto const data = golden("train/data.txt");
+  program.write("bad.txt", ">a\nMKV\n01\n");
+  program.write("negative.txt", ">a\nMKV\n000\n");
+  program.write("unknown.toml", "ranks = 3\n");
+  program.write("twice.toml", "rank = 3\nalpha = 2\nrank = 4\n");
+  program.write("wrong.toml", "rank = \"many\"\n");
+  auto const train = [&](std::string const& file) {
+    return std::vector<std::string>{"train", "--model", model, "--train", file, "--out", "run"};
+  };
+  auto const with = [&](std::vector<std::string> const& more) { return train(data) + more; };
+  program.refuses(train("bad.txt"), {"bad.txt:3", "expected 3 labels", "found 2"});
+  program.refuses(train("absent.txt"), {"absent.txt", "expected a file"});
+  program.refuses({"train", "--model", "absent", "--train", data, "--out", "run"}, {"absent"});
+  program.refuses(train("negative.txt"), {"both classes"});
+  program.refuses(with({"--rank", "0"}), {"--rank"});
+  program.refuses(with({"--placement", "some"}), {"--placement", "some"});
+  program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
+  program.refuses(with({"--select", "f1"}), {"--select", "--valid"});
+  program.refuses(with({"--valid", data, "--select", "f7"}), {"f7", "average_precision"});
+  program.refuses(with({"--resume"}), {"--resume"});
+  program.refuses(with({"--config", "unknown.toml"}), {"unknown.toml", "ranks"});
+  program.refuses(with({"--config", "twice.toml"}), {"twice.toml", "duplicate", "rank"});
+  program.refuses(with({"--config", "wrong.toml"}), {"wrong.toml", "rank"});
+  program.refuses(with({"--device", "cuda"}), {"cuda"}, 1);
+  EXPECT_FALSE(std::filesystem::exists(program.path("run")));
+
+  program.write("full/file", "x");
+  program.refuses({"train", "--model", model, "--train", data, "--out", "full"},
+                  {"full", "empty folder"});
+  EXPECT_EQ(program.read("full/file"), "x");
+}
+
+}  // namespace
+}  // namespace qlora::testing
