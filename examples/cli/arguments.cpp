@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -12,6 +11,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 
+#include "numbers.hpp"
 #include "shared_files.hpp"
 
 namespace qlora::cli {
@@ -94,14 +94,8 @@ std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
   return flags;
 }
 
-bool is_number(std::string_view text) {
-  auto value = 0.;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 std::string toml_value(std::string const& text) {
-  if (is_number(text) || text == "true" || text == "false") return text;
+  if (parse_number<double>(text) || text == "true" || text == "false") return text;
   return text.find('"') == text.npos ? '"' + text + '"' : '\'' + text + '\'';
 }
 

@@ -1,24 +1,20 @@
 #include "arms.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/quant/any.hpp>
+
+#include "numbers.hpp"
 
 namespace qlora::cli {
 namespace {
 
 template <class T>
 T number(Arm const& arm, std::string const& key, std::string const& text) {
-  auto value = T{};
-  auto const* const end = text.data() + text.size();
-  auto const [rest, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc{} || rest != end) {
-    throw InputError{"--arms: " + arm.name + ": expected a number for " + key + ", found " + text};
-  }
-  return value;
+  if (auto const value = parse_number<T>(text)) return *value;
+  throw InputError{"--arms: " + arm.name + ": expected a number for " + key + ", found " + text};
 }
 
 Arm parse_arm(std::string const& text) {

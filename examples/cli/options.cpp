@@ -1,13 +1,14 @@
 #include "options.hpp"
 
-#include <charconv>
-#include <cstddef>
+#include <array>
 #include <limits>
+#include <optional>
 #include <string_view>
-#include <thread>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/parallel.hpp>
+
+#include "numbers.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -21,16 +22,11 @@ CLI::Option* add_flag(CLI::App& command, std::string const& flags, bool& value,
 
 /// "W0,W1", or nothing.
 std::optional<std::array<double, 2>> parse_pair(std::string_view text) {
-  auto pair = std::array<double, 2>{};
-  auto const* next = text.data();
-  auto const* const end = text.data() + text.size();
-  for (auto i = std::size_t{0}; i < 2; ++i) {
-    auto const [rest, error] = std::from_chars(next, end, pair[i]);
-    if (error != std::errc{}) return std::nullopt;
-    next = rest;
-    if (i == 0 && (next == end || *next++ != ',')) return std::nullopt;
-  }
-  return next == end ? std::optional{pair} : std::nullopt;
+  auto const comma = text.find(',');
+  if (comma == text.npos) return std::nullopt;
+  auto const first = parse_number<double>(text.substr(0, comma));
+  auto const second = parse_number<double>(text.substr(comma + 1));
+  return first && second ? std::optional{std::array{*first, *second}} : std::nullopt;
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // qlora predict: probabilities of every residue.
-#include <charconv>
 #include <cmath>
 #include <iostream>
 #include <memory>
@@ -11,15 +10,10 @@
 
 #include "adapter_options.hpp"
 #include "commands.hpp"
+#include "numbers.hpp"
 
 namespace qlora::cli {
 namespace {
-
-/// The shortest digits that read back as the same number.
-void append(std::string& text, float value) {
-  char digits[32];
-  text.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-}
 
 struct Predict {
   /// Residues that are read before they are computed: bounds the memory, fills the batches.
@@ -65,11 +59,10 @@ struct Predict {
       text += protein.id + "\t" + std::to_string(i + 1) + "\t";
       text += protein.sequence[static_cast<std::size_t>(i)];
       text += '\t';
-      append(text, static_cast<float>(1. / (1. + std::exp(double{l0} - double{l1}))));
+      text += exact(static_cast<float>(1. / (1. + std::exp(double{l0} - double{l1}))));
       text += l1 > l0 ? "\t1" : "\t0";
       if (logits) {
-        append(text += '\t', l0);
-        append(text += '\t', l1);
+        text += "\t" + exact(l0) + "\t" + exact(l1);
       }
       text += '\n';
     }

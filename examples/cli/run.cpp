@@ -1,7 +1,6 @@
 #include "run.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -17,16 +16,11 @@
 #include <qlora/report/progress.hpp>
 #include <qlora/version.hpp>
 
+#include "numbers.hpp"
 #include "peak_memory.hpp"
 
 namespace qlora::cli {
 namespace {
-
-/// The shortest digits that read back as the same number.
-std::string exact(double value) {
-  char digits[32];
-  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
-}
 
 /// `history.csv`, replaced after each epoch.
 class History {

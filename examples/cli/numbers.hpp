@@ -1,0 +1,28 @@
+/// Numbers from text and as text, without loss.
+#pragma once
+
+#include <charconv>
+#include <concepts>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace qlora::cli {
+
+/// The shortest digits that read back as the same number.
+inline std::string exact(std::floating_point auto value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
+/// The number that all of the text spells, if it spells one.
+template <class T>
+std::optional<T> parse_number(std::string_view text) {
+  auto value = T{};
+  auto const* const end = text.data() + text.size();
+  auto const [rest, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc{} && rest == end ? std::optional{value} : std::nullopt;
+}
+
+}  // namespace qlora::cli
