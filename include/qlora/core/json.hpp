@@ -29,10 +29,10 @@ namespace json {
 inline constexpr std::size_t text_limit_bytes = std::size_t{4} << 20;
 inline constexpr std::size_t depth_limit = 64;
 
-/// Runs nlohmann's SAX parser, which validates UTF-8 and does not recurse. `Handler` is a SAX
-/// consumer whose parse_error is inherited from SaxErrors.
-template <class Handler>
-void parse_events(std::string_view text, Handler& handler, std::string_view file) {
+/// Runs nlohmann's SAX parser, which validates UTF-8 and does not recurse. Handlers are called
+/// through their base, so that a program has one parser.
+inline void parse_events(std::string_view text, nlohmann::json_sax<Json>& handler,
+                         std::string_view file) {
   // The lexer takes a NUL byte for the end of the text, which would hide whatever follows it.
   if (auto const nul = text.find('\0'); nul != text.npos) {
     throw InputError{at(file, "invalid JSON at byte " + std::to_string(nul + 1) + ": a NUL byte")};
@@ -41,11 +41,12 @@ void parse_events(std::string_view text, Handler& handler, std::string_view file
 }
 
 /// The part of a SAX consumer that turns nlohmann's errors into ours.
-class SaxErrors {
+class SaxErrors : public nlohmann::json_sax<Json> {
  public:
   explicit SaxErrors(std::string_view file) : file_{file} {}
 
-  [[noreturn]] bool parse_error(std::size_t byte, std::string const&, std::exception const& error) {
+  [[noreturn]] bool parse_error(std::size_t byte, std::string const&,
+                                Json::exception const& error) override {
     auto reason =
         std::string_view{error.what()};  // "[json.exception...] parse error at ...: reason"
     if (auto const end = reason.find("] "); end != reason.npos) reason.remove_prefix(end + 2);
@@ -68,18 +69,18 @@ class DocumentBuilder : public SaxErrors {
 
   Json document;
 
-  bool null() { return add(nullptr); }
-  bool boolean(bool value) { return add(value); }
-  bool number_integer(Json::number_integer_t value) { return add(value); }
-  bool number_unsigned(Json::number_unsigned_t value) { return add(value); }
-  bool number_float(Json::number_float_t value, std::string const&) { return add(value); }
-  bool string(std::string& value) { return add(std::move(value)); }
-  bool binary(Json::binary_t& value) { return add(std::move(value)); }
-  bool start_object(std::size_t) { return open(Json::object()); }
-  bool start_array(std::size_t) { return open(Json::array()); }
-  bool end_object() { return close(); }
-  bool end_array() { return close(); }
-  bool key(std::string& name) {
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(Json::number_integer_t value) override { return add(value); }
+  bool number_unsigned(Json::number_unsigned_t value) override { return add(value); }
+  bool number_float(Json::number_float_t value, std::string const&) override { return add(value); }
+  bool string(std::string& value) override { return add(std::move(value)); }
+  bool binary(Json::binary_t& value) override { return add(std::move(value)); }
+  bool start_object(std::size_t) override { return open(Json::object()); }
+  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(std::string& name) override {
     auto const [entry, inserted] = open_.back()->emplace(name, nullptr);
     if (!inserted) fail("duplicate key \"" + printable(name) + "\"");
     slot_ = &*entry;

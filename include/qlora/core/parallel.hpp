@@ -25,17 +25,17 @@ inline int& thread_count() {
   return count;
 }
 
-/// Calls `body(piece, worker)` for every piece in [0, pieces), in no particular order; `worker` is
-/// below `thread_count()` and no two calls with the same worker overlap, so it may select scratch
-/// memory. The first exception is rethrown when no call is running any more.
-template <class Body>
-void parallel_for(Index pieces, Body&& body) {
+namespace detail {
+
+/// The loop below for a body whose type is hidden, so that a program has this code once.
+inline void run_pieces(Index pieces, void const* body,
+                       void (*call)(void const* body, Index piece, int worker)) {
 #if defined(_OPENMP)
   auto failure = std::exception_ptr{};
 #pragma omp parallel for schedule(dynamic, 1) num_threads(thread_count())
   for (Index piece = 0; piece < pieces; ++piece) {
     try {
-      body(piece, omp_get_thread_num());
+      call(body, piece, omp_get_thread_num());
     } catch (...) {
 #pragma omp critical(qlora_parallel_for)
       if (!failure) failure = std::current_exception();
@@ -43,8 +43,20 @@ void parallel_for(Index pieces, Body&& body) {
   }
   if (failure) std::rethrow_exception(failure);
 #else
-  for (Index piece = 0; piece < pieces; ++piece) body(piece, 0);
+  for (Index piece = 0; piece < pieces; ++piece) call(body, piece, 0);
 #endif
+}
+
+}  // namespace detail
+
+/// Calls `body(piece, worker)` for every piece in [0, pieces), in no particular order; `worker` is
+/// below `thread_count()` and no two calls with the same worker overlap, so it may select scratch
+/// memory. The first exception is rethrown when no call is running any more.
+template <class Body>
+void parallel_for(Index pieces, Body const& body) {
+  detail::run_pieces(pieces, &body, [](void const* hidden, Index piece, int worker) {
+    (*static_cast<Body const*>(hidden))(piece, worker);
+  });
 }
 
 /// A range [first, first + count) of rows.
@@ -55,7 +67,7 @@ struct Rows {
 
 /// Calls `body(rows, worker)` for consecutive tiles of at most `tile` rows that cover [0, rows).
 template <class Body>
-void parallel_rows(Index rows, Index tile, Body&& body) {
+void parallel_rows(Index rows, Index tile, Body const& body) {
   parallel_for((rows + tile - 1) / tile, [&](Index piece, int worker) {
     auto const first = piece * tile;
     body(Rows{first, std::min(tile, rows - first)}, worker);

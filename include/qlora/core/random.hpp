@@ -8,6 +8,12 @@
 #include <cstdint>
 #include <numbers>
 
+// Philox is integers: without this, Random123 includes every vector intrinsic that the compiler
+// has, and all that includes this header compiles half a second longer.
+#if !defined(R123_USE_SSE) && !defined(R123_USE_X86INTRIN_H)
+#define R123_USE_SSE 0
+#define R123_USE_X86INTRIN_H 0
+#endif
 #include <Random123/philox.h>
 
 #include <qlora/core/host_device.hpp>

@@ -51,12 +51,16 @@ class HeaderReader : public json::SaxErrors {
   std::deque<StoredTensor> tensors;  // a deque grows without copies
   Metadata metadata;
 
-  bool null() { return unexpected("null"); }
-  bool boolean(bool) { return unexpected("true or false"); }
-  bool number_integer(Json::number_integer_t value) { return unexpected(std::to_string(value)); }
-  bool number_float(Json::number_float_t, std::string const& text) { return unexpected(text); }
-  bool binary(Json::binary_t&) { return unexpected("bytes"); }
-  bool number_unsigned(Json::number_unsigned_t value) {
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool) override { return unexpected("true or false"); }
+  bool number_integer(Json::number_integer_t value) override {
+    return unexpected(std::to_string(value));
+  }
+  bool number_float(Json::number_float_t, std::string const& text) override {
+    return unexpected(text);
+  }
+  bool binary(Json::binary_t&) override { return unexpected("bytes"); }
+  bool number_unsigned(Json::number_unsigned_t value) override {
     if (where_ != Where::shape && where_ != Where::offsets) {
       return unexpected(std::to_string(value));
     }
@@ -71,7 +75,7 @@ class HeaderReader : public json::SaxErrors {
     }
     return true;
   }
-  bool string(std::string& value) {
+  bool string(std::string& value) override {
     if (where_ == Where::metadata) {
       if (!metadata.emplace(key_, std::move(value)).second) duplicate();
       if (metadata.size() > metadata_entry_limit) fail("expected at most 65536 metadata entries");
@@ -82,7 +86,7 @@ class HeaderReader : public json::SaxErrors {
     if (!entry_.dtype) fail_entry("unknown dtype \"" + printable(value) + "\"");
     return true;
   }
-  bool key(std::string& name) {
+  bool key(std::string& name) override {
     key_ = std::move(name);
     if (where_ == Where::metadata && metadata.contains(key_)) duplicate();
     if (where_ != Where::tensor) return true;
@@ -93,7 +97,7 @@ class HeaderReader : public json::SaxErrors {
     if (seen) duplicate();
     return true;
   }
-  bool start_object(std::size_t) {
+  bool start_object(std::size_t) override {
     if (where_ == Where::outside) {
       where_ = Where::header;
     } else if (where_ != Where::header) {
@@ -107,19 +111,19 @@ class HeaderReader : public json::SaxErrors {
     }
     return true;
   }
-  bool end_object() {
+  bool end_object() override {
     if (where_ == Where::tensor) finish_tensor();
     where_ = where_ == Where::header ? Where::outside : Where::header;
     return true;
   }
-  bool start_array(std::size_t) {
+  bool start_array(std::size_t) override {
     if (where_ != Where::tensor || key_ == "dtype") return unexpected("a list");
     where_ = key_ == "shape" ? Where::shape : Where::offsets;
     if (where_ == Where::shape) entry_.shape.emplace();
     if (where_ == Where::offsets) entry_.has_offsets = true;
     return true;
   }
-  bool end_array() {
+  bool end_array() override {
     where_ = Where::tensor;
     return true;
   }

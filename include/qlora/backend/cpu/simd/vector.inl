@@ -46,24 +46,34 @@ QLORA_SIMD_INLINE void store(bf16* p, Floats v) {
   store_upper(p, rounded<Words>(v));
 }
 
-// The first `count` elements, zeros after them.
+// The ends of rows, less than a vector. Rare, and called in many places, so not inlined.
 template <class T>
-QLORA_SIMD_INLINE Floats load(T const* p, Index count) {
-  if (count >= width) return load(p);
+__attribute__((noinline)) Floats load_part(T const* p, Index count) {
   alignas(QLORA_SIMD_BYTES) unsigned char part[sizeof(T) * width] = {};
   __builtin_memcpy(part, p, static_cast<std::size_t>(count) * sizeof(T));
   return load(reinterpret_cast<T const*>(part));
 }
 
 template <class T>
-QLORA_SIMD_INLINE void store(T* p, Floats v, Index count) {
-  if (count >= width) {
-    store(p, v);
-    return;
-  }
+__attribute__((noinline)) void store_part(T* p, Floats v, Index count) {
   alignas(QLORA_SIMD_BYTES) unsigned char part[sizeof(T) * width];
   store(reinterpret_cast<T*>(part), v);
   __builtin_memcpy(p, part, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+// The first `count` elements, zeros after them.
+template <class T>
+QLORA_SIMD_INLINE Floats load(T const* p, Index count) {
+  return count >= width ? load(p) : load_part(p, count);
+}
+
+template <class T>
+QLORA_SIMD_INLINE void store(T* p, Floats v, Index count) {
+  if (count >= width) {
+    store(p, v);
+  } else {
+    store_part(p, v, count);
+  }
 }
 
 QLORA_SIMD_INLINE float to_float(float value) {
