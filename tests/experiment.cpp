@@ -114,6 +114,12 @@ TEST(Experiment, TakesPoliciesOfAUsersOwn) {
   EXPECT_GT(own.evaluate(data)["average_precision"], before);
 }
 
+TEST(Experiment, RefusesImpossibleOptions) {
+  EXPECT_THROW(Own::load(model_path("odd"), {.rank = 0}), InputError);
+  auto own = Own::load(model_path("odd"));
+  EXPECT_THROW(own.fit(proteins(), {.learning_rate = -1.}), InputError);
+}
+
 TEST(Experiment, RefusesAFolderOfOtherSizes) {
   EXPECT_THROW(Own::load(model_path("tiny")), ShapeError);
   EXPECT_THROW(Own::load(model_path("absent")), InputError);

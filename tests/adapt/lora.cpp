@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <qlora/adapt/lora.hpp>
+
+#include "support/errors.hpp"
 
 namespace {
 using namespace qlora;
@@ -15,6 +18,20 @@ TEST(LoraOptions, ScaleByRankOrItsRoot) {
   EXPECT_EQ(options.scale(), .5);
   options.scaling = LoraScaling::rank_stabilised;
   EXPECT_EQ(options.scale(), 1.);
+}
+
+TEST(LoraOptions, RefusesWhatMakesNoAdapter) {
+  auto const infinity = std::numeric_limits<float>::infinity();
+  EXPECT_NO_THROW(check(LoraOptions{}));
+  EXPECT_NO_THROW(check(LoraOptions{.rank = 1, .alpha = -1.f, .dropout = .99f}));
+  for (auto const& impossible :
+       {LoraOptions{.rank = 0}, LoraOptions{.rank = -2}, LoraOptions{.alpha = infinity},
+        LoraOptions{.alpha = std::nanf("")}, LoraOptions{.dropout = 1.f},
+        LoraOptions{.dropout = -.1f}, LoraOptions{.dropout = std::nanf("")}}) {
+    EXPECT_THROW(check(impossible), InputError);
+  }
+  EXPECT_EQ(qlora::testing::message_of<InputError>([] { check(LoraOptions{.dropout = 1.5f}); }),
+            "dropout: expected at least 0 and less than 1, found 1.5");
 }
 
 TEST(Parameters, LieOneBehindTheOtherInOneBuffer) {

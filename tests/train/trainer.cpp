@@ -149,6 +149,22 @@ TEST(Trainer, StopsWhenItDiverges) {
   EXPECT_THROW(fit(model, proteins, options), DivergedError);
 }
 
+TEST(FitOptions, RefuseWhatMakesNoRun) {
+  auto const infinity = std::numeric_limits<double>::infinity();
+  auto const nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_NO_THROW(check(FitOptions{}));
+  EXPECT_NO_THROW(check(FitOptions{.learning_rate = 0., .weight_decay = 0., .clip = 0.}));
+  EXPECT_NO_THROW(check(FitOptions{.batch = {.tokens = 0, .sequences = 1}}));
+  for (auto const& impossible :
+       {FitOptions{.epochs = 0}, FitOptions{.learning_rate = -1.}, FitOptions{.learning_rate = nan},
+        FitOptions{.learning_rate = infinity}, FitOptions{.warmup_steps = -1},
+        FitOptions{.weight_decay = -.1}, FitOptions{.weight_decay = nan}, FitOptions{.clip = -1.},
+        FitOptions{.clip = nan}, FitOptions{.batch = {.tokens = 0}},
+        FitOptions{.batch = {.sequences = -1}}, FitOptions{.accumulate = 0}}) {
+    EXPECT_THROW(check(impossible), InputError);
+  }
+}
+
 TEST(Inference, GivesTheResiduesOfEachProtein) {
   auto const proteins = read_binding_sites(golden_path("train/data.txt"));
   auto model = start("qkv", Qkv{});
@@ -207,6 +223,9 @@ TEST(ClassWeights, AreBalancedOverLabelledResidues) {
   EXPECT_DOUBLE_EQ(weights[1], 2.);
   EXPECT_DOUBLE_EQ(class_weights(ClassWeighting::sqrt, proteins)[1], std::sqrt(2.));
   EXPECT_EQ(class_weights(ClassWeighting::given, proteins, {2., 3.})[1], 3.);
+  for (auto const weight : {0., -1., std::numeric_limits<double>::infinity(), std::nan("")}) {
+    EXPECT_THROW(class_weights(ClassWeighting::given, proteins, {1., weight}), InputError);
+  }
   auto const negative = std::vector<Protein>{{"a", "AC", {0, 0}}};
   EXPECT_THROW(class_weights(ClassWeighting::balanced, negative), InputError);
 }

@@ -12,6 +12,7 @@
 
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
+#include <qlora/core/option.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -33,6 +34,14 @@ struct LoraOptions {
     return alpha / (scaling == LoraScaling::plain ? r : std::sqrt(r));
   }
 };
+
+/// Throws InputError for numbers that make no adapter.
+inline void check(LoraOptions const& options) {
+  expect_option(options.rank >= 1, "rank", "at least 1", options.rank);
+  expect_option(std::isfinite(options.alpha), "alpha", "a finite number", options.alpha);
+  expect_option(options.dropout >= 0.f && options.dropout < 1.f, "dropout",
+                "at least 0 and less than 1", options.dropout);
+}
 
 namespace peft {
 

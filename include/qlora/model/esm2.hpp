@@ -48,10 +48,11 @@ class Esm2 {
   static constexpr double token_dropout_scale = 0.88;
 
   /// Reads the frozen weights; adapters where `placement` wants them, A random and B zero; the
-  /// classifier's values are the caller's to set.
+  /// classifier's values are the caller's to set. Throws InputError for impossible `lora`.
   template <WeightSource<Weight> Source, class P>
   Esm2(nn::EncoderShape const& shape, Source& source, P const& placement, LoraOptions const& lora)
       : shape_{shape}, lora_{lora} {
+    check(lora);
     embedding_ =
         load(source, "esm.embeddings.word_embeddings.weight", shape.vocabulary, shape.hidden);
     final_norm_ = load_norm(source, "esm.encoder.emb_layer_norm_after");

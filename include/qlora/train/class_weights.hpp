@@ -7,6 +7,7 @@
 #include <span>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/option.hpp>
 #include <qlora/data/protein.hpp>
 
 namespace qlora::inline v1 {
@@ -18,12 +19,19 @@ enum class ClassWeighting {
   sqrt       ///< the square root of that
 };
 
-/// Throws InputError when `proteins` lack a class that the weighting divides by.
+/// Throws InputError when `proteins` lack a class that the weighting divides by, and for given
+/// weights that are not positive.
 inline std::array<double, 2> class_weights(ClassWeighting weighting,
                                            std::span<Protein const> proteins,
                                            std::array<double, 2> const& given = {1., 1.}) {
   if (weighting == ClassWeighting::none) return {1., 1.};
-  if (weighting == ClassWeighting::given) return given;
+  if (weighting == ClassWeighting::given) {
+    for (auto const weight : given) {
+      expect_option(std::isfinite(weight) && weight > 0., "class_weights",
+                    "two finite numbers above 0", weight);
+    }
+    return given;
+  }
   auto counts = std::array<std::int64_t, 2>{};
   for (auto const& protein : proteins) {
     for (auto const label : protein.labels) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <qlora/core/memory.hpp>
+#include <qlora/core/option.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/data/protein.hpp>
 
@@ -41,6 +42,13 @@ struct BatchOptions {
   Index tokens = 4096;  ///< ignored when `sequences` is positive
   Index sequences = 0;
 };
+
+/// Throws InputError for sizes that are none.
+inline void check(BatchOptions const& options) {
+  expect_option(options.sequences >= 0, "batch.sequences", "at least 0", options.sequences);
+  expect_option(options.sequences > 0 || options.tokens >= 1, "batch.tokens", "at least 1",
+                options.tokens);
+}
 
 enum class Order { shuffled, as_given };
 

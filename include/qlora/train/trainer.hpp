@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/option.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/train/class_weights.hpp>
@@ -33,6 +34,20 @@ struct FitOptions {
   std::array<double, 2> class_weights{1., 1.};  ///< for ClassWeighting::given
   Keep keep = Keep::everything;                 ///< or Keep::inputs, to save memory
 };
+
+/// Throws InputError for numbers that make no run.
+inline void check(FitOptions const& options) {
+  auto const not_negative = [](char const* name, double value) {
+    expect_option(std::isfinite(value) && value >= 0., name, "a finite number, at least 0", value);
+  };
+  expect_option(options.epochs >= 1, "epochs", "at least 1", options.epochs);
+  not_negative("learning_rate", options.learning_rate);
+  expect_option(options.warmup_steps >= 0, "warmup_steps", "at least 0", options.warmup_steps);
+  not_negative("weight_decay", options.weight_decay);
+  not_negative("clip", options.clip);
+  check(options.batch);
+  expect_option(options.accumulate >= 1, "accumulate", "at least 1", options.accumulate);
+}
 
 /// One line of a run's history.
 struct StepRecord {
@@ -60,8 +75,7 @@ class Trainer {
         proteins_{proteins},
         options_{options},
         weights_{qlora::class_weights(options.class_weighting, proteins, options.class_weights)} {
-    if (options.epochs < 1) throw InputError{"epochs: expected at least 1"};
-    if (options.accumulate < 1) throw InputError{"accumulate: expected at least 1"};
+    check(options);
     for (auto epoch = std::int64_t{0}; epoch < options.epochs; ++epoch) {
       plans_.emplace_back(proteins_, options_.batch, options_.order, model_.lora().seed,
                           static_cast<std::uint32_t>(epoch));
