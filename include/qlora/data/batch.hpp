@@ -41,6 +41,15 @@ class PackedBatch {
     longest_ = 0;
   }
 
+  /// Memory for so many tokens of so many proteins.
+  void reserve(std::size_t tokens, std::size_t sequences) {
+    tokens_.reserve(tokens);
+    positions_.reserve(tokens);
+    samples_.reserve(tokens);
+    labels_.reserve(tokens);
+    offsets_.reserve(sequences + 1);
+  }
+
   Index tokens() const { return static_cast<Index>(tokens_.size()); }
   Index sequences() const { return static_cast<Index>(offsets_.size()) - 1; }
   Index longest() const { return longest_; }

@@ -61,7 +61,8 @@ struct StepRecord {
   bool skipped = false;  ///< loss or gradient was not finite, or no residue had a label
 };
 
-/// Trains a model's adapters and head. Steady-state steps allocate nothing.
+/// Trains a model's adapters and head. What depends on the size of a pass is allocated for the
+/// largest of the run; once a step of each size has been taken, steps allocate nothing.
 template <class B, class Model>
 class Trainer {
  public:
@@ -81,6 +82,7 @@ class Trainer {
                           static_cast<std::uint32_t>(epoch));
       steps_ += static_cast<std::int64_t>(plans_.back().steps());
     }
+    reserve();
     backend_.clear(model_.parameters().first_moments());
     backend_.clear(model_.parameters().second_moments());
   }
@@ -102,7 +104,7 @@ class Trainer {
     }
   }
 
-  /// One step (from 0) on the records of these numbers.
+  /// One step (from 0) on the records of these numbers, a step of the run's plan.
   StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
     auto const start = std::chrono::steady_clock::now();
     auto& parameters = model_.parameters();
@@ -113,15 +115,11 @@ class Trainer {
                    .epoch = epoch + 1,
                    .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
                                                   steps_, options_.warmup_steps)};
-    auto const passes = static_cast<std::size_t>(options_.accumulate);
-    for (auto pass = std::size_t{0}; pass < passes; ++pass) {
-      auto const first = records.size() * pass / passes;
-      auto const last = records.size() * (pass + 1) / passes;
-      if (first == last) continue;
-      pack(records.subspan(first, last - first));
+    for_each_pass(records, [&](std::span<std::uint32_t const> part) {
+      pack(part);
       result.loss += pass_over_batch(step, total);
       result.tokens += batch_.tokens();
-    }
+    });
     result.gradient_norm = std::sqrt(backend_.squared_norm(parameters.gradients()));
     update(result, total);
     auto const seconds =
@@ -131,6 +129,36 @@ class Trainer {
   }
 
  private:
+  /// Calls `body(records)` for the records of each of a step's passes.
+  template <class Body>
+  void for_each_pass(std::span<std::uint32_t const> records, Body&& body) const {
+    auto const passes = static_cast<std::size_t>(options_.accumulate);
+    for (auto pass = std::size_t{0}; pass < passes; ++pass) {
+      auto const first = records.size() * pass / passes;
+      auto const last = records.size() * (pass + 1) / passes;
+      if (first != last) body(records.subspan(first, last - first));
+    }
+  }
+
+  /// Takes the memory of the run's largest pass, so that no step needs more.
+  void reserve() {
+    auto tokens = Index{0};
+    auto sequences = std::size_t{0};
+    for (auto const& plan : plans_) {
+      for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
+        for_each_pass(plan.step(i), [&](std::span<std::uint32_t const> records) {
+          auto sum = Index{0};
+          for (auto const record : records) sum += token_count(proteins_[record]);
+          tokens = std::max(tokens, sum);
+          sequences = std::max(sequences, records.size());
+        });
+      }
+    }
+    batch_.reserve(static_cast<std::size_t>(tokens), sequences);
+    d_logits_ = MatrixTensor<A, B::space>{{tokens, Model::classes}};
+    model_.reserve(tokens, options_.keep);
+  }
+
   double total_weight(std::span<std::uint32_t const> records) const {
     auto total = 0.;
     for (auto const record : records) {
@@ -152,9 +180,6 @@ class Trainer {
                                  .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
     auto const logits = model_.forward(backend_, batch_, options_.keep, dropout);
-    if (d_logits_.extent(0) < batch_.tokens()) {
-      d_logits_ = MatrixTensor<A, B::space>{{batch_.tokens(), Model::classes}};
-    }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
     auto const loss =

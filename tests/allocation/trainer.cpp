@@ -1,0 +1,145 @@
+// Steps of training take no memory. The linker hands every allocation of this program's own objects
+// to the functions below (CMakeLists.txt), which count it. Those that oneDNN makes within its
+// library are its own affair; that none of them stays is seen in the heap.
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <qlora/esm2.hpp>
+
+namespace {
+long allocations = 0;
+}
+
+// NOLINTBEGIN: names and signatures are the linker's
+#define COUNTED(result, name, parameters, ...)             \
+  extern "C" result __real_##name parameters;              \
+  extern "C" result __wrap_##name parameters;              \
+  extern "C" result __wrap_##name parameters {             \
+    __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED); \
+    return __real_##name(__VA_ARGS__);                     \
+  }
+COUNTED(void*, malloc, (std::size_t n), n)
+COUNTED(void*, calloc, (std::size_t n, std::size_t size), n, size)
+COUNTED(void*, realloc, (void* p, std::size_t n), p, n)
+COUNTED(void*, aligned_alloc, (std::size_t alignment, std::size_t n), alignment, n)
+COUNTED(int, posix_memalign, (void** p, std::size_t alignment, std::size_t n), p, alignment, n)
+// operator new and new[]: plain, nothrow, aligned, and both
+COUNTED(void*, _Znwm, (std::size_t n), n)
+COUNTED(void*, _Znam, (std::size_t n), n)
+COUNTED(void*, _ZnwmRKSt9nothrow_t, (std::size_t n, std::nothrow_t const& t), n, t)
+COUNTED(void*, _ZnamRKSt9nothrow_t, (std::size_t n, std::nothrow_t const& t), n, t)
+COUNTED(void*, _ZnwmSt11align_val_t, (std::size_t n, std::align_val_t a), n, a)
+COUNTED(void*, _ZnamSt11align_val_t, (std::size_t n, std::align_val_t a), n, a)
+COUNTED(void*, _ZnwmSt11align_val_tRKSt9nothrow_t,
+        (std::size_t n, std::align_val_t a, std::nothrow_t const& t), n, a, t)
+COUNTED(void*, _ZnamSt11align_val_tRKSt9nothrow_t,
+        (std::size_t n, std::align_val_t a, std::nothrow_t const& t), n, a, t)
+#undef COUNTED
+// NOLINTEND
+
+namespace qlora::test {
+namespace {
+
+struct Setting {
+  char const* scheme;
+  placement::Sites placement;
+  Keep keep;
+};
+
+std::vector<Setting> settings() {
+  auto all = std::vector<Setting>{};
+  for (auto const* const scheme : {"none", "nf4"}) {
+    for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
+      for (auto const keep : {Keep::everything, Keep::inputs}) {
+        all.push_back({scheme, placement, keep});
+      }
+    }
+  }
+  return all;
+}
+
+template <class Products>
+class Steps : public testing::Test {
+ protected:
+  using Study =
+      Experiment<model::Dynamic, quant::Any, placement::Sites, CardMetrics, backend::Cpu<Products>>;
+
+  // On one thread: with more, chance says which thread meets a size for the first time.
+  Steps() { thread_count() = 1; }
+  ~Steps() override { thread_count() = threads_; }
+
+  /// Calls `body(trainer, steps)` with the steps of two epochs of batches of several sizes, the
+  /// first of which has been taken.
+  template <class Body>
+  void warm(Setting const& setting, Body&& body) {
+    SCOPED_TRACE(std::string{setting.scheme} + " " + setting.placement.name);
+    auto const data = read_binding_sites(std::string{QLORA_TEST_DATA} + "/train/data.txt");
+    auto study =
+        Study::load(std::string{QLORA_TEST_DATA} + "/models/odd", {.rank = 3, .dropout = .5f},
+                    quant::Any::parse(setting.scheme), setting.placement);
+    auto const options = FitOptions{
+        .batch = {.sequences = 7}, .accumulate = 2, .order = Order::as_given, .keep = setting.keep};
+    auto trainer = Trainer{study.backend(), study.network(), std::span{data}, options};
+    auto const plan = EpochPlan{data, options.batch, options.order, 0, 0};
+    auto step = std::int64_t{0};
+    auto const epoch = [&] {
+      for (auto i = std::size_t{0}; i < plan.steps(); ++i) trainer.learn(plan.step(i), step++, 0);
+    };
+    epoch();
+    body(epoch);
+  }
+
+ private:
+  int threads_ = thread_count();
+};
+
+struct ProductNames {
+  template <class Products>
+  static std::string GetName(int) {
+    return std::same_as<Products, EigenProducts> ? "Eigen" : "OneDnn";
+  }
+};
+#if defined(QLORA_HAS_ONEDNN)
+using AllProducts = testing::Types<EigenProducts, OneDnnProducts>;
+#else
+using AllProducts = testing::Types<EigenProducts>;
+#endif
+TYPED_TEST_SUITE(Steps, AllProducts, ProductNames);
+
+TEST(Count, SeesWhatThisProgramAllocates) {
+  auto const before = allocations;
+  auto const tensor = VectorTensor<float>{{8}};
+  auto const list = std::vector<int>(3);
+  EXPECT_EQ(allocations - before, 2);
+}
+
+TYPED_TEST(Steps, AllocateNothing) {
+  for (auto const& setting : settings()) {
+    this->warm(setting, [](auto const& epoch) {
+      auto const before = allocations;
+      epoch();
+      EXPECT_EQ(allocations - before, 0);
+    });
+  }
+}
+
+TYPED_TEST(Steps, KeepTheHeapAsItIs) {
+  auto const used = [] {
+    auto const heap = ::mallinfo2();
+    return heap.uordblks + heap.hblkhd;
+  };
+  if (used() == 0) GTEST_SKIP() << "this build's allocator keeps no statistics";
+  this->warm(settings().back(), [&](auto const& epoch) {
+    auto const before = used();
+    for (auto i = 0; i < 6; ++i) epoch();  // 30 steps
+    EXPECT_LE(used(), before);
+  });
+}
+
+}  // namespace
+}  // namespace qlora::test
