@@ -153,6 +153,7 @@ Run::Run(RunOptions options, Splits const& splits)
       fit_{options_.training.fit()},
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
+  check(fit_);
   std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
   auto const session = session_options(options_);
   session_ = options_.init_adapter.empty() ? open_session(session)

@@ -174,6 +174,8 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses({"train", "--model", "absent", "--train", data, "--out", "run"}, {"absent"});
   program.refuses(train("negative.txt"), {"both classes"});
   program.refuses(with({"--rank", "0"}), {"--rank"});
+  program.refuses(with({"--dropout", "1"}), {"dropout", "less than 1"});
+  program.refuses(with({"--lr", "nan"}), {"learning_rate", "nan"});
   program.refuses(with({"--placement", "some"}), {"--placement", "some"});
   program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
   program.refuses(with({"--select", "f1"}), {"--select", "--valid"});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -266,15 +267,20 @@ inline Json PeftConfig::to_json() const {
                       modules);
   };
   auto const list = [](auto const& values) { return values.empty() ? Json{} : Json(values); };
-  auto const number = [](float value) {  // PEFT takes alpha for an integer
-    return value == std::floor(value) ? Json(static_cast<std::int64_t>(value)) : Json(value);
+  // 0.1 rather than 0.10000000149011612.
+  auto const shortest = [](float value) {
+    char digits[32];
+    return Json::parse(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  };
+  auto const number = [&](float value) {  // PEFT takes alpha for an integer
+    return value == std::floor(value) ? Json(static_cast<std::int64_t>(value)) : shortest(value);
   };
   return {{"peft_type", "LORA"},
           {"task_type", task_type.empty() ? Json{} : Json(task_type)},
           {"base_model_name_or_path", base_model.empty() ? Json{} : Json(base_model)},
           {"r", lora.rank},
           {"lora_alpha", number(lora.alpha)},
-          {"lora_dropout", lora.dropout},
+          {"lora_dropout", shortest(lora.dropout)},
           {"use_rslora", lora.scaling == LoraScaling::rank_stabilised},
           {"target_modules", names(target_modules)},
           {"exclude_modules", names(exclude_modules)},
