@@ -126,7 +126,8 @@ class Experiment {
     auto const weight = network_.classifier();
     auto const bias = network_.classifier_bias();
     if (folder.has_classifier()) {
-      auto const values = folder.tensor("classifier.weight", weight.rows(), weight.columns());
+      auto const values =
+          full_weight(folder, weight_shape(network_.shape(), folder.classifier_site()));
       auto const biases = folder.tensor("classifier.bias", 1, bias.size());
       std::copy_n(values.data(), values.size(), weight.data());
       std::copy_n(biases.data(), biases.size(), bias.data());

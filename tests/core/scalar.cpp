@@ -64,6 +64,14 @@ TEST(Bf16, SurvivesTheWayThroughFloat) {
   }
 }
 
+/// tests/quant/int8.cpp has every number of half precision and its neighbours.
+TEST(RoundToHalf, KeepsSigns) {
+  EXPECT_TRUE(std::signbit(round_to_half(-0.f)));
+  EXPECT_TRUE(std::signbit(round_to_half(-1e-9f)));
+  EXPECT_EQ(round_to_half(-0x1.8p-24f), -0x1p-23f);
+  EXPECT_EQ(round_to_half(-1.f - 0x1p-11f), -1.f);
+}
+
 TEST(Convert, GoesBetweenAllTypes) {
   static_assert(convert<float>(bf16{1.5f}) == 1.5f);
   static_assert(convert<double>(bf16{-2.f}) == -2.);

@@ -13,11 +13,13 @@
 #include <qlora/quant/dequantize.hpp>
 
 #include "support/example.hpp"
+#include "support/rounded.hpp"
 
 namespace qlora {
 namespace {
 
 using testing::example;
+using testing::rounded_to;
 
 /// A user's scheme: blocks of three bytes, so that pairs of elements straddle them.
 struct Byte {
@@ -33,10 +35,11 @@ struct Byte {
 
 /// Whether the kernel gives the host's bits, at an output that is `shift` elements off alignment.
 template <class T, class S>
-void expect_equal(S const& scheme, Index rows, Index columns, Index shift = 0) {
-  SCOPED_TRACE(std::string{scheme.name} + " " + std::to_string(rows) + "x" +
+void expect_equal(Quantized<S> const& host, Index shift = 0) {
+  auto const rows = host.rows();
+  auto const columns = host.columns();
+  SCOPED_TRACE(std::string{host.scheme().name} + " " + std::to_string(rows) + "x" +
                std::to_string(columns));
-  auto const host = quantize(scheme, example(rows, columns));
   auto expected = MatrixTensor<T>{{rows, columns}};
   dequantize(host, expected.view());
 
@@ -50,6 +53,10 @@ void expect_equal(S const& scheme, Index rows, Index columns, Index shift = 0) {
   EXPECT_EQ(std::memcmp(found.data() + shift, expected.data(),
                         static_cast<std::size_t>(expected.size()) * sizeof(T)),
             0);
+}
+template <class T, class S>
+void expect_equal(S const& scheme, Index rows, Index columns, Index shift = 0) {
+  expect_equal<T>(quantize(scheme, example(rows, columns)), shift);
 }
 
 template <class S>
@@ -79,6 +86,14 @@ TYPED_TEST(DequantizeKernel, GivesTheBitsOfTheHost) {
 TEST(DequantizeKernel, TakesSchemesAtRunTime) {
   for (auto const* const name : {"none", "nf4", "fp4", "int8"}) {
     expect_equal<bf16>(quant::Any::parse(name), 33, 77);
+  }
+}
+
+TEST(DequantizeKernel, RoundsAsThePartsSay) {
+  auto const matrix = quantize(Nf4<64>{}, example(33, 77));
+  for (auto const rounding : {quant::Rounding::half, quant::Rounding::bf16}) {
+    expect_equal<float>(rounded_to(rounding, matrix));
+    expect_equal<bf16>(rounded_to(rounding, matrix));
   }
 }
 

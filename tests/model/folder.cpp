@@ -1,78 +1,26 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <map>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include <qlora/core/safetensors_writer.hpp>
 #include <qlora/model/folder.hpp>
 
+#include "model/variants.hpp"
 #include "support/files.hpp"
 
 namespace qlora {
 namespace {
 
 using testing::input_error_of;
+using testing::models;
 using testing::TemporaryFolder;
-
-auto const models = std::filesystem::path{QLORA_TEST_DATA} / "models";
-
-/// The tensors of a folder, to be changed and written elsewhere.
-struct Tensors {
-  struct Value {
-    Dtype dtype;
-    Extents shape;
-    std::vector<std::byte> bytes;
-  };
-  std::map<std::string, Value> values;
-
-  static Tensors of(std::string const& model) {
-    auto tensors = Tensors{};
-    auto const file = SafetensorsFile{models / model / "model.safetensors"};
-    for (auto const& tensor : file.tensors()) {
-      tensors.values[tensor.name] = {
-          tensor.dtype, tensor.shape, {tensor.bytes.begin(), tensor.bytes.end()}};
-    }
-    return tensors;
-  }
-  void write(std::filesystem::path const& path) const {
-    auto refs = std::vector<TensorRef>{};
-    for (auto const& [name, value] : values) {
-      refs.push_back({name, value.dtype, value.shape, value.bytes});
-    }
-    write_safetensors(path, refs);
-  }
-  void rename(std::string const& from, std::string const& to) {
-    auto node = values.extract(from);
-    ASSERT_TRUE(node) << from;
-    node.key() = to;
-    values.insert(std::move(node));
-  }
-  void reshape(std::string const& name, Extents const& shape) {
-    auto& value = values.at(name);
-    value.shape = shape;
-    value.bytes.resize(tensor_bytes(value.dtype, shape).value());
-  }
-};
-
-/// Copies `model` with its tensors changed; returns the folder.
-std::filesystem::path variant_of(TemporaryFolder const& folder, std::string const& model,
-                                 std::function<void(Tensors&)> const& change) {
-  auto const path = folder.path() / "model";
-  std::filesystem::create_directories(path);
-  std::filesystem::copy_file(models / model / "config.json", path / "config.json",
-                             std::filesystem::copy_options::overwrite_existing);
-  auto tensors = Tensors::of(model);
-  change(tensors);
-  tensors.write(path / "model.safetensors");
-  return path;
-}
+using testing::Tensors;
+using testing::variant_of;
 
 std::vector<float> values_of(ModelFolder const& folder, TensorShape const& tensor) {
   auto const values = folder.tensor(tensor.name, tensor.rows, tensor.columns);
@@ -102,15 +50,7 @@ TEST(ModelFolder, ReadsShardsAndOtherSpellingsAlike) {
   auto const sharded = ModelFolder{models / "odd_sharded"};
   auto const temporary = TemporaryFolder{};
   auto const published = ModelFolder{variant_of(temporary, "odd", [](Tensors& tensors) {
-    auto names = std::vector<std::string>{};
-    for (auto const& [name, value] : tensors.values) names.push_back(name);
-    for (auto const& name : names) {
-      auto spelled = name;
-      if (spelled.ends_with(".gamma")) spelled.replace(spelled.size() - 5, 5, "weight");
-      if (spelled.ends_with(".beta")) spelled.replace(spelled.size() - 4, 4, "bias");
-      if (spelled.starts_with("esm.")) spelled.erase(0, 4);  // as saved from the bare encoder
-      if (spelled != name) tensors.rename(name, spelled);
-    }
+    tensors.spell_as_bare_encoder();
     tensors.values["embeddings.position_embeddings.weight"] = {
         Dtype::f32, {1}, std::vector<std::byte>(4)};
     tensors.values["pooler.dense.bias"] = {Dtype::f32, {1}, std::vector<std::byte>(4)};
@@ -187,14 +127,7 @@ TEST(ModelFolder, RefusesTensorsThatDoNotFit) {
   };
   auto const state = key + ".weight.quant_state.bitsandbytes__nf4";
   auto const set_state = [&](std::string const& from, std::string const& to) {
-    return value_to(state, [=](Tensors::Value& value) {
-      auto text = std::string{as_text(value.bytes)};
-      ASSERT_NE(text.find(from), std::string::npos);
-      text.replace(text.find(from), from.size(), to);
-      auto const bytes = std::as_bytes(std::span{text});
-      value.bytes.assign(bytes.begin(), bytes.end());
-      value.shape = {static_cast<std::int64_t>(text.size())};
-    });
+    return [=](Tensors& tensors) { tensors.replace_text(state, from, to); };
   };
   auto const nan = [](Tensors::Value& value) { std::ranges::fill(value.bytes, std::byte{0xff}); };
   auto const cases = std::vector<Case>{

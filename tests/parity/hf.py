@@ -136,8 +136,8 @@ def quantize_4bit(weight, kind, block=64):
     return bnb.quantize_4bit(weight, blocksize=block, compress_statistics=True, quant_type=kind)
 
 
-def dequantize_4bit(codes, state):
-    """The float32 tensor by bitsandbytes' portable implementation.
+def dequantize_4bit(codes, state, dtype=torch.float32):
+    """The tensor by bitsandbytes' portable implementation.
 
     Its AVX-512 one (0.50.2) gives wrong values for rows that are a multiple of 16 but not a whole number of blocks,
     such as the 480 columns of the 35M model with blocks of 64.
@@ -145,7 +145,7 @@ def dequantize_4bit(codes, state):
     absmax = state.absmax
     if state.nested:
         absmax = bnb.dequantize_blockwise(absmax, state.state2) + state.offset
-    return _dequantize_4bit_compute(codes.reshape(-1), absmax, state.code, state.blocksize, state.shape, torch.float32)
+    return _dequantize_4bit_compute(codes.reshape(-1), absmax, state.code, state.blocksize, state.shape, dtype)
 
 
 def quantize_int8(weight):

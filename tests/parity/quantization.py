@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 TYPES = ["nf4", "fp4"]
+ROUNDED = ["square", "minute"]  # cases that are expanded to 16 bits as well
 
 
 def with_neighbours(values):
@@ -65,6 +66,9 @@ def make_4bit(cases):
                 tensors[prefix + "nested_absmax"] = state.state2.absmax
                 tensors[prefix + "nested_offset"] = state.offset
                 tensors[prefix + "dequantized"] = hf.dequantize_4bit(codes, state)
+                if case in ROUNDED:
+                    for name, dtype in [("bf16", torch.bfloat16), ("half", torch.float16)]:
+                        tensors[prefix + f"dequantized_{name}"] = hf.dequantize_4bit(codes, state, dtype).float()
     return tensors
 
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 
 #include "quant/goldens.hpp"
 #include "support/errors.hpp"
+#include "support/rounded.hpp"
 
 namespace qlora {
 namespace {
@@ -19,6 +21,7 @@ using testing::bits;
 using testing::dequantized;
 using testing::message_of;
 using testing::QuantGoldens;
+using testing::rounded_to;
 
 template <class S>
 class FourBits : public ::testing::Test {};
@@ -48,6 +51,13 @@ TYPED_TEST(FourBits, AreThoseOfBitsandbytes) {
     EXPECT_EQ(bits(matrix.nested_map()), bits(goldens.template read<float>("dynamic_map")));
     EXPECT_EQ(bits(dequantized(matrix)),
               bits(goldens.template read<float>(prefix + "dequantized")));
+
+    for (auto const& [kind, rounding] : {std::pair{"dequantized_bf16", quant::Rounding::bf16},
+                                         {"dequantized_half", quant::Rounding::half}}) {
+      if (name != "square" && name != "minute") continue;
+      EXPECT_EQ(bits(dequantized(rounded_to(rounding, matrix))),
+                bits(goldens.template read<float>(prefix + kind)));
+    }
 
     auto const own = quantize(S{}, input).offset();
     auto const inf = std::numeric_limits<float>::infinity();

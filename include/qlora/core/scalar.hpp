@@ -1,9 +1,12 @@
-/// Element types: bfloat16 beside float and double, and the type in which each of them is summed.
+/// Element types: bfloat16 beside float and double, the type in which each of them is summed, and
+/// rounding to half precision, in which files may store numbers and nothing is computed.
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 
 #include <qlora/core/host_device.hpp>
 
@@ -29,6 +32,17 @@ struct bf16 {
     return static_cast<std::uint16_t>((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);
   }
 };
+
+/// The number of IEEE half precision nearest to x, ties to even; infinite from 65520.
+QLORA_HOST_DEVICE inline float round_to_half(float x) {
+  auto const magnitude = std::fabs(x);
+  if (magnitude >= 65520.f) return std::copysign(std::numeric_limits<float>::infinity(), x);
+  if (magnitude < 0x1p-14f) {  // subnormal: a multiple of 2^-24
+    return std::copysign((magnitude + .75f) - .75f, x);
+  }
+  auto const word = std::bit_cast<std::uint32_t>(x);  // else 10 bits of mantissa
+  return std::bit_cast<float>((word + 0xfffu + ((word >> 13) & 1u)) & ~0x1fffu);
+}
 
 /// What a backend may compute in.
 template <class T>

@@ -88,6 +88,9 @@ class ModelFolder {
   [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
   [[nodiscard]] EsmConfig const& config() const noexcept { return config_; }
 
+  /// What the files hold, under the names they use.
+  [[nodiscard]] TensorSet const& tensors() const noexcept { return tensors_; }
+
   /// Whether the folder brings a classifier; without one the head is fresh.
   [[nodiscard]] bool has_classifier() const noexcept { return has_classifier_; }
   [[nodiscard]] Site classifier_site() const noexcept {
@@ -109,7 +112,11 @@ class ModelFolder {
 
   /// A site's weight as stored. Throws as `tensor`, and for quantized parts that do not fit.
   [[nodiscard]] StoredWeight weight(Site site) const {
-    auto const [name, rows, columns, is_vector] = weight_shape(config_.shape, site);
+    return weight(weight_shape(config_.shape, site));
+  }
+  /// The same for any matrix of the folder.
+  [[nodiscard]] StoredWeight weight(TensorShape const& matrix) const {
+    auto const& [name, rows, columns, is_vector] = matrix;
     auto const found = require(name);
     auto const reader = detail::QuantizedReader{tensors_, found, rows, columns};
     auto const prefix = found.tensor->name + ".quant_state.bitsandbytes__";

@@ -1,16 +1,19 @@
-/// The frozen weights of a model folder, quantized on the way in.
+/// The frozen weights of a model folder, quantized on the way in, or expanded.
 #pragma once
 
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/model/folder.hpp>
+#include <qlora/quant/any.hpp>
 #include <qlora/quant/bitsandbytes.hpp>
+#include <qlora/quant/dequantize.hpp>
 #include <qlora/quant/quantize.hpp>
 
 namespace qlora::inline v1 {
@@ -29,9 +32,14 @@ class FrozenWeights {
   }
 
   Quantized<Scheme> weight(Site site, Index, Index) const {
-    auto const place = module_path(site) + " (" + folder_.path().string() + ")";
-    return std::visit([&](auto const& stored) { return keep(stored, place); },
-                      folder_.weight(site));
+    auto const tensor = weight_shape(folder_.config().shape, site);
+    return hold(folder_.weight(tensor), tensor.name);
+  }
+
+  /// A weight of the folder by that name as a model holds it.
+  Quantized<Scheme> hold(StoredWeight const& stored, std::string_view name) const {
+    auto const place = detail::place_of(name) + " (" + folder_.path().string() + ")";
+    return std::visit([&](auto const& weight) { return keep(weight, place); }, stored);
   }
 
  private:
@@ -40,8 +48,10 @@ class FrozenWeights {
   }
   Quantized<Scheme> keep(FourBitWeight const& weight, std::string_view place) const {
     auto const* const name = weight.type == FourBitWeight::Type::nf4 ? "nf4" : "fp4";
-    auto parts =
-        quant::Serialized{.codes = weight.codes, .absmax = weight.absmax, .quant_map = weight.map};
+    auto parts = quant::Serialized{.codes = weight.codes,
+                                   .absmax = weight.absmax,
+                                   .quant_map = weight.map,
+                                   .rounding = rounding_to(weight.dtype)};
     if (weight.nested) {
       if (weight.nested->block != quant::nested_block) {
         throw InputError{at(place, "expected nested blocks of " +
@@ -65,6 +75,11 @@ class FrozenWeights {
     return quant::from_serialized(scheme, weight.rows, weight.columns, parts, place);
   }
 
+  static quant::Rounding rounding_to(Dtype dtype) {
+    if (dtype == Dtype::f16) return quant::Rounding::half;
+    return dtype == Dtype::bf16 ? quant::Rounding::bf16 : quant::Rounding::none;
+  }
+
   Scheme stored_scheme(std::string_view name, Index block, std::string_view place) const {
     auto scheme = scheme_;
     if constexpr (quant::Choice<Scheme>) scheme = Scheme::parse(name);
@@ -79,5 +94,16 @@ class FrozenWeights {
   ModelFolder const& folder_;
   Scheme scheme_;
 };
+
+/// A weight of the folder in full precision, expanded where it is stored quantized. Throws as
+/// `ModelFolder::weight`.
+inline MatrixTensor<float> full_weight(ModelFolder const& folder, TensorShape const& tensor) {
+  auto stored = folder.weight(tensor);
+  if (auto* const full = std::get_if<FullWeight>(&stored)) return std::move(full->values);
+  auto const matrix = FrozenWeights{folder, quant::Any{}}.hold(stored, tensor.name);
+  auto values = MatrixTensor<float>{{tensor.rows, tensor.columns}};
+  dequantize(matrix, values.view());
+  return values;
+}
 
 }  // namespace qlora::inline v1

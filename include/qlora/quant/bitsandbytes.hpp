@@ -35,6 +35,7 @@ struct Serialized {
   std::span<float const> nested_quant_map{};
   float nested_offset = 0;
   std::span<float const> quant_map{};
+  Rounding rounding = Rounding::none;
 };
 
 /// A (rows, columns) matrix; `place` names the tensor and its file in errors. Throws InputError for
@@ -67,7 +68,8 @@ Quantized<S> from_serialized(S const& scheme, Index rows, Index columns, Seriali
                                   .scale_codes = copy(stored.absmax_codes),
                                   .nested_scales = copy(stored.nested_absmax),
                                   .nested_map = copy(stored.nested_quant_map),
-                                  .offset = stored.nested_offset};
+                                  .offset = stored.nested_offset,
+                                  .rounding = stored.rounding};
   try {
     return {scheme, rows, columns, std::move(parts)};
   } catch (ShapeError const& error) {

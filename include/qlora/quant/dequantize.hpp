@@ -66,9 +66,11 @@ void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
     for (auto done = Index{0}; done < count; done += Index{chunk}) {
       auto const some = std::min(Index{chunk}, count - done);
       decode_values<S>(parts.codes.data(), first + done, some, values.data());
-      for (auto i = std::size_t{0}; i < chunk; ++i) {
-        converted[i] = convert<T>(scaled<S>(values[i], scale));
+      for (auto& value : values) value = scaled<S>(value, scale);
+      if (parts.rounding != Rounding::none) {
+        for (auto& value : values) value = rounded(value, parts.rounding);
       }
+      for (auto i = std::size_t{0}; i < chunk; ++i) converted[i] = convert<T>(values[i]);
       std::copy_n(converted.data(), some, out + first + done);
     }
   });
@@ -76,8 +78,8 @@ void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
 
 }  // namespace quant::detail
 
-/// out (rows, columns) = the matrix: codebook[code] * scale in float, then rounded to T once.
-/// Throws ShapeError unless `out` is dense and of the matrix's shape.
+/// out (rows, columns) = the matrix: codebook[code] * scale in float, rounded as the parts say,
+/// then to T. Throws ShapeError unless `out` is dense and of the matrix's shape.
 template <class S, class T>
 void dequantize(Quantized<S> const& matrix, Matrix<T> out) {
   expect_shape(out, {matrix.rows(), matrix.columns()}, "dequantize: output");

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/host_device.hpp>
+#include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/quant/double_quantization.hpp>
 #include <qlora/quant/scheme.hpp>
@@ -15,6 +17,17 @@
 namespace qlora::inline v1 {
 
 namespace quant {
+
+/// What an expanded element is rounded to before anything else: bitsandbytes' dequantize_4bit, and
+/// with it merging and gradients, expands a matrix to the type that it was quantized from. (Its
+/// fused forward product, since 0.50, expands to the activations' type.)
+enum class Rounding : std::uint8_t { none, half, bf16 };
+
+QLORA_HOST_DEVICE inline float rounded(float x, Rounding rounding) {
+  if (rounding == Rounding::half) return round_to_half(x);
+  if (rounding == Rounding::bf16) return static_cast<float>(bf16{x});
+  return x;
+}
 
 /// What is stored of a matrix whose n elements, row-major, lie in b blocks.
 template <Space M>
@@ -25,6 +38,7 @@ struct Parts {
   VectorTensor<float, M> nested_scales{};       ///< (b / 256, rounded up)
   VectorTensor<float, M> nested_map{};          ///< (256)
   float offset = 0;                             ///< added to every double-quantized scale
+  Rounding rounding = Rounding::none;
 
   bool double_quantized() const { return scale_codes.size() != 0; }
 };

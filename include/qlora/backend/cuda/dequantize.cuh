@@ -24,7 +24,8 @@ Quantized<S, To> copy_to(Quantized<S, From> const& matrix, cudaStream_t stream) 
                            .scale_codes = copy_to<To>(parts.scale_codes, stream),
                            .nested_scales = copy_to<To>(parts.nested_scales, stream),
                            .nested_map = copy_to<To>(parts.nested_map, stream),
-                           .offset = parts.offset}};
+                           .offset = parts.offset,
+                           .rounding = parts.rounding}};
 }
 
 template <class S>
@@ -39,6 +40,7 @@ struct QuantizedPointers {
   float const* nested_scales;
   float const* nested_map;
   float offset;
+  quant::Rounding rounding;
   Index size;
   Index block;
   float codebook[codebook_size<S> + 1];  ///< used by schemes that have one
@@ -53,6 +55,7 @@ QuantizedPointers<S> pointers(quant::Layout const& layout,
                                        .nested_scales = parts.nested_scales.data(),
                                        .nested_map = parts.nested_map.data(),
                                        .offset = parts.offset,
+                                       .rounding = parts.rounding,
                                        .size = layout.size(),
                                        .block = layout.block,
                                        .codebook = {}};
@@ -115,11 +118,13 @@ __global__ void dequantize_kernel(QuantizedPointers<S> from, T* out) {
   __syncthreads();
 
   auto const element = [&](quant::Code<S> code, float scale) {
+    auto value = 0.f;
     if constexpr (quant::WithCodebook<S>) {
-      return convert<T>(quant::scaled<S>(shared.codebook[code], scale));
+      value = shared.codebook[code];
     } else {
-      return convert<T>(quant::scaled<S>(S::decode(code), scale));
+      value = S::decode(code);
     }
+    return convert<T>(quant::rounded(quant::scaled<S>(value, scale), from.rounding));
   };
   auto const aligned = reinterpret_cast<std::uintptr_t>(out) % sizeof(Pair<T>) == 0;
   auto pair = Index{blockIdx.x} * dequantize_pairs * blockDim.x + threadIdx.x;
