@@ -16,6 +16,8 @@
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
+#include <qlora/core/output_folder.hpp>
+#include <qlora/core/parallel.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/safetensors_writer.hpp>
 
@@ -29,6 +31,9 @@ struct PeftAdapter {
     Index out = 0;
     std::vector<float> a;  ///< (rank, in)
     std::vector<float> b;  ///< (out, rank)
+
+    /// weight (out, in) += scale B A, summed in double.
+    void add_to(std::span<float> weight, double scale) const;
   };
   /// A classifier trained in full.
   struct Head {
@@ -65,9 +70,7 @@ struct PeftAdapter {
 /// Writes an adapter folder from tensors that are already named as PEFT names them.
 inline void write_peft(std::filesystem::path const& folder, PeftConfig const& config,
                        std::span<TensorRef const> tensors) {
-  auto error = std::error_code{};
-  std::filesystem::create_directories(folder, error);
-  if (error) throw SystemError{at(folder.string(), "cannot create the folder: " + error.message())};
+  create_folder(folder);
   write_safetensors(folder / "adapter_model.safetensors", tensors);
   write_atomically(folder / "adapter_config.json", config.to_json().dump(2) + "\n");
 }
@@ -233,20 +236,27 @@ std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
   return unmatched;
 }
 
-inline void PeftAdapter::fold_classifier() {
-  auto const node = pairs.extract("classifier");
-  if (!node) return;
-  auto const& [in, out, a, b] = node.mapped();
-  auto const rank = static_cast<std::size_t>(config.lora.rank);
+inline void PeftAdapter::Pair::add_to(std::span<float> weight, double scale) const {
   auto const columns = static_cast<std::size_t>(in);
-  auto const scale = config.lora.scale();
-  for (auto i = std::size_t{0}; i < head->weight.size(); ++i) {
-    auto sum = 0.0;
+  auto const rank = a.size() / columns;
+  parallel_for(out, [&](Index row, int) {
+    auto const* const factors = b.data() + static_cast<std::size_t>(row) * rank;
+    auto* const sums_to = weight.data() + static_cast<std::size_t>(row) * columns;
+    auto sums = std::vector<double>(columns);
     for (auto r = std::size_t{0}; r < rank; ++r) {
-      sum += double{b[i / columns * rank + r]} * double{a[r * columns + i % columns]};
+      for (auto j = std::size_t{0}; j < columns; ++j) {
+        sums[j] += double{factors[r]} * double{a[r * columns + j]};
+      }
     }
-    head->weight[i] = static_cast<float>(head->weight[i] + scale * sum);
-  }
+    for (auto j = std::size_t{0}; j < columns; ++j) {
+      sums_to[j] = static_cast<float>(sums_to[j] + scale * sums[j]);
+    }
+  });
+}
+
+inline void PeftAdapter::fold_classifier() {
+  auto const pair = pairs.extract("classifier");
+  if (pair) pair.mapped().add_to(head->weight, config.lora.scale());
 }
 
 inline void PeftAdapter::write(std::filesystem::path const& folder) const {

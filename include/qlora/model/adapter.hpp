@@ -44,6 +44,17 @@ inline placement::Sites placement_of(PeftAdapter const& adapter) {
           }};
 }
 
+/// `PeftAdapter::check` against a model of that shape.
+inline std::vector<std::string> check_adapter(PeftAdapter const& adapter,
+                                              nn::EncoderShape const& shape,
+                                              std::string_view file) {
+  auto const shape_of = [&](Site site) {
+    auto const weight = weight_shape(shape, site);
+    return Extents{weight.rows, weight.columns};
+  };
+  return adapter.check(static_cast<int>(shape.layers), shape_of, file);
+}
+
 /// The adapters and the classifier of a model as a PEFT adapter for the base model of that name.
 /// LoRA on the classifier is folded into it.
 template <class Network>
@@ -85,13 +96,7 @@ PeftAdapter export_adapter(Network const& network, std::string const& base_model
 template <class Network>
 std::vector<std::string> import_adapter(Network& network, PeftAdapter const& adapter,
                                         std::string_view file) {
-  auto const unmatched = adapter.check(
-      static_cast<int>(network.shape().layers),
-      [&](Site site) {
-        auto const shape = weight_shape(network.shape(), site);
-        return Extents{shape.rows, shape.columns};
-      },
-      file);
+  auto const unmatched = check_adapter(adapter, network.shape(), file);
   auto const set = [&](auto const& entry, std::vector<float> const& from) {
     auto const to = network.parameters().value(entry);
     if (static_cast<Index>(from.size()) != to.size()) {

@@ -1,0 +1,71 @@
+/// A folder that is filled as a whole or not at all.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+
+namespace qlora::inline v1 {
+
+/// Makes the folder, and those above it. Throws SystemError when it cannot.
+inline void create_folder(std::filesystem::path const& path) {
+  auto error = std::error_code{};
+  std::filesystem::create_directories(path, error);
+  if (error) throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
+}
+
+/// Throws InputError for a path that holds something already: a folder that is not empty, or a
+/// file.
+inline void refuse_occupied(std::filesystem::path const& path) {
+  auto ignored = std::error_code{};
+  if (!std::filesystem::exists(path, ignored)) return;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    throw InputError{at(path.string(), "expected a folder to fill, found a file")};
+  }
+  if (!std::filesystem::is_empty(path, ignored)) {
+    throw InputError{at(path.string(), "expected an empty folder or none, found files in it")};
+  }
+}
+
+/// A new folder while it is being filled. Unless `keep` is called, the files whose names it gave
+/// out are removed again, and the folder with them if it was not there before.
+class OutputFolder {
+ public:
+  /// Throws as `refuse_occupied` and `create_folder`.
+  explicit OutputFolder(std::filesystem::path path) : path_{std::move(path)} {
+    refuse_occupied(path_);
+    auto ignored = std::error_code{};
+    is_ours_ = !std::filesystem::exists(path_, ignored);
+    create_folder(path_);
+  }
+  OutputFolder(OutputFolder const&) = delete;
+  OutputFolder& operator=(OutputFolder const&) = delete;
+  ~OutputFolder() {
+    if (kept_) return;
+    auto ignored = std::error_code{};
+    for (auto const& file : files_) std::filesystem::remove(file, ignored);
+    if (is_ours_) std::filesystem::remove(path_, ignored);
+  }
+
+  [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
+
+  /// The path of a file to be written.
+  [[nodiscard]] std::filesystem::path file(std::string const& name) {
+    return files_.emplace_back(path_ / name);
+  }
+
+  /// The folder is complete.
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::filesystem::path> files_;
+  bool is_ours_ = false;
+  bool kept_ = false;
+};
+
+}  // namespace qlora::inline v1
