@@ -10,6 +10,9 @@ void add_compare(CLI::App& app);
 void add_train(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_predict(CLI::App& app);
+void add_merge(CLI::App& app);
+void add_quantize(CLI::App& app);
+void add_inspect(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace qlora::cli

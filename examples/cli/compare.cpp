@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <qlora/core/file.hpp>
+#include <qlora/core/output_folder.hpp>
 
 #include "arguments.hpp"
 #include "commands.hpp"
@@ -40,13 +41,13 @@ void compare(CompareOptions const& options, std::string const& settings) {
     return Run{std::move(run), splits};
   };
   auto const out = std::filesystem::path{options.out};
-  expect_vacant(out);
+  refuse_occupied(out);
   for (auto i = 0; i < options.seeds; ++i) {
     comparison.seeds.push_back(options.run.training.seed + static_cast<std::uint64_t>(i));
   }
   // What is wrong with the last arm is said now rather than when its turn comes.
   for (auto const& [arm, runs] : comparison.arms) run_of(arm, comparison.seeds.front(), "");
-  claim(out);
+  create_folder(out);
   write_atomically(out / "config.toml", settings);
   auto number = std::size_t{0};
   auto const total = comparison.seeds.size() * comparison.arms.size();

@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include <qlora/core/output_folder.hpp>
 #include <qlora/synth/corpus.hpp>
 
 #include "arguments.hpp"
@@ -18,7 +19,8 @@ struct Demo {
   std::string out = "qlora-demo";
 
   void operator()(CLI::App const& command) {
-    claim(out);
+    refuse_occupied(out);
+    create_folder(out);
     auto const folder = std::filesystem::path{out};
     auto const data = folder / "data";
     synth::write(synth::generate(corpus), data);

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <system_error>
 #include <utility>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/cache.hpp>
@@ -60,24 +58,6 @@ std::string model_fingerprint(std::string const& model) {
   auto hash = Hash{};
   for (auto const& file : files) hash.add(file);
   return hash.text();
-}
-
-void expect_vacant(std::filesystem::path const& folder) {
-  auto ignored = std::error_code{};
-  if (!std::filesystem::exists(folder, ignored)) return;
-  if (!std::filesystem::is_directory(folder, ignored)) {
-    throw InputError{at(folder.string(), "expected a folder to fill, found a file")};
-  }
-  if (!std::filesystem::is_empty(folder, ignored)) {
-    throw InputError{at(folder.string(), "expected an empty folder or none, found files in it")};
-  }
-}
-
-void claim(std::filesystem::path const& folder) {
-  expect_vacant(folder);
-  auto error = std::error_code{};
-  std::filesystem::create_directories(folder, error);
-  if (error) throw SystemError{at(folder.string(), "cannot create the folder: " + error.message())};
 }
 
 void write_json(std::filesystem::path const& file, OrderedJson const& document) {

@@ -1,4 +1,4 @@
-/// Files that commands read and folders that they fill.
+/// Files that commands read and write.
 #pragma once
 
 #include <filesystem>
@@ -28,12 +28,6 @@ std::string fingerprint(std::filesystem::path const& file);
 
 /// The fingerprint of a model: of its configuration and tensors, in the folder it is found in.
 std::string model_fingerprint(std::string const& model);
-
-/// Throws InputError for a folder that cannot be filled because it holds something already.
-void expect_vacant(std::filesystem::path const& folder);
-
-/// Makes the folder a command is to fill, which must be vacant.
-void claim(std::filesystem::path const& folder);
 
 /// Replaces a file by the document.
 void write_json(std::filesystem::path const& file, OrderedJson const& document);

@@ -36,6 +36,9 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_train(app);
   qlora::cli::add_evaluate(app);
   qlora::cli::add_predict(app);
+  qlora::cli::add_merge(app);
+  qlora::cli::add_quantize(app);
+  qlora::cli::add_inspect(app);
   qlora::cli::add_synth(app);
   try {
     arguments = qlora::cli::expand(app, arguments);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include <qlora/core/output_folder.hpp>
 #include <qlora/report/table.hpp>
 #include <qlora/synth/corpus.hpp>
 
@@ -19,7 +20,8 @@ struct Synth {
 
   void operator()() const {
     auto const corpus = synth::generate(options);
-    claim(out);
+    refuse_occupied(out);
+    create_folder(out);
     synth::write(corpus, out);
     auto table = report::Table{{{"split", report::Align::left},
                                 {"proteins"},

@@ -5,6 +5,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/core/output_folder.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/model/adapter.hpp>
 
@@ -30,9 +31,9 @@ struct Train {
     run.placement = run.init_adapter.empty() ? placement::Sites::parse(placement)
                                              : placement_of(PeftAdapter::read(run.init_adapter));
     auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
-    expect_vacant(out);
+    refuse_occupied(out);
     auto prepared = Run{run, splits};
-    claim(out);
+    create_folder(out);
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::terminal_width(stdout));

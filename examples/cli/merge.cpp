@@ -1,0 +1,48 @@
+// qlora merge: a model with an adapter merged into it.
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include <qlora/model/cache.hpp>
+#include <qlora/model/merge.hpp>
+
+#include "commands.hpp"
+#include "options.hpp"
+
+namespace qlora::cli {
+namespace {
+
+struct Merge {
+  std::string model, adapter, out;
+  MachineOptions machine;
+
+  void operator()() const {
+    machine.apply();
+    auto const base = ModelFolder{find_model(model)};
+    auto const unmatched = merge_adapter(base, PeftAdapter::read(adapter), adapter, out);
+    if (machine.quiet) return;
+    for (auto const& target : unmatched) {
+      std::cerr << adapter << ": target \"" << target << "\" matches no module of the model\n";
+    }
+    std::cerr << "merged model in " << out << "\n";
+  }
+};
+
+}  // namespace
+
+void add_merge(CLI::App& app) {
+  auto* const command =
+      app.add_subcommand("merge", "Merge an adapter into its model, in full precision.");
+  auto const merge = std::make_shared<Merge>();
+  add_required(*command, "--model", merge->model,
+               "model folder, or a name in the Hugging Face cache");
+  add_required(*command, "--adapter", merge->adapter, "PEFT adapter folder");
+  add_out(*command, merge->out, "folder to fill: a model that transformers loads");
+  merge->machine.add_to(*command);
+  add_config(*command);
+  command->footer(
+      "Example:\n  qlora merge --model facebook/esm2_t6_8M_UR50D --adapter adapter --out merged");
+  command->callback([merge] { (*merge)(); });
+}
+
+}  // namespace qlora::cli
