@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -93,6 +94,33 @@ using Elements = ::testing::Types<float, bf16>;
 TYPED_TEST_SUITE(Simd, Elements);
 
 constexpr Index widths[] = {1, 3, 10, 16, 17, 40, 63, 104, 320};
+
+TYPED_TEST(Simd, ConversionsAreExact) {
+  auto const same = [](auto const& a, auto const& b) {
+    return std::memcmp(a.data.data(), b.data.data(), a.data.size() * sizeof a.data[0]) == 0;
+  };
+  for (auto const n : widths) {
+    auto x = Rectangle<float>::random(1, n, 0, 1);
+    auto const infinity = std::numeric_limits<float>::infinity();
+    x.data.front() = std::numeric_limits<float>::quiet_NaN();
+    x.data[x.data.size() / 3] = -infinity;
+    x.data[x.data.size() / 2] = 1.00390625f;  // halfway between numbers of bf16
+    x.data.back() = std::numeric_limits<float>::max();
+    auto expected = Rectangle<TypeParam>{1, n};
+    std::transform(x.data.begin(), x.data.end(), expected.data.begin(), convert<TypeParam, float>);
+    auto widened = Rectangle<float>{1, n};
+    std::transform(expected.data.begin(), expected.data.end(), widened.data.begin(),
+                   convert<float, TypeParam>);
+    this->for_each_level([&](auto const& kernels) {
+      auto narrow = Rectangle<TypeParam>{1, n};
+      auto wide = Rectangle<float>{1, n};
+      kernels.narrow(x.data.data(), n, narrow.data.data());
+      kernels.widen(expected.data.data(), n, wide.data.data());
+      EXPECT_TRUE(same(narrow, expected)) << n;
+      EXPECT_TRUE(same(wide, widened)) << n;
+    });
+  }
+}
 
 TYPED_TEST(Simd, Gelu) {
   for (auto const n : widths) {

@@ -287,7 +287,11 @@ class Cpu {
   void round(Matrix<A const> x, Matrix<T> y) {
     expect_shape(y, x.extents(), "round: output");
     for_each_row(x.rows(), [&](Index i) {
-      for (auto c = Index{0}; c < x.columns(); ++c) y(i, c) = convert<T>(x(i, c));
+      if constexpr (vectorised) {
+        simd::kernels<T>().narrow(x.row(i).data(), x.columns(), y.row(i).data());
+      } else {
+        for (auto c = Index{0}; c < x.columns(); ++c) y(i, c) = convert<T>(x(i, c));
+      }
     });
   }
 

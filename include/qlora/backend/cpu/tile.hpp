@@ -12,6 +12,7 @@
 #endif
 
 #include <qlora/backend/concepts.hpp>
+#include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/memory.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
@@ -63,12 +64,19 @@ Matrix<T> scratch(Slot slot, Index rows, Index columns) {
   return {reinterpret_cast<T*>(buffer.data()), {rows, columns}};
 }
 
+/// to = from, either of the same type or one of float and the other of bf16.
 template <class From, class To>
 void copy_rows(Matrix<From> from, Matrix<To> to) {
   for (auto i = Index{0}; i < from.rows(); ++i) {
-    auto const* const source = from.data() + i * from.stride();
-    std::transform(source, source + from.columns(), to.data() + i * to.stride(),
-                   [](auto value) { return convert<To>(value); });
+    auto const source = from.row(i);
+    auto* const target = to.row(i).data();
+    if constexpr (std::same_as<std::remove_const_t<From>, To>) {
+      std::copy_n(source.data(), source.size(), target);
+    } else if constexpr (std::same_as<To, float>) {
+      simd::kernels<bf16>().widen(source.data(), source.size(), target);
+    } else {
+      simd::kernels<bf16>().narrow(source.data(), source.size(), target);
+    }
   }
 }
 

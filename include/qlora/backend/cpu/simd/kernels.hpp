@@ -65,6 +65,10 @@ inline constexpr Index lora_scratch(Index columns, Index ranks) {
 /// One level's functions; T is how activations are stored.
 template <class T>
 struct Kernels {
+  /// y (n) = x.
+  void (*widen)(T const* x, Index n, float* y);
+  /// y (n) = x, rounded.
+  void (*narrow)(float const* x, Index n, T* y);
   /// g (n) = u Phi(u).
   void (*gelu)(T const* u, Index n, T* g);
   /// du (n) = dg (Phi(u) + u phi(u)); du may be dg.

@@ -12,6 +12,8 @@ namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 
 template <class T>
 inline constexpr Kernels<T> table = {
+    .widen = widen<T>,
+    .narrow = narrow<T>,
     .gelu = gelu<T>,
     .gelu_backward = gelu_backward<T>,
     .layer_norm = layer_norm<T>,

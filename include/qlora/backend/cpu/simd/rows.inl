@@ -1,6 +1,16 @@
 // Loops over one row, and over the codes of a quantized matrix.
 
 template <class T>
+void widen(T const* x, Index n, float* y) {
+  for (auto i = Index{0}; i < n; i += width) store(y + i, load(x + i, n - i), n - i);
+}
+
+template <class T>
+void narrow(float const* x, Index n, T* y) {
+  for (auto i = Index{0}; i < n; i += width) store(y + i, load(x + i, n - i), n - i);
+}
+
+template <class T>
 void gelu(T const* u, Index n, T* g) {
   for (auto i = Index{0}; i < n; i += width) {
     auto const value = load(u + i, n - i);
