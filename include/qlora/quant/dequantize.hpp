@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 
+#include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
@@ -16,56 +18,43 @@
 namespace qlora::inline v1 {
 namespace quant::detail {
 
-/// Values of both codes in each byte.
+/// The value of element `i`.
 template <class S>
-std::array<std::array<float, 2>, 256> const& pairs() {
-  static auto const table = [] {
-    auto pairs = std::array<std::array<float, 2>, 256>{};
-    for (auto byte = 0u; byte < 256; ++byte) {
-      pairs[byte] = {decode<S>(static_cast<Code<S>>(byte >> 4)),
-                     decode<S>(static_cast<Code<S>>(byte & 15))};
-    }
-    return pairs;
-  }();
-  return table;
-}
-
-/// Values of codes [first, first + count), `first` even if two share a byte.
-template <class S>
-void decode_values(std::uint8_t const* codes, Index first, Index count, float* values) {
+float decode_element(std::uint8_t const* codes, Index i) {
   if constexpr (S::bits == 4) {
-    auto const& table = pairs<S>();
-    auto const* const bytes = codes + first / 2;
-    for (auto i = Index{0}; i < count / 2; ++i) {
-      std::memcpy(values + 2 * i, table[bytes[i]].data(), sizeof table[0]);
-    }
-    if (count % 2 != 0) values[count - 1] = table[bytes[count / 2]][0];
+    auto const byte = codes[i / 2];
+    return decode<S>(static_cast<Code<S>>(i % 2 == 0 ? byte >> 4 : byte & 15));
   } else {
-    for (auto i = Index{0}; i < count; ++i) {
-      auto code = Code<S>{};
-      std::memcpy(&code, codes + (first + i) * Index{sizeof code}, sizeof code);
-      values[i] = decode<S>(code);
-    }
+    auto code = Code<S>{};
+    std::memcpy(&code, codes + i * Index{sizeof code}, sizeof code);
+    return decode<S>(code);
   }
 }
 
+/// What a block's values are multiplied with; 1 in a matrix without scales.
+template <class S>
+float scale_of(Parts<Space::host> const& parts, Index block) {
+  if (parts.double_quantized()) {
+    return nested_scale(parts.nested_map.data()[parts.scale_codes.data()[block]],
+                        parts.nested_scales.data()[block / nested_block], parts.offset);
+  }
+  return S::block == unscaled ? 1.f : parts.scales.data()[block];
+}
+
+/// Element by element, for any scheme.
 template <class S, class T>
-void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
+void expand_elements(Layout const& layout, Parts<Space::host> const& parts, T* out) {
   for_each_block(layout, [&](Index block, Index first, Index count) {
-    auto scale = 1.f;
-    if (parts.double_quantized()) {
-      scale = nested_scale(parts.nested_map.data()[parts.scale_codes.data()[block]],
-                           parts.nested_scales.data()[block / nested_block], parts.offset);
-    } else if (S::block != unscaled) {
-      scale = parts.scales.data()[block];
-    }
+    auto const scale = scale_of<S>(parts, block);
     // Whole chunks, even where the block ends: loops of a fixed length become vector instructions.
     constexpr auto chunk = std::size_t{64};
     auto values = std::array<float, chunk>{};
     auto converted = std::array<T, chunk>{};
     for (auto done = Index{0}; done < count; done += Index{chunk}) {
-      auto const some = std::min(Index{chunk}, count - done);
-      decode_values<S>(parts.codes.data(), first + done, some, values.data());
+      auto const some = static_cast<std::size_t>(std::min(Index{chunk}, count - done));
+      for (auto i = std::size_t{0}; i < some; ++i) {
+        values[i] = decode_element<S>(parts.codes.data(), first + done + static_cast<Index>(i));
+      }
       for (auto& value : values) value = scaled<S>(value, scale);
       if (parts.rounding != Rounding::none) {
         for (auto& value : values) value = rounded(value, parts.rounding);
@@ -74,6 +63,38 @@ void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
       std::copy_n(converted.data(), some, out + first + done);
     }
   });
+}
+
+/// Whether codes can be looked up by the vectorised loop.
+template <class S, class T>
+concept LookedUp = S::bits == 4 && range<S> == 1.f &&
+                   (std::same_as<T, float> || std::same_as<T, bf16>);
+
+/// 4-bit codes: a vectorised look-up in the scheme's 16 values.
+template <class S, class T>
+void look_up(Layout const& layout, Parts<Space::host> const& parts, T* out) {
+  auto codebook = std::array<float, 16>{};
+  for (auto code = std::size_t{0}; code < codebook.size(); ++code) {
+    codebook[code] = decode<S>(static_cast<Code<S>>(code));
+  }
+  for_each_piece(layout, [&](Rows blocks) {
+    auto scales = std::array<float, piece_blocks(S::block)>{};
+    for (auto i = Index{0}; i < blocks.count; ++i) {
+      scales[static_cast<std::size_t>(i)] = scale_of<S>(parts, blocks.first + i);
+    }
+    auto const first = blocks.first * S::block;
+    auto const count = std::min(blocks.count * S::block, layout.size() - first);
+    simd::kernels<T>().dequantize4(parts.codes.data() + first / 2, count, S::block, codebook.data(),
+                                   scales.data(), out + first);
+  });
+}
+
+template <class S, class T>
+void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
+  if constexpr (LookedUp<S, T>) {
+    if (parts.rounding == Rounding::none) return look_up<S>(layout, parts, out);
+  }
+  expand_elements<S>(layout, parts, out);
 }
 
 }  // namespace quant::detail

@@ -24,13 +24,30 @@ namespace quant::detail {
 /// Elements that one call of a parallel loop handles, roughly.
 inline constexpr Index piece_elements = 16384;
 
+/// Elements of a block; of a piece where there are none.
+inline Index block_elements(Layout const& layout) {
+  return layout.block == 0 ? piece_elements : layout.block;
+}
+
+/// Blocks that one call of a parallel loop handles.
+inline constexpr Index piece_blocks(Index block) {
+  return std::max(Index{1}, piece_elements / block);
+}
+
+/// Calls `body(blocks)` for ranges of blocks that cover the matrix, in parallel.
+template <class Body>
+void for_each_piece(Layout const& layout, Body&& body) {
+  auto const length = block_elements(layout);
+  parallel_rows((layout.size() + length - 1) / length, piece_blocks(length),
+                [&](Rows blocks, int) { body(blocks); });
+}
+
 /// Calls `body(block, first element, elements)` for every block, in parallel.
 template <class Body>
 void for_each_block(Layout const& layout, Body&& body) {
-  auto const length = layout.block == 0 ? piece_elements : layout.block;
-  auto const blocks = layout.block == 0 ? (layout.size() + length - 1) / length : layout.blocks;
-  parallel_rows(blocks, std::max(Index{1}, piece_elements / length), [&](Rows range, int) {
-    for (auto block = range.first; block < range.first + range.count; ++block) {
+  auto const length = block_elements(layout);
+  for_each_piece(layout, [&](Rows blocks) {
+    for (auto block = blocks.first; block < blocks.first + blocks.count; ++block) {
       auto const first = block * length;
       body(block, first, std::min(length, layout.size() - first));
     }

@@ -1,0 +1,51 @@
+/// Quantizing and expanding a whole matrix: the largest of the 650M model, which no cache of a core
+/// holds, and a smaller one that fits.
+#include <benchmark/benchmark.h>
+
+#include <qlora/quant/dequantize.hpp>
+#include <qlora/quant/int8.hpp>
+#include <qlora/quant/nf4.hpp>
+#include <qlora/quant/quantize.hpp>
+
+namespace {
+using namespace qlora;
+
+MatrixTensor<float> example(Index rows, Index columns) {
+  auto x = MatrixTensor<float>{{rows, columns}};
+  for (auto i = Index{0}; i < x.size(); ++i) {
+    x.data()[i] = static_cast<float>(i * 37 % 101 - 50) * .01f;
+  }
+  return x;
+}
+
+void finish(benchmark::State& state, Index elements) {
+  state.counters["elements/s"] = benchmark::Counter(static_cast<double>(elements),
+                                                    benchmark::Counter::kIsIterationInvariantRate);
+}
+
+template <class S>
+void quantize_matrix(benchmark::State& state) {
+  auto const x = example(state.range(0), state.range(1));
+  for (auto _ : state) benchmark::DoNotOptimize(quantize(S{}, x));
+  finish(state, x.size());
+}
+
+template <class S, class T>
+void dequantize_matrix(benchmark::State& state) {
+  auto const matrix = quantize(S{}, example(state.range(0), state.range(1)));
+  auto const out = MatrixTensor<T>{{matrix.rows(), matrix.columns()}};
+  for (auto _ : state) dequantize(matrix, out.view());
+  finish(state, matrix.size());
+}
+
+void shapes(benchmark::internal::Benchmark* bench) {
+  bench->Args({320, 320})->Args({5120, 1280})->UseRealTime()->MinTime(.2);
+}
+
+BENCHMARK_TEMPLATE(quantize_matrix, Nf4<64>)->Apply(shapes);
+BENCHMARK_TEMPLATE(quantize_matrix, Int8)->Apply(shapes);
+BENCHMARK_TEMPLATE(dequantize_matrix, Nf4<64>, float)->Apply(shapes);
+BENCHMARK_TEMPLATE(dequantize_matrix, Nf4<64>, bf16)->Apply(shapes);
+BENCHMARK_TEMPLATE(dequantize_matrix, Int8, float)->Apply(shapes);
+
+}  // namespace
