@@ -7,6 +7,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <CLI/CLI.hpp>
 
 #include <qlora/core/error.hpp>
@@ -55,6 +59,11 @@ int run(std::vector<std::string> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+#if defined(__GLIBC__)
+  // A freed matrix goes back to the system; its place in the heap would soon hold something small,
+  // and the next matrix need a new one.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
   return run({argv + 1, argv + argc});
 } catch (qlora::InputError const& error) {
   return complain(error.what(), bad_input);
