@@ -48,6 +48,7 @@ TEST(Experiment, ReadsAFolderHoweverItIsStored) {
 
 TEST(Experiment, AnnouncesAFreshHead) {
   EXPECT_FALSE(load("odd").fresh_head());
+  EXPECT_FALSE(load("tiny_nf4_head").fresh_head());  // in 4 bits
   EXPECT_TRUE(load("odd_no_head").fresh_head());
 }
 

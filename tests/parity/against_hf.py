@@ -157,6 +157,23 @@ def check_reading_quantized(program, folder, kind):
     assert_close(found, residue_logits(model), 1e-4, 1e-4, "logits")
 
 
+def check_reading_16_bits(program, dtype):
+    """The program expands a folder that was quantized from 16 bits to what bitsandbytes' dequantize_4bit gives."""
+    config = hf.transformers.BitsAndBytesConfig(
+        llm_int8_skip_modules=hf.SKIPPED_MODULES, load_in_4bit=True, bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype="float32")
+    quantized = hf.load_model(TINY, quantization_config=config, dtype=dtype)
+    folder = program.folder / f"tiny.{dtype}"
+    quantized.save_pretrained(folder)
+    model = hf.load_model(TINY, dtype=dtype).float()
+    for name, module in quantized.named_modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            state = module.weight.quant_state
+            assert state.dtype == dtype, f"{name}: quantized from {state.dtype}"
+            model.get_submodule(name).weight.data = hf.dequantize_4bit(module.weight.data, state, dtype).float()
+    assert_close(program.logits(folder.name, "--model", folder), residue_logits(model), 1e-4, 1e-4, "logits")
+
+
 def check_merge(program, adapter):
     """`merge` gives the weights that PEFT's merge gives."""
     out = program.run("merge", f"merged.{adapter}", "--model", ODD, "--adapter", GOLDENS / "lora" / adapter)
@@ -177,6 +194,8 @@ def checks():
         yield f"folder written by quantize, {kind}", check_quantized_folder, (kind,)
     for folder, kind in [("tiny_nf4", "nf4"), ("tiny_nf4_head", "nf4"), ("tiny_fp4", "fp4"), ("tiny_int8", "int8")]:
         yield f"quantized folder read, {folder}", check_reading_quantized, (folder, kind)
+    for dtype in (torch.bfloat16, torch.float16):
+        yield f"quantized folder read, {dtype}", check_reading_16_bits, (dtype,)
     for adapter in ("qkv", "all", "all_rslora"):
         yield f"merge, {adapter}", check_merge, (adapter,)
 
