@@ -1,9 +1,10 @@
 /// Merging an adapter into its base model: one folder in full precision.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
-#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <qlora/adapt/peft.hpp>

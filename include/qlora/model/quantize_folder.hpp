@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -62,7 +61,7 @@ class WeightQuantizer {
 
  private:
   FolderDraft::Group four_bit(TensorShape const& weight) {
-    // Even the length of the text is not known before.
+    // Quantized once ahead: a file begins with the length of this text, which holds the offset.
     auto const& matrix = quantized(weight);
     auto const nested = matrix.nested_scales();
     auto const& layout = matrix.layout();
