@@ -32,7 +32,7 @@ TEST(Inspect, DescribesAModel) {
   EXPECT_EQ(model["encoder parameters"], "46952");  // 47,047 less classifier and contact head
   EXPECT_EQ(model["quantization"], "none");
   EXPECT_EQ(model["classifier"], "present");
-  EXPECT_EQ(model["model.safetensors"], "56  188188  F32");
+  EXPECT_EQ(model["model.safetensors"], "56  188208  F32");
 
   auto quantized = inspect(program, golden("models/tiny_nf4"));
   EXPECT_EQ(quantized["quantization"], "nf4, double-quantized");
