@@ -9,21 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "support/files.hpp"
+#include "support/program.hpp"
 
 namespace qlora::testing {
-
-struct Outcome {
-  int status = -1;
-  std::string out, err;
-};
 
 /// A folder for one test, and the program run in it.
 class Program {
@@ -37,23 +29,7 @@ class Program {
 
   /// Status and output of `qlora ARGUMENTS`, run in the folder.
   Outcome run(std::vector<std::string> const& arguments) const {
-    auto const out = path("stdout.txt").string();
-    auto const err = path("stderr.txt").string();
-    auto const home = folder_.path().string();
-    auto const child = ::fork();
-    if (child == 0) {
-      auto pointers = std::vector<char*>{const_cast<char*>(QLORA_PROGRAM)};
-      for (auto const& argument : arguments)
-        pointers.push_back(const_cast<char*>(argument.c_str()));
-      pointers.push_back(nullptr);
-      redirect(out, STDOUT_FILENO);
-      redirect(err, STDERR_FILENO);
-      if (::chdir(home.c_str()) == 0) ::execv(QLORA_PROGRAM, pointers.data());
-      ::_exit(127);
-    }
-    auto status = 0;
-    ::waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
+    return run_program(QLORA_PROGRAM, arguments, folder_.path());
   }
 
   /// As run(), and the status must be 0.
@@ -75,11 +51,6 @@ class Program {
   }
 
  private:
-  static void redirect(std::string const& file, int to) {
-    auto const descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ::dup2(descriptor, to);
-  }
-
   TemporaryFolder folder_;
 };
 
