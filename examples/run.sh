@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job: installs what is missing (Debian 12), builds, and compares LoRA on query, key and
-# value with LoRA on every matrix, on the embedded data. Arguments go to `qlora demo`.
+# value with LoRA on every matrix, on the embedded data. Arguments go to `qlora demo`; without
+# --out, the results are in build/demo, and those of an earlier run are replaced.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,4 +9,8 @@ bash cmake/install_debian_packages.sh g++ cmake ninja-build libeigen3-dev libran
   nlohmann-json3-dev libdnnl-dev libcli11-dev libxxhash-dev
 cmake --preset release -DQLORA_TESTS=OFF >&2
 cmake --build --preset release --target qlora_cli >&2
+if [[ " $* " != *" --out"* ]]; then
+  rm -rf build/demo
+  set -- --out build/demo "$@"
+fi
 exec build/release/bin/qlora demo "$@"

@@ -67,7 +67,8 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_option(command, "--dropout", dropout, "of the adapters' inputs");
   add_option(command, "--epochs", epochs, "passes over the training data")
       ->check(Range(std::int64_t{1}, most));
-  add_option(command, "--lr", learning_rate, "peak learning rate");
+  add_option(command, "--lr", learning_rate,
+             "peak learning rate; wider models and longer runs want less, 2e-3 say");
   add_option(command, "--schedule", schedule, "cosine, linear or constant")
       ->check(IsMember({"cosine", "linear", "constant"}));
   add_option(command, "--warmup", warmup_steps, "steps of linear warm-up")
