@@ -1,6 +1,7 @@
 // Steps of training take no memory. The linker hands every allocation of this program's own objects
 // to the functions below (CMakeLists.txt), which count it. Those that oneDNN makes within its
 // library are its own affair; that none of them stays is seen in the heap.
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <string>
@@ -116,6 +117,30 @@ TEST(Count, SeesWhatThisProgramAllocates) {
   auto const tensor = VectorTensor<float>{{8}};
   auto const list = std::vector<int>(3);
   EXPECT_EQ(allocations - before, 2);
+}
+
+/// A tile of the larger models, whose operands Eigen would copy into memory from the heap.
+template <class T>
+void expect_product_from_the_stack() {
+  auto const zeros = [](Index rows, Index columns) {
+    auto matrix = MatrixTensor<T>{{rows, columns}};
+    std::fill_n(matrix.data(), matrix.size(), T{0});
+    return matrix;
+  };
+  auto const x = zeros(256, 600);
+  auto const w = zeros(500, 600);
+  auto const y = zeros(256, 500);
+  auto const before = allocations;
+  auto products = EigenProducts{};
+  products.multiply_transposed(Matrix<T const>{x}, Matrix<T const>{w}, Vector<T const>{}, y.view(),
+                               Write::assign);
+  products.multiply(Matrix<T const>{y}, Matrix<T const>{w}, x.view(), Write::accumulate);
+  EXPECT_EQ(allocations - before, 0);
+}
+
+TEST(EigenProducts, OfLargeTilesTakeTheStack) {
+  expect_product_from_the_stack<float>();
+  expect_product_from_the_stack<double>();
 }
 
 TYPED_TEST(Steps, AllocateNothing) {

@@ -25,7 +25,7 @@ struct EigenProducts {
       tile::with_whole_tile(x, y, write, row_multiple, [&](auto whole_x, auto whole_y) {
         begin(bias, whole_y, write);
         auto const one_thread = tile::OneThread{};
-        map(whole_y).noalias() += map(whole_x) * map(w).transpose();
+        add_product(map(whole_x), map(w).transpose(), map(whole_y));
       });
     }
   }
@@ -39,13 +39,35 @@ struct EigenProducts {
       tile::with_whole_tile(dy, dx, write, row_multiple, [&](auto whole_dy, auto whole_dx) {
         begin(Vector<T const>{}, whole_dx, write);
         auto const one_thread = tile::OneThread{};
-        map(whole_dx).noalias() += map(whole_dy) * map(w);
+        add_product(map(whole_dy), map(w), map(whole_dx));
       });
     }
   }
 
  private:
   static constexpr Index row_multiple = 16;
+  /// Of the pieces of a product, whose operands Eigen copies: into its stack as long as they take
+  /// no more than 128 KiB each, into memory from the heap beyond.
+  static constexpr Index piece_depth = 256;
+  template <class T>
+  static constexpr Index piece_side = (Index{128} << 10) / (piece_depth * Index{sizeof(T)});
+
+  /// y += x w.
+  template <class X, class W, class Y>
+  static void add_product(X const& x, W const& w, Y y) {
+    constexpr auto side = piece_side<typename Y::Scalar>;
+    for (auto k = Index{0}; k < x.cols(); k += piece_depth) {
+      auto const depth = std::min(piece_depth, x.cols() - k);
+      for (auto i = Index{0}; i < y.rows(); i += side) {
+        auto const rows = std::min(side, y.rows() - i);
+        for (auto j = Index{0}; j < y.cols(); j += side) {
+          auto const columns = std::min(side, y.cols() - j);
+          y.block(i, j, rows, columns).noalias() +=
+              x.block(i, k, rows, depth) * w.block(k, j, depth, columns);
+        }
+      }
+    }
+  }
 
   template <class T>
   static auto map(Matrix<T> matrix) {
