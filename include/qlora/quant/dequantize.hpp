@@ -11,6 +11,7 @@
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
+#include <qlora/quant/full.hpp>
 #include <qlora/quant/quantize.hpp>
 #include <qlora/quant/quantized.hpp>
 #include <qlora/quant/scheme.hpp>
@@ -65,13 +66,23 @@ void expand_elements(Layout const& layout, Parts<Space::host> const& parts, T* o
   });
 }
 
-/// Whether codes can be looked up by the vectorised loop.
-template <class S, class T>
-concept LookedUp = S::bits == 4 && range<S> == 1.f &&
-                   (std::same_as<T, float> || std::same_as<T, bf16>);
+template <class T>
+concept Vectorised = std::same_as<T, float> || std::same_as<T, bf16>;
 
-/// 4-bit codes: a vectorised look-up in the scheme's 16 values.
-template <class S, class T>
+/// Floats as they are.
+template <Vectorised T>
+void convert_floats(Layout const& layout, Parts<Space::host> const& parts, T* out) {
+  auto const* const values = reinterpret_cast<float const*>(parts.codes.data());
+  for_each_block(layout, [&](Index, Index first, Index count) {
+    simd::kernels<T>().narrow(values + first, count, out + first);
+  });
+}
+
+template <class S>
+concept FourBit = S::bits == 4 && range<S> == 1.f;
+
+/// A look-up in the scheme's 16 values.
+template <FourBit S, Vectorised T>
 void look_up(Layout const& layout, Parts<Space::host> const& parts, T* out) {
   auto codebook = std::array<float, 16>{};
   for (auto code = std::size_t{0}; code < codebook.size(); ++code) {
@@ -91,10 +102,14 @@ void look_up(Layout const& layout, Parts<Space::host> const& parts, T* out) {
 
 template <class S, class T>
 void dequantize(Layout const& layout, Parts<Space::host> const& parts, T* out) {
-  if constexpr (LookedUp<S, T>) {
+  if constexpr (std::same_as<S, Full<float>> && Vectorised<T>) {
+    convert_floats(layout, parts, out);
+  } else if constexpr (FourBit<S> && Vectorised<T>) {
     if (parts.rounding == Rounding::none) return look_up<S>(layout, parts, out);
+    expand_elements<S>(layout, parts, out);
+  } else {
+    expand_elements<S>(layout, parts, out);
   }
-  expand_elements<S>(layout, parts, out);
 }
 
 }  // namespace quant::detail
