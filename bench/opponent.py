@@ -1,0 +1,109 @@
+"""A training step of transformers + PEFT (+ bitsandbytes) on an ESM-2 with random weights: the other side of
+against_hf.py, which runs it in a process of its own for every configuration.
+
+Prints a line when it is ready. Then, for every line of standard input, a number of seconds, it trains for about that
+long and prints a line of JSON. It shares no code with tests/parity/hf.py, which slows torch down for the sake of
+reproducible sums.
+"""
+
+import argparse
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+
+import peft
+import torch
+import transformers
+
+TARGETS = {
+    "qkv": ["query", "key", "value"],
+    "all": ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"],
+}
+
+
+def make_model(options):
+    hidden, layers, heads = options.size
+    config = transformers.EsmConfig(
+        vocab_size=33, hidden_size=hidden, num_attention_heads=heads, num_hidden_layers=layers,
+        intermediate_size=4 * hidden, layer_norm_eps=1e-5, max_position_embeddings=1026, pad_token_id=1,
+        mask_token_id=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, token_dropout=True,
+        emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2,
+        attn_implementation=options.attention)
+    dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+    model = transformers.EsmForTokenClassification(config)
+    if options.base == "nf4":
+        quantization = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=["classifier"])
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            model = transformers.EsmForTokenClassification.from_pretrained(
+                folder, quantization_config=quantization, dtype=dtype, attn_implementation=options.attention)
+    lora = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
+                           target_modules=TARGETS[options.placement])
+    return peft.get_peft_model(model.to(dtype) if options.base == "full" else model, lora).train()
+
+
+def make_step(options):
+    """A function that trains one step on a fixed random batch without pads."""
+    torch.manual_seed(1)
+    model = make_model(options)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
+    ids = torch.randint(4, 24, (options.sequences, options.length))
+    ids[:, 0], ids[:, -1] = 0, 2
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": (torch.rand(ids.shape) < 0.1).long()}
+    forward = torch.compile(model) if options.compile else model
+    autocast = options.precision == "autocast"
+    context = torch.autocast("cpu", torch.bfloat16) if autocast else contextlib.nullcontext()
+
+    def step():
+        optimizer.zero_grad()
+        with context:
+            loss = forward(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=json.loads, required=True, help="[hidden, layers, heads]")
+    parser.add_argument("--placement", choices=TARGETS, required=True)
+    parser.add_argument("--attention", choices=["eager", "sdpa"], required=True)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "autocast"], required=True,
+                        help="of the base model; adapters are float32")
+    parser.add_argument("--base", choices=["full", "nf4"], required=True)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--length", type=int, required=True)
+    parser.add_argument("--sequences", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    step = make_step(options)
+    for _ in range(2):
+        step()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        step()  # what other processes pushed out of the caches comes back
+        cpu, start, steps = time.process_time(), time.perf_counter(), 0
+        while steps == 0 or time.perf_counter() - start < float(line):
+            step()
+            steps += 1
+        elapsed = time.perf_counter() - start
+        print(json.dumps({"tokens/s": steps * options.sequences * options.length / elapsed,
+                          "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+                          "cpu": time.process_time() - cpu}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
