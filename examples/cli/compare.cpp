@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <memory>
+#include <set>
 
 #include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
@@ -46,7 +47,12 @@ void compare(CompareOptions const& options, std::string const& settings) {
     comparison.seeds.push_back(options.run.training.seed + static_cast<std::uint64_t>(i));
   }
   // What is wrong with the last arm is said now rather than when its turn comes.
-  for (auto const& [arm, runs] : comparison.arms) run_of(arm, comparison.seeds.front(), "");
+  auto notes = std::set<std::string>{};
+  for (auto const& [arm, runs] : comparison.arms) {
+    for (auto& note : run_of(arm, comparison.seeds.front(), "").notes()) {
+      if (notes.insert(note).second && !machine.quiet) std::cerr << note << "\n";
+    }
+  }
   create_folder(out);
   write_atomically(out / "config.toml", settings);
   auto number = std::size_t{0};

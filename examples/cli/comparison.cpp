@@ -1,6 +1,7 @@
 #include "comparison.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -103,26 +104,35 @@ report::Table cost_table(Comparison const& comparison) {
   return table;
 }
 
-/// Each arm against the first; a difference within two standard errors is called a tie.
+/// Student's t that 95 % of samples stay within, by degrees of freedom.
+double student_t(std::size_t freedom) {
+  constexpr auto table =
+      std::array{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
+  return freedom <= table.size() ? table[freedom - 1] : 1.96 + 2.5 / static_cast<double>(freedom);
+}
+
+/// Each arm against the first, with the 95 % interval that the seeds give; one that holds zero is
+/// a tie.
 std::string verdicts(Comparison const& comparison) {
   auto text = std::string{};
   auto const& reference = comparison.arms.front();
   for (auto i = std::size_t{1}; i < comparison.arms.size(); ++i) {
     auto const values = difference(comparison.arms[i], reference);
-    auto const [mean, deviation] = spread(values);
-    auto const error = spread(values).standard_error(values.size());
-    char numbers[96];
+    auto const difference_of_seeds = spread(values);
+    auto const mean = difference_of_seeds.mean;
+    char numbers[64];
     std::snprintf(numbers, sizeof numbers, "%+.4f", mean);
     text += comparison.arms[i].arm.name + " - " + reference.arm.name +
-            ", test average precision, paired by seed: " + numbers;
+            ", test average precision: " + numbers;
     if (values.size() < 2) {
       text += " (one seed: no spread, so no conclusion)\n";
       continue;
     }
-    std::snprintf(numbers, sizeof numbers, ", standard error %.4f over %zu seeds: ", error,
-                  values.size());
+    auto const half =
+        student_t(values.size() - 1) * difference_of_seeds.standard_error(values.size());
+    std::snprintf(numbers, sizeof numbers, " [%+.4f, %+.4f]: ", mean - half, mean + half);
     text += numbers;
-    text += std::abs(mean) <= 2. * error ? "a tie\n" : mean > 0. ? "better\n" : "worse\n";
+    text += std::abs(mean) <= half ? "a tie\n" : mean > 0. ? "better\n" : "worse\n";
   }
   return text;
 }
@@ -131,11 +141,13 @@ std::string verdicts(Comparison const& comparison) {
 
 std::string Comparison::text(std::size_t width) const {
   auto const of_seeds = seeds.size() == 1 ? std::string{"One seed."}
-                                          : "Means of " + std::to_string(seeds.size()) + " seeds.";
+                                          : "Means of " + std::to_string(seeds.size()) +
+                                                " seeds; intervals hold 95 % of what seeds "
+                                                "alone do, paired, on these test proteins.";
   return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
-         verdicts(*this) + of_seeds +
-         " Gap: train minus test. auc_card is the balanced accuracy that the card published as "
-         "AUC;\nroc_auc and average_precision (AP) are computed from scores.\n";
+         verdicts(*this) + "\n" + of_seeds +
+         "\nGap: train minus test. auc_card: the balanced accuracy that the card published as AUC. "
+         "AP: average precision.\n";
 }
 
 OrderedJson Comparison::json() const {

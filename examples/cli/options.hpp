@@ -39,7 +39,7 @@ struct TrainingOptions {
   std::int64_t epochs = 5;
   double learning_rate = 1e-2;
   std::string schedule = "cosine";
-  std::int64_t warmup_steps = 10;
+  std::int64_t warmup_steps = 0;
   double weight_decay = .01;
   double clip = 1.;
   std::int64_t max_length = 1000;

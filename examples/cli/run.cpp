@@ -66,7 +66,7 @@ class Best {
 };
 
 /// What the card's list of targets finds in the model, and what it does not.
-void report_card_targets(std::ostream& out) {
+std::string card_targets() {
   auto const targets =
       std::vector<std::string>{CardLiteral::targets.begin(), CardLiteral::targets.end()};
   auto const idle = peft::unmatched(targets, 1);  // every layer has the same modules
@@ -79,16 +79,7 @@ void report_card_targets(std::ostream& out) {
     }
     return text;
   };
-  out << "card: targets that match modules: " << list(false)
-      << "; that match nothing: " << list(true) << "\n";
-}
-
-void announce(Session const& session, RunOptions const& options) {
-  if (options.machine.quiet) return;
-  if (session.fresh_head()) {
-    std::cerr << options.model << ": no classifier, so the head starts fresh\n";
-  }
-  if (options.placement.name == CardLiteral::name) report_card_targets(std::cerr);
+  return "card: targets that match modules: " + list(false) + "; that match nothing: " + list(true);
 }
 
 SessionOptions session_options(RunOptions const& options) {
@@ -160,6 +151,15 @@ Run::Run(RunOptions options, Splits const& splits)
                                            : open_session(session, options_.init_adapter);
 }
 
+std::vector<std::string> Run::notes() const {
+  auto notes = std::vector<std::string>{};
+  if (session_->fresh_head()) {
+    notes.push_back(options_.model + ": no classifier, so the head starts fresh");
+  }
+  if (options_.placement.name == CardLiteral::name) notes.push_back(card_targets());
+  return notes;
+}
+
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
@@ -192,7 +192,6 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
 }
 
 RunResult Run::operator()(std::filesystem::path const& folder) {
-  announce(*session_, options_);
   auto result = RunResult{};
   result.trainable_parameters = session_->trainable_parameters();
   train(result, folder);

@@ -70,6 +70,9 @@ class Run {
   /// nothing. Throws InputError.
   Run(RunOptions options, Splits const& splits);
 
+  /// What the user should know before it starts: a fresh head, the card's idle targets.
+  std::vector<std::string> notes() const;
+
   /// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
   /// `metrics.json` in the folder.
   RunResult operator()(std::filesystem::path const& folder);

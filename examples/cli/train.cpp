@@ -33,6 +33,9 @@ struct Train {
     auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
     refuse_occupied(out);
     auto prepared = Run{run, splits};
+    if (!run.machine.quiet) {
+      for (auto const& note : prepared.notes()) std::cerr << note << "\n";
+    }
     create_folder(out);
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command));
     auto const result = prepared(out);

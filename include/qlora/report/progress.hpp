@@ -86,9 +86,11 @@ class Progress {
     draw();
   }
 
-  /// The last state, as a line that stays; later calls do nothing.
+  /// The last state, as a line that stays; later calls do nothing. Where there is no terminal, work
+  /// of less than a second leaves no line.
   void finish() {
     if (std::exchange(silent_, true) || done_ == 0.) return;
+    if (width_ == 0 && Clock::now() - start_ < std::chrono::seconds{1}) return;
     draw();
     if (width_ > 0) std::fputc('\n', stream_);
   }
