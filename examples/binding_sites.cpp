@@ -1,6 +1,7 @@
-// Fine-tunes ESM-2 on labelled proteins and prints the card's metrics on others:
+// Fine-tunes ESM-2 on labelled proteins, prints the card's metrics on others, and saves the
+// adapter:
 //
-//     binding_sites MODEL TRAIN TEST
+//     binding_sites MODEL TRAIN TEST OUT
 #include <cstdio>
 #include <iostream>
 
@@ -13,7 +14,7 @@ using Study = qlora::Experiment<qlora::model::Dynamic,  // Model:     layer size
                                 qlora::backend::Native>;  // Backend:   what computes it
 
 int main(int argc, char** argv) try {
-  if (argc != 4) throw qlora::InputError{"usage: binding_sites MODEL TRAIN TEST"};
+  if (argc != 5) throw qlora::InputError{"usage: binding_sites MODEL TRAIN TEST OUT"};
   auto const train = qlora::read_binding_sites(argv[2]);
   auto const test = qlora::read_binding_sites(argv[3]);
   auto study = Study::load(argv[1], {.rank = 2, .alpha = 1.f, .dropout = .5f, .seed = 17});
@@ -21,6 +22,7 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "step %lld loss %.4f\n", static_cast<long long>(step.step), step.loss);
   });
   std::cout << "train " << study.evaluate(train) << "\ntest  " << study.evaluate(test) << "\n";
+  study.save_adapter(argv[4]);
 } catch (qlora::InputError const& error) {
   std::cerr << error.what() << "\n";
   return 2;

@@ -87,6 +87,8 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_option(command, "--accumulate", accumulate, "passes that share a step")
       ->check(Range(std::int64_t{1}, most));
   add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
+  add_flag(command, "--recompute", recompute,
+           "keep only layers' inputs for the backward pass: less memory, more time");
   add_option(command, "--seed", seed, "of initialisation, order and dropout");
 }
 
@@ -109,7 +111,8 @@ FitOptions TrainingOptions::fit() const {
                             .clip = clip,
                             .batch = {.tokens = batch_tokens, .sequences = batch_sequences},
                             .accumulate = accumulate,
-                            .order = no_shuffle ? Order::as_given : Order::shuffled};
+                            .order = no_shuffle ? Order::as_given : Order::shuffled,
+                            .keep = recompute ? Keep::inputs : Keep::everything};
   if (class_weights == "none") {
     options.class_weighting = ClassWeighting::none;
   } else if (class_weights == "sqrt") {

@@ -48,6 +48,7 @@ struct TrainingOptions {
   std::int64_t batch_sequences = 0;
   std::int64_t accumulate = 1;
   bool no_shuffle = false;
+  bool recompute = false;
   std::uint64_t seed = 1;
 
   void add_to(CLI::App& command);

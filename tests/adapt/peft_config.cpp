@@ -249,5 +249,17 @@ TEST(PeftTargets, AreFullPathsOtherwise) {
             ModuleNames(Names{layer + "2.attention.self.key"}));
 }
 
+TEST(PeftTargets, AreReportedWhereTheyMatchNothing) {
+  using Names = std::vector<std::string>;
+  auto const card = Names{CardLiteral::targets.begin(), CardLiteral::targets.end()};
+  EXPECT_EQ(peft::unmatched(card, 6),
+            (Names{"EsmSelfOutput.dense", "EsmIntermediate.dense", "EsmOutput.dense",
+                   "EsmContactPredictionHead.regression"}));
+  EXPECT_EQ(peft::unmatched(Names{"query", "esm.encoder.layer.6.output.dense"}, 6),
+            Names{"esm.encoder.layer.6.output.dense"});
+  EXPECT_TRUE(peft::unmatched(std::string{peft::no_target}, 6).empty());
+  EXPECT_EQ(peft::unmatched(std::string{".*none"}, 6), Names{".*none"});
+}
+
 }  // namespace
 }  // namespace qlora

@@ -77,6 +77,15 @@ TEST(CardLiteral, AdaptsWhatPeftFindsByTheCardsTargets) {
   }
 }
 
+TEST(Sites, IsFoundByName) {
+  for (auto const* const name : {"qkv", "all", "card", "head"}) {
+    EXPECT_EQ(placement::Sites::parse(name).name, name);
+  }
+  auto const all = placement::Sites::parse("all");
+  for (auto const site : all_sites()) EXPECT_EQ(all.adapts(site), AllLinear::adapts(site));
+  EXPECT_THROW(placement::Sites::parse("qvk"), InputError);
+}
+
 TEST(Sites, IsAnyPlacementAtRunTime) {
   auto const runtime = placement::Sites::of(CardLiteral{});
   EXPECT_EQ(runtime.name, "card");

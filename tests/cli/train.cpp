@@ -98,6 +98,9 @@ TEST(Train, IsRepeatedByItsSettingsOnAnyNumberOfThreads) {
   EXPECT_EQ(program.read("first/adapter_model.safetensors"),
             program.read("second/adapter_model.safetensors"));
   EXPECT_EQ(program.read("first/metrics.json"), program.read("second/metrics.json"));
+  program.done({"train", "--config", "first/config.toml", "--out", "again", "--recompute"});
+  EXPECT_EQ(program.read("first/adapter_model.safetensors"),
+            program.read("again/adapter_model.safetensors"));
   program.done({"train", "--config", "first/config.toml", "--out", "third", "--seed", "12"});
   EXPECT_NE(program.read("first/adapter_model.safetensors"),
             program.read("third/adapter_model.safetensors"));

@@ -97,6 +97,13 @@ TEST(JsonField, RefusesOthersInASentence) {
             "f: mixed: expected a list of strings, found a list");
 }
 
+TEST(JsonField, ReadsListsOfNumbers) {
+  auto const numbers = Json{{"pair", {0.5, 16}}, {"mixed", {1, "x"}}};
+  EXPECT_EQ(json::find<std::vector<double>>(numbers, "pair", "f"), (std::vector{.5, 16.}));
+  EXPECT_EQ(input_error_of([&] { json::find<std::vector<double>>(numbers, "mixed", "f"); }),
+            "f: mixed: expected a list of finite numbers, found a list");
+}
+
 TEST(JsonField, ChecksRanges) {
   EXPECT_EQ(json::within<std::int64_t>(3, 1, 3, "k", "f"), 3);
   EXPECT_EQ(input_error_of([] { json::within<std::int64_t>(0, 1, 3, "k", "f"); }),

@@ -1,4 +1,5 @@
 // The example programs, run as a user would, on the nano model and a small synthetic corpus.
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -26,7 +27,6 @@ class Examples : public ::testing::Test {
     return run(program, {QLORA_SOURCE_DIR "/examples/data/nano-esm2", "train.txt", "test.txt"});
   }
 
- private:
   TemporaryFolder folder_;
 };
 
@@ -48,20 +48,27 @@ void expect_share(std::string const& cell) {
 }
 
 TEST_F(Examples, ExplainWrongUse) {
-  for (auto const* const program : {"binding_sites", "custom_policy", "layer_ablation"}) {
+  for (auto const* const usage :
+       {"binding_sites MODEL TRAIN TEST OUT", "custom_policy MODEL TRAIN TEST",
+        "layer_ablation MODEL TRAIN TEST"}) {
+    auto const words = rows(usage).front();
+    auto const& program = words.front();
     auto const unused = run(program, {});
     EXPECT_EQ(unused.status, 2);
-    EXPECT_EQ(unused.err, std::string{"usage: "} + program + " MODEL TRAIN TEST\n");
-    auto const absent = run(program, {"/absent", "/absent", "/absent"});
+    EXPECT_EQ(unused.err, std::string{"usage: "} + usage + "\n");
+    auto const absent = run(program, std::vector<std::string>(words.size() - 1, "/absent"));
     EXPECT_EQ(absent.status, 2);
     EXPECT_NE(absent.err.find("/absent: "), std::string::npos) << absent.err;
     EXPECT_EQ(absent.out, "");
   }
 }
 
-TEST_F(Examples, BindingSitesPrintsTheCardsMetrics) {
-  auto const [status, out, error] = run("binding_sites");
+TEST_F(Examples, BindingSitesPrintsTheCardsMetricsAndSavesTheAdapter) {
+  auto const [status, out, error] =
+      run("binding_sites",
+          {QLORA_SOURCE_DIR "/examples/data/nano-esm2", "train.txt", "test.txt", "adapter"});
   ASSERT_EQ(status, 0) << error;
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() / "adapter" / "adapter_model.safetensors"));
   EXPECT_TRUE(error.starts_with("step 1 loss ")) << error;
   for (auto const* const split : {"train loss ", "test  loss "}) {
     EXPECT_NE(out.find(split), std::string::npos) << out;
