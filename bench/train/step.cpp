@@ -113,7 +113,8 @@ struct Run {
 template <class T>
 void train(benchmark::State& state, Setting const& setting) {
   auto run = Run<T>{setting};
-  auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, {}};
+  auto const options = FitOptions{.batch = {.sequences = setting.sequences}};
+  auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, options};
   auto records = std::vector<std::uint32_t>(run.proteins.size());
   std::iota(records.begin(), records.end(), 0u);
   auto step = std::int64_t{0};

@@ -25,6 +25,11 @@ Remembered read_remembered(std::filesystem::path const& adapter) {
   auto const file = path.string();
   auto const document = json::read_object(path);
   remembered.quant = json::find<std::string>(document, "quant", file).value_or(remembered.quant);
+  try {
+    quant::Any::parse(remembered.quant);
+  } catch (InputError const& error) {
+    throw InputError{at(file, error.what())};
+  }
   if (auto const weights = json::find<std::vector<double>>(document, "class_weights", file)) {
     if (weights->size() != 2 || !((*weights)[0] > 0.) || !((*weights)[1] > 0.)) {
       throw InputError{at(file, "class_weights: expected two positive numbers, found " +
@@ -53,11 +58,12 @@ std::unique_ptr<Session> AdapterOptions::open() const {
   auto options =
       SessionOptions{.model = model,
                      .compute = machine.compute,
-                     .quant = quant::Any::parse(quant.empty() ? remembered.quant : quant)};
+                     .quant = quant::Any::parse(quant.empty() ? remembered.quant : quant),
+                     .lora = {.rank = 1, .seed = machine.seed}};
   auto session = adapter.empty() ? open_session(options) : open_session(options, adapter);
   session->set_class_weights(remembered.class_weights);
-  if (session->fresh_head() && adapter.empty() && !machine.quiet) {
-    std::cerr << model << ": no classifier, so the head is a fresh one and predicts nothing yet\n";
+  if (!machine.quiet) {
+    for (auto const& note : session->notes) std::cerr << note << "\n";
   }
   return session;
 }

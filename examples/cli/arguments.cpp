@@ -19,7 +19,7 @@ namespace {
 
 using Flag = std::pair<std::string, std::string>;
 
-/// The published model card's values; those of the standard recipe are the flags' defaults.
+/// The published model card's values; those of the standard recipe are the same flags' defaults.
 std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"alpha", "1"},
                                     {"rslora", "false"},
@@ -33,6 +33,19 @@ std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"class-weights", "balanced"},
                                     {"batch-sequences", "36"},
                                     {"accumulate", "1"}};
+
+/// The flags of a recipe; none for a name or command that has none, which parsing will say.
+std::vector<Flag> recipe_flags(CLI::App const& command, std::string const& recipe) {
+  if (command.get_option_no_throw("--recipe") == nullptr) return {};
+  if (recipe == "card") return card_recipe;
+  if (recipe != "standard") return {};
+  auto flags = card_recipe;
+  for (auto& [name, value] : flags) {
+    auto const& standard = command.get_option("--" + name)->get_default_str();
+    value = standard.empty() ? "false" : standard;
+  }
+  return flags;
+}
 
 std::string spelled(Flag const& flag) {
   return "--" + flag.first + "=" + flag.second;
@@ -71,9 +84,11 @@ std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
   auto const fail = [&](std::string const& what) { throw InputError{at(path, what)}; };
   auto flags = std::vector<Flag>{};
   for (auto const& item : CLI::ConfigTOML{}.from_config(text)) {
-    auto const name = printable(item.fullname());
+    auto const name = printable(item.name);
+    if (!item.parents.empty())
+      fail("expected no sections, found [" + printable(item.parents[0]) + "]");
     auto* const option = command.get_option_no_throw("--" + item.name);
-    if (!item.parents.empty() || option == nullptr || !option->get_configurable()) {
+    if (option == nullptr || !option->get_configurable()) {
       fail("unknown key \"" + name + "\"; expected a flag of `" + command.get_name() + "`");
     }
     if (std::ranges::any_of(flags, [&](Flag const& flag) { return flag.first == item.name; })) {
@@ -81,11 +96,9 @@ std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
     }
     if (item.inputs.size() != 1) fail("key \"" + name + "\": expected one value");
     try {
-      if (option->get_items_expected_max() > 0) {
-        option->add_result(item.inputs.front());
-        option->run_callback();
-        option->clear();
-      }
+      option->add_result(item.inputs.front());
+      option->run_callback();
+      option->clear();
     } catch (CLI::Error const& error) {
       fail(error.what());
     }
@@ -96,7 +109,9 @@ std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
 
 std::string toml_value(std::string const& text) {
   if (parse_number<double>(text) || text == "true" || text == "false") return text;
-  return text.find('"') == text.npos ? '"' + text + '"' : '\'' + text + '\'';
+  // Between single quotes nothing is escaped.
+  auto const plain = text.find_first_of("\"\\") == text.npos;
+  return plain ? '"' + text + '"' : '\'' + text + '\'';
 }
 
 }  // namespace
@@ -110,20 +125,25 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
                      "; `qlora --help` lists them"};
   }
 
-  auto given = std::vector<std::string>{};
-  auto const add_file = [&](std::string const& path) {
-    for (auto const& flag : read_settings(*command, path)) given.push_back(spelled(flag));
-  };
-  if (command->get_name() == "demo") add_file(shared_file("demo.toml").string());
-  if (auto const file = last_value(arguments, "config")) add_file(*file);
-  given.insert(given.end(), arguments.begin() + 1, arguments.end());
-
-  auto all = std::vector{arguments.front()};
-  if (last_value(given, "recipe") == "card" &&
-      command->get_option_no_throw("--recipe") != nullptr) {
-    std::ranges::transform(card_recipe, std::back_inserter(all), spelled);
+  if (command->get_name() == "demo") {  // as defaults, so that --help shows them
+    for (auto const& [name, value] : read_settings(*command, shared_file("demo.toml").string())) {
+      command->get_option("--" + name)->default_val(value);
+    }
   }
-  all.insert(all.end(), given.begin(), given.end());
+  auto all = std::vector{arguments.front()};
+  // A recipe counts where it stands: before what else its file or the command line says.
+  auto const add = [&](std::vector<std::string> const& flags) {
+    if (auto const recipe = last_value(flags, "recipe")) {
+      std::ranges::transform(recipe_flags(*command, *recipe), std::back_inserter(all), spelled);
+    }
+    all.insert(all.end(), flags.begin(), flags.end());
+  };
+  if (auto const file = last_value(arguments, "config")) {
+    auto flags = std::vector<std::string>{};
+    std::ranges::transform(read_settings(*command, *file), std::back_inserter(flags), spelled);
+    add(flags);
+  }
+  add({arguments.begin() + 1, arguments.end()});
   // Tokens and sequences exclude each other: the last one counts.
   if (last_place(all, "batch-tokens") > last_place(all, "batch-sequences") &&
       last_place(all, "batch-sequences") >= 0) {
@@ -132,10 +152,12 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
   return all;
 }
 
-std::string settings(CLI::App const& command) {
+std::string settings(CLI::App const& command, std::vector<std::string> const& omitted) {
   auto text = std::string{};
   for (auto const* const option : command.get_options()) {
-    if (!option->get_configurable() || option->get_lnames().empty()) continue;
+    auto const& names = option->get_lnames();
+    if (!option->get_configurable() || names.empty() || names.front() == "out") continue;
+    if (std::ranges::count(omitted, names.front()) != 0) continue;
     auto const is_flag = option->get_items_expected_max() == 0;
     auto value = option->get_default_str();
     if (option->count() > 0) {
@@ -144,7 +166,7 @@ std::string settings(CLI::App const& command) {
       value = "false";
     }
     if (value.empty()) continue;  // not given, and without a default
-    text += option->get_lnames().front() + " = " + toml_value(value) + "\n";
+    text += names.front() + " = " + toml_value(value) + "\n";
   }
   return text;
 }

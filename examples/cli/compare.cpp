@@ -26,9 +26,18 @@ void CompareOptions::add_to(CLI::App& command) {
   add_config(command);
 }
 
+void CompareOptions::check() const {
+  run.machine.apply();
+  for (auto const& arm : parse_arms(arms)) {
+    auto const training = arm.apply(run.training);
+    qlora::check(training.lora(run.machine.seed));
+    qlora::check(training.fit());
+  }
+}
+
 void compare(CompareOptions const& options, std::string const& settings) {
   auto const& machine = options.run.machine;
-  machine.apply();
+  options.check();
   auto comparison = Comparison{};
   for (auto& arm : parse_arms(options.arms)) comparison.arms.push_back({std::move(arm), {}});
   auto const splits = Splits::read(options.train, options.valid, options.test,
@@ -38,13 +47,13 @@ void compare(CompareOptions const& options, std::string const& settings) {
     run.label = label + arm.name + ", seed " + std::to_string(seed) + ": ";
     run.placement = placement::Sites::parse(arm.placement);
     run.training = arm.apply(options.run.training);
-    run.training.seed = seed;
+    run.machine.seed = seed;
     return Run{std::move(run), splits};
   };
   auto const out = std::filesystem::path{options.out};
   refuse_occupied(out);
   for (auto i = 0; i < options.seeds; ++i) {
-    comparison.seeds.push_back(options.run.training.seed + static_cast<std::uint64_t>(i));
+    comparison.seeds.push_back(machine.seed + static_cast<std::uint64_t>(i));
   }
   // What is wrong with the last arm is said now rather than when its turn comes.
   auto notes = std::set<std::string>{};
@@ -76,9 +85,10 @@ void add_compare(CLI::App& app) {
   add_required(*command, "--model", options->run.model,
                "model folder, or a name in the Hugging Face cache");
   add_required(*command, "--train", options->train, "labelled proteins to train on");
-  add_option(*command, "--valid", options->valid, "labelled proteins to choose by");
+  add_option(*command, "--valid", options->valid, "labelled proteins to report on as well");
   add_required(*command, "--test", options->test, "labelled proteins to report on");
-  add_out(*command, options->out, "folder to fill: comparison.json, one folder an arm and seed");
+  add_required(*command, "--out", options->out,
+               "folder to fill: comparison.json, one folder an arm and seed");
   options->add_to(*command);
   command->footer(
       "Example:\n  qlora compare --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"

@@ -17,6 +17,9 @@ struct CompareOptions {
 
   /// The flags besides model and data.
   void add_to(CLI::App& command);
+  /// Throws InputError for flags that make no comparison, SystemError for a device that is not
+  /// there.
+  void check() const;
 };
 
 /// Runs every arm with every seed, fills the folder, and prints the table. `settings` is kept as

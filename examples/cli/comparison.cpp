@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <numeric>
 
 #include <qlora/report/table.hpp>
@@ -17,11 +18,7 @@ constexpr auto primary = "average_precision";
 
 struct Spread {
   double mean = 0.;
-  double deviation = 0.;  ///< of one value, n - 1; 0 for a single one
-
-  double standard_error(std::size_t n) const {
-    return deviation / std::sqrt(static_cast<double>(n));
-  }
+  double deviation = std::numeric_limits<double>::quiet_NaN();  ///< by n - 1; NaN for one value
 };
 
 Spread spread(std::vector<double> const& values) {
@@ -99,7 +96,8 @@ report::Table cost_table(Comparison const& comparison) {
     table.add({arm.arm.name, arm.runs.front().trainable_parameters, seconds,
                rounded([](auto const& run) { return run.tokens_per_second(); }),
                rounded([](auto const& run) { return static_cast<double>(run.peak_bytes) / 1e6; }),
-               precision.mean, precision.deviation});
+               precision.mean,
+               arm.runs.size() > 1 ? report::Cell{precision.deviation} : report::Cell{"-"}});
   }
   return table;
 }
@@ -107,32 +105,40 @@ report::Table cost_table(Comparison const& comparison) {
 /// Student's t that 95 % of samples stay within, by degrees of freedom.
 double student_t(std::size_t freedom) {
   constexpr auto table =
-      std::array{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
-  return freedom <= table.size() ? table[freedom - 1] : 1.96 + 2.5 / static_cast<double>(freedom);
+      std::array{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                 2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+                 2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+  return table[std::min(freedom, table.size()) - 1];
 }
 
-/// Each arm against the first, with the 95 % interval that the seeds give; one that holds zero is
-/// a tie.
+/// Half the width of the 95 % interval of a mean; NaN for a single value.
+double half_width(std::vector<double> const& values) {
+  if (values.size() < 2) return std::numeric_limits<double>::quiet_NaN();
+  return student_t(values.size() - 1) * spread(values).deviation /
+         std::sqrt(static_cast<double>(values.size()));
+}
+
+/// Each arm against the first, with the 95 % interval that the seeds give.
 std::string verdicts(Comparison const& comparison) {
   auto text = std::string{};
   auto const& reference = comparison.arms.front();
   for (auto i = std::size_t{1}; i < comparison.arms.size(); ++i) {
     auto const values = difference(comparison.arms[i], reference);
-    auto const difference_of_seeds = spread(values);
-    auto const mean = difference_of_seeds.mean;
+    auto const mean = spread(values).mean;
+    auto const half = half_width(values);
     char numbers[64];
     std::snprintf(numbers, sizeof numbers, "%+.4f", mean);
     text += comparison.arms[i].arm.name + " - " + reference.arm.name +
             ", test average precision: " + numbers;
     if (values.size() < 2) {
-      text += " (one seed: no spread, so no conclusion)\n";
+      text += " (one seed: nothing to judge it by)\n";
       continue;
     }
-    auto const half =
-        student_t(values.size() - 1) * difference_of_seeds.standard_error(values.size());
     std::snprintf(numbers, sizeof numbers, " [%+.4f, %+.4f]: ", mean - half, mean + half);
     text += numbers;
-    text += std::abs(mean) <= half ? "a tie\n" : mean > 0. ? "better\n" : "worse\n";
+    text += std::abs(mean) <= half ? "within the noise of seeds\n"
+            : mean > 0.            ? "higher than the noise of seeds\n"
+                                   : "lower than the noise of seeds\n";
   }
   return text;
 }
@@ -140,10 +146,12 @@ std::string verdicts(Comparison const& comparison) {
 }  // namespace
 
 std::string Comparison::text(std::size_t width) const {
-  auto const of_seeds = seeds.size() == 1 ? std::string{"One seed."}
-                                          : "Means of " + std::to_string(seeds.size()) +
-                                                " seeds; intervals hold 95 % of what seeds "
-                                                "alone do, paired, on these test proteins.";
+  auto const of_seeds = seeds.size() == 1
+                            ? std::string{"One seed."}
+                            : "Means of " + std::to_string(seeds.size()) +
+                                  " seeds; in brackets what 95 % of seeds would give, on these "
+                                  "proteins.\nOther families would move the numbers too: that is "
+                                  "not in the brackets.";
   return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
          verdicts(*this) + "\n" + of_seeds +
          "\nGap: train minus test. auc_card: the balanced accuracy that the card published as AUC. "
@@ -191,14 +199,15 @@ OrderedJson Comparison::json() const {
   auto differences = OrderedJson::array();
   for (auto i = std::size_t{1}; i < arms.size(); ++i) {
     auto const values = difference(arms[i], arms.front());
-    auto const [mean, deviation] = spread(values);
+    auto const mean = spread(values).mean;
+    auto const half = half_width(values);
     differences.push_back({{"arm", arms[i].arm.name},
                            {"against", arms.front().arm.name},
                            {"metric", primary},
                            {"split", "test"},
                            {"by_seed", values},
                            {"mean", mean},
-                           {"standard_error", spread(values).standard_error(values.size())}});
+                           {"interval", {mean - half, mean + half}}});
   }
   document["differences"] = std::move(differences);
   return document;

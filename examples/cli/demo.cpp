@@ -19,6 +19,7 @@ struct Demo {
   std::string out = "qlora-demo";
 
   void operator()(CLI::App const& command) {
+    compare.check();
     refuse_occupied(out);
     create_folder(out);
     auto const folder = std::filesystem::path{out};
@@ -39,7 +40,7 @@ void add_demo(CLI::App& app) {
   auto* const command = app.add_subcommand(
       "demo", "Compare placements on embedded synthetic data; needs no arguments.");
   auto const demo = std::make_shared<Demo>();
-  add_option(*command, "--out", demo->out, "folder to fill: data and study")->configurable(false);
+  add_option(*command, "--out", demo->out, "folder to fill: data and study");
   add_option(*command, "--families", demo->corpus.families, "synthetic protein families");
   demo->compare.add_to(*command);
   command->footer("Example:\n  qlora demo --seeds 3");

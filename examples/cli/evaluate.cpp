@@ -34,7 +34,7 @@ void add_evaluate(CLI::App& app) {
   auto* const command = app.add_subcommand("evaluate", "Metrics on labelled proteins.");
   auto const evaluate = std::make_shared<Evaluate>();
   add_required(*command, "--data", evaluate->data, "labelled proteins");
-  add_option(*command, "--out", evaluate->out, "JSON file for the metrics")->configurable(false);
+  add_option(*command, "--out", evaluate->out, "JSON file for the metrics");
   evaluate->adapter.add_to(*command);
   command->footer(
       "Example:\n  qlora evaluate --model facebook/esm2_t6_8M_UR50D --adapter adapter \\\n"

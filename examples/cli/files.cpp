@@ -39,13 +39,10 @@ class Hash {
 }  // namespace
 
 DataSet DataSet::read(std::string const& file) {
-  return {file, read_binding_sites(file)};
-}
-
-std::string fingerprint(std::filesystem::path const& file) {
+  auto proteins = read_binding_sites(file);
   auto hash = Hash{};
   hash.add(file);
-  return hash.text();
+  return {file, hash.text(), std::move(proteins)};
 }
 
 std::string model_fingerprint(std::string const& model) {

@@ -17,14 +17,12 @@ using OrderedJson = nlohmann::ordered_json;
 /// A labelled file and its content.
 struct DataSet {
   std::string file;
+  std::string fingerprint;  ///< "xxh3:" and 32 hexadecimal digits
   std::vector<Protein> proteins;
 
   /// Throws InputError for a file that cannot be used, or without a labelled residue.
   static DataSet read(std::string const& file);
 };
-
-/// A file's fingerprint, "xxh3:" and 32 hexadecimal digits.
-std::string fingerprint(std::filesystem::path const& file);
 
 /// The fingerprint of a model: of its configuration and tensors, in the folder it is found in.
 std::string model_fingerprint(std::string const& model);

@@ -171,7 +171,8 @@ struct Inspect {
 
   void operator()() const {
     auto ignored = std::error_code{};
-    if (std::filesystem::is_regular_file(path, ignored)) return inspect_data(path);
+    auto const is_file = std::filesystem::is_regular_file(path, ignored);
+    if (is_file && !path.ends_with(".bin")) return inspect_data(path);
     auto const is_adapter = std::filesystem::exists(path + "/adapter_config.json", ignored);
     return is_adapter ? inspect_adapter(path) : inspect_model(find_model(path));
   }

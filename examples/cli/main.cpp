@@ -48,6 +48,7 @@ int run(std::vector<std::string> arguments) {
     arguments = qlora::cli::expand(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
+    if (!std::cout.flush()) throw qlora::SystemError{"standard output: cannot write to it"};
   } catch (CLI::Success const& request) {  // --help, --version
     return app.exit(request);
   } catch (CLI::ParseError const& error) {

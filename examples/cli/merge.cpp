@@ -37,7 +37,7 @@ void add_merge(CLI::App& app) {
   add_required(*command, "--model", merge->model,
                "model folder, or a name in the Hugging Face cache");
   add_required(*command, "--adapter", merge->adapter, "PEFT adapter folder");
-  add_out(*command, merge->out, "folder to fill: a model that transformers loads");
+  add_required(*command, "--out", merge->out, "folder to fill: a model that transformers loads");
   merge->machine.add_to(*command);
   add_config(*command);
   command->footer(

@@ -44,6 +44,7 @@ void MachineOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"fp32", "bf16"}));
   add_option(command, "--threads", threads, "threads; 0 uses every core")
       ->check(CLI::Range(0, 4096));
+  add_option(command, "--seed", seed, "of initialisation, order, dropout and synthesis");
   add_flag(command, "--quiet", quiet, "no progress on stderr");
 }
 
@@ -66,7 +67,7 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_flag(command, "--rslora", rslora, "scale by alpha / sqrt(rank)");
   add_option(command, "--dropout", dropout, "of the adapters' inputs");
   add_option(command, "--epochs", epochs, "passes over the training data")
-      ->check(Range(std::int64_t{1}, most));
+      ->check(Range(1, 1'000'000));
   add_option(command, "--lr", learning_rate,
              "peak learning rate; wider models and longer runs want less, 2e-3 say");
   add_option(command, "--schedule", schedule, "cosine, linear or constant")
@@ -89,15 +90,14 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
   add_flag(command, "--recompute", recompute,
            "keep only layers' inputs for the backward pass: less memory, more time");
-  add_option(command, "--seed", seed, "of initialisation, order and dropout");
 }
 
-LoraOptions TrainingOptions::lora(std::uint64_t seed_of_run) const {
+LoraOptions TrainingOptions::lora(std::uint64_t seed) const {
   return {.rank = rank,
           .alpha = static_cast<float>(alpha),
           .dropout = static_cast<float>(dropout),
           .scaling = rslora ? LoraScaling::rank_stabilised : LoraScaling::plain,
-          .seed = seed_of_run};
+          .seed = seed};
 }
 
 FitOptions TrainingOptions::fit() const {

@@ -17,6 +17,7 @@ struct MachineOptions {
   std::string device = "cpu";
   std::string compute = "fp32";
   int threads = 0;  ///< 0: the machine's
+  std::uint64_t seed = 1;
   bool quiet = false;
 
   void add_to(CLI::App& command);
@@ -49,10 +50,9 @@ struct TrainingOptions {
   std::int64_t accumulate = 1;
   bool no_shuffle = false;
   bool recompute = false;
-  std::uint64_t seed = 1;
 
   void add_to(CLI::App& command);
-  LoraOptions lora(std::uint64_t seed_of_run) const;
+  LoraOptions lora(std::uint64_t seed) const;
   /// Throws InputError for class weights that are none.
   FitOptions fit() const;
 };
@@ -71,12 +71,6 @@ CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
 inline CLI::Option* add_required(CLI::App& command, std::string const& flags, std::string& value,
                                  std::string const& description) {
   return add_option(command, flags, value, description)->required();
-}
-
-/// The folder that a command fills; never part of its settings.
-inline CLI::Option* add_out(CLI::App& command, std::string& folder,
-                            std::string const& description) {
-  return add_required(command, "--out", folder, description)->configurable(false);
 }
 
 }  // namespace qlora::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/data/read.hpp>
 
@@ -56,6 +57,10 @@ struct Predict {
     for (auto i = Index{0}; i < values.rows(); ++i) {
       auto const l0 = values.row(i)[0];
       auto const l1 = values.row(i)[1];
+      if (!std::isfinite(l0) || !std::isfinite(l1)) {
+        throw DivergedError{protein.id + ", residue " + std::to_string(i + 1) +
+                            ": expected finite logits, found " + exact(l0) + " and " + exact(l1)};
+      }
       text += protein.id + "\t" + std::to_string(i + 1) + "\t";
       text += protein.sequence[static_cast<std::size_t>(i)];
       text += '\t';
@@ -76,7 +81,8 @@ void add_predict(CLI::App& app) {
   auto* const command = app.add_subcommand("predict", "Probability of a site at every residue.");
   auto const predict = std::make_shared<Predict>();
   add_required(*command, "--fasta", predict->fasta, "proteins: FASTA or three-line");
-  add_out(*command, predict->out, "TSV file: id, position, residue, probability, label");
+  add_required(*command, "--out", predict->out,
+               "TSV file: id, position, residue, probability, label");
   command->add_flag("--logits", predict->logits, "two more columns: logit0, logit1")->take_last();
   predict->adapter.add_to(*command);
   command->footer(

@@ -37,7 +37,7 @@ void add_quantize(CLI::App& app) {
                "model folder, or a name in the Hugging Face cache");
   add_option(*command, "--quant", quantize->quant, "encoder's weights: nf4, fp4 or int8")
       ->check(CLI::IsMember({"nf4", "fp4", "int8"}));
-  add_out(*command, quantize->out, "folder to fill: a model that transformers loads");
+  add_required(*command, "--out", quantize->out, "folder to fill: a model that transformers loads");
   quantize->machine.add_to(*command);
   add_config(*command);
   command->footer(

@@ -47,6 +47,9 @@ class Best {
   void offer(metrics::Scores const& scores, std::int64_t epoch) {
     auto const lower_is_better = metric_.starts_with("loss");
     auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
+    if (std::isnan(value)) {
+      throw InputError{"--select " + metric_ + ": not a number on --valid, which lacks a class"};
+    }
     if (epoch_ > 0 && !(value > value_)) return;
     value_ = value;
     epoch_ = epoch;
@@ -87,10 +90,11 @@ SessionOptions session_options(RunOptions const& options) {
           .compute = options.machine.compute,
           .quant = quant::Any::parse(options.training.quant),
           .placement = options.placement,
-          .lora = options.training.lora(options.training.seed)};
+          .lora = options.training.lora(options.machine.seed)};
 }
 
-OrderedJson description(RunOptions const& options, Splits const& splits, Session const& session) {
+OrderedJson description(RunOptions const& options, Splits const& splits, Session const& session,
+                        std::int64_t epoch) {
   auto positives = std::int64_t{0};
   auto labelled = std::int64_t{0};
   for (auto const& protein : splits.train.proteins) {
@@ -100,18 +104,19 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
   }
   auto data = OrderedJson::object();
   splits.for_each([&](char const* name, DataSet const& set) {
-    data[name] = {{"file", set.file}, {"fingerprint", fingerprint(set.file)}};
+    data[name] = {{"file", set.file}, {"fingerprint", set.fingerprint}};
   });
   return {{"qlora", version},
           {"model", {{"name", options.model}, {"fingerprint", model_fingerprint(options.model)}}},
           {"data", data},
-          {"quant", options.training.quant},
+          {"quant", session.quantization()},
           {"compute", options.machine.compute},
           {"placement", options.placement.name},
-          {"seed", options.training.seed},
+          {"seed", options.machine.seed},
           {"class_weights", session.class_weights()},
           {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
-          {"label_alignment", "residue"}};
+          {"label_alignment", "residue"},
+          {"epoch", epoch}};
 }
 
 }  // namespace
@@ -152,10 +157,7 @@ Run::Run(RunOptions options, Splits const& splits)
 }
 
 std::vector<std::string> Run::notes() const {
-  auto notes = std::vector<std::string>{};
-  if (session_->fresh_head()) {
-    notes.push_back(options_.model + ": no classifier, so the head starts fresh");
-  }
+  auto notes = session_->notes;
   if (options_.placement.name == CardLiteral::name) notes.push_back(card_targets());
   return notes;
 }
@@ -165,9 +167,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto best = Best{options_.select, *session_};
   auto const tokens =
       residues(splits_.records) + 2 * static_cast<std::int64_t>(splits_.records.size());
-  auto progress =
-      report::Progress{options_.label + "training", static_cast<double>(tokens * fit_.epochs),
-                       "tokens", options_.machine.progress()};
+  auto progress = report::Progress{options_.label + "training",
+                                   static_cast<double>(tokens) * static_cast<double>(fit_.epochs),
+                                   "tokens", options_.machine.progress()};
   auto const on_step = [&](StepRecord const& step) {
     history.add(step);
     result.steps = step.step;
@@ -207,7 +209,7 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
                        options_.machine.progress()));
     scores[name] = result.scores.back().second;
   });
-  write_json(folder / "qlora.json", description(options_, splits_, *session_));
+  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   write_json(folder / "metrics.json", scores);
   result.peak_bytes = peak_memory_bytes();
   result.total_seconds =

@@ -70,7 +70,7 @@ class Run {
   /// nothing. Throws InputError.
   Run(RunOptions options, Splits const& splits);
 
-  /// What the user should know before it starts: a fresh head, the card's idle targets.
+  /// What the user should know before it starts: a fresh head, targets that match nothing.
   std::vector<std::string> notes() const;
 
   /// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and

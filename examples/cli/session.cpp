@@ -7,8 +7,23 @@
 
 namespace qlora::cli {
 
-std::unique_ptr<Session> open_session(SessionOptions const& options) {
+namespace {
+
+std::unique_ptr<Session> make_session(SessionOptions const& options) {
   return options.compute == "bf16" ? open_bf16(options) : open_fp32(options);
+}
+
+void note_fresh_head(Session& session, std::string const& model) {
+  if (!session.fresh_head()) return;
+  session.notes.push_back(model + ": no classifier, so the head is a fresh one");
+}
+
+}  // namespace
+
+std::unique_ptr<Session> open_session(SessionOptions const& options) {
+  auto session = make_session(options);
+  note_fresh_head(*session, options.model);
+  return session;
 }
 
 std::unique_ptr<Session> open_session(SessionOptions options,
@@ -19,8 +34,11 @@ std::unique_ptr<Session> open_session(SessionOptions options,
   options.lora.dropout = from_caller.dropout;
   options.lora.seed = from_caller.seed;
   options.placement = placement_of(stored);
-  auto session = open_session(options);
-  session->load_adapter(adapter);
+  auto session = make_session(options);
+  for (auto const& target : session->load_adapter(adapter)) {
+    session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
+  }
+  note_fresh_head(*session, options.model);
   return session;
 }
 

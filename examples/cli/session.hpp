@@ -31,10 +31,15 @@ class Session {
   using OnEpoch = std::function<void(std::int64_t epoch)>;  // from 1
   using OnLogits = std::function<void(std::size_t protein, Matrix<float const> logits)>;
 
+  /// What the user should know of what was opened.
+  std::vector<std::string> notes;
+
   virtual ~Session() = default;
 
   virtual bool fresh_head() const = 0;
   virtual Index trainable_parameters() const = 0;
+  /// How the frozen weights are stored: as asked, unless the folder was quantized already.
+  virtual std::string quantization() const = 0;
   virtual ClassWeights class_weights() const = 0;
   virtual void set_class_weights(ClassWeights const& weights) = 0;
   virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,

@@ -21,6 +21,9 @@ class SessionOf final : public Session {
 
   bool fresh_head() const override { return study_.fresh_head(); }
   Index trainable_parameters() const override { return study_.trainable_parameters(); }
+  std::string quantization() const override {
+    return std::string{study_.network().layers().front().qkv.weights().front().scheme().name};
+  }
   ClassWeights class_weights() const override { return study_.class_weights(); }
   void set_class_weights(ClassWeights const& weights) override {
     study_.set_class_weights(weights);

@@ -16,9 +16,12 @@ namespace {
 
 struct Synth {
   synth::Options options;
+  MachineOptions machine;
   std::string out;
 
-  void operator()() const {
+  void operator()() {
+    machine.apply();
+    options.seed = machine.seed;
     auto const corpus = synth::generate(options);
     refuse_occupied(out);
     create_folder(out);
@@ -49,14 +52,16 @@ void add_synth(CLI::App& app) {
       app.add_subcommand("synth", "Synthetic protein families with planted binding sites.");
   auto const synth = std::make_shared<Synth>();
   auto& options = synth->options;
-  add_out(*command, synth->out, "folder to fill: train.txt, valid.txt, test.txt, groups.tsv");
-  add_option(*command, "--families", options.families, "families over the three splits");
+  add_required(*command, "--out", synth->out,
+               "folder to fill: train.txt, valid.txt, test.txt, groups.tsv");
+  add_option(*command, "--families", options.families, "families over the three splits")
+      ->check(CLI::Range(1, 10'000'000));
   add_option(*command, "--members", options.members, "proteins of a family");
   add_option(*command, "--valid-percent", options.valid_percent, "of the families");
   add_option(*command, "--test-percent", options.test_percent, "of the families");
   add_option(*command, "--pretraining", options.pretraining_families,
              "further families, in no split, for pretrain.fasta");
-  add_option(*command, "--seed", options.seed, "of the families");
+  synth->machine.add_to(*command);
   add_config(*command);
   command->footer("Example:\n  qlora synth --out corpus --families 80");
   command->callback([synth] { (*synth)(); });

@@ -26,10 +26,19 @@ struct Train {
     run.machine.apply();
     if (!run.select.empty()) {
       if (valid.empty()) throw InputError{"--select: expected --valid beside it, found none"};
-      metrics::Chosen{metrics::Options{.names = run.select}};  // throws for an unknown name
+      auto const one = run.select.find(',') == run.select.npos;
+      metrics::Chosen{metrics::Options{.names = one ? run.select : " "}};  // throws unless a metric
     }
-    run.placement = run.init_adapter.empty() ? placement::Sites::parse(placement)
-                                             : placement_of(PeftAdapter::read(run.init_adapter));
+    auto of_adapter = std::vector<std::string>{};
+    if (run.init_adapter.empty()) {
+      run.placement = placement::Sites::parse(placement);
+    } else {
+      run.placement = placement_of(PeftAdapter::read(run.init_adapter));
+      of_adapter = {"rank", "alpha", "rslora", "placement"};
+      if (!run.machine.quiet) {
+        std::cerr << run.init_adapter << ": rank, alpha and placement are this adapter's\n";
+      }
+    }
     auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
     refuse_occupied(out);
     auto prepared = Run{run, splits};
@@ -37,10 +46,11 @@ struct Train {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     create_folder(out);
-    write_atomically(std::filesystem::path{out} / "config.toml", settings(command));
+    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, of_adapter));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
     if (!run.machine.quiet) {
+      if (!run.select.empty()) std::cerr << "kept epoch " << result.best_epoch << "\n";
       std::cerr << result.trainable_parameters << " trained parameters, "
                 << report::magnitude(result.tokens_per_second()) << " tokens/s, "
                 << report::duration(result.total_seconds) << ", peak memory "
@@ -60,7 +70,7 @@ void add_train(CLI::App& app) {
   add_required(*command, "--train", train->train, "labelled proteins to train on");
   add_option(*command, "--valid", train->valid, "labelled proteins to choose by");
   add_option(*command, "--test", train->test, "labelled proteins to report on");
-  add_out(*command, train->out, "folder to fill: adapter, metrics.json, history.csv");
+  add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
   add_option(*command, "--init-adapter", run.init_adapter,

@@ -52,7 +52,7 @@ class Experiment {
     return experiment;
   }
 
-  /// Whether the model folder lacked a classifier.
+  /// Whether the classifier is a fresh one, which neither model nor adapter brought.
   bool fresh_head() const { return fresh_head_; }
   Index trainable_parameters() const { return network_.parameters().size(); }
   Network& network() { return network_; }
@@ -107,7 +107,10 @@ class Experiment {
   /// Takes the values of an adapter of this experiment's rank and placement, and returns those of
   /// its targets that match no module. Throws InputError for one that does not fit.
   std::vector<std::string> load_adapter(std::filesystem::path const& folder) {
-    return import_adapter(network_, PeftAdapter::read(folder), folder.string());
+    auto const adapter = PeftAdapter::read(folder);
+    auto unmatched = import_adapter(network_, adapter, folder.string());
+    if (adapter.head) fresh_head_ = false;
+    return unmatched;
   }
 
   /// Calls `body(number, logits)` for each protein in order, logits (residues, 2).

@@ -1,5 +1,6 @@
 // qlora compare and qlora demo: arms x seeds, on the same data.
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -38,7 +39,13 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
     EXPECT_NE(outcome.out.find(arm.at("name").get<std::string>()), std::string::npos);
   }
   EXPECT_EQ(program.json("study/all-r4-quantnone/seed-6/qlora.json").at("quant"), "none");
-  EXPECT_EQ(comparison.at("differences").size(), 2u);
+  ASSERT_EQ(comparison.at("differences").size(), 2u);
+  for (auto const& difference : comparison.at("differences")) {
+    auto const by_seed = difference.at("by_seed").get<std::vector<double>>();
+    auto const interval = difference.at("interval").get<std::vector<double>>();
+    // Two seeds: t of one degree of freedom times half their distance.
+    EXPECT_NEAR(interval[1] - interval[0], 12.706 * std::abs(by_seed[1] - by_seed[0]), 1e-9);
+  }
   for (auto const* const part : {"auc_card", "average_precision", "train", "test", "gap"}) {
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
   }
@@ -70,6 +77,8 @@ TEST(Demo, ComparesOnTheEmbeddedDefault) {
   EXPECT_TRUE(std::filesystem::exists(program.path("qlora-demo/data/groups.tsv")));
   EXPECT_NE(outcome.out.find("qkv"), std::string::npos);
   program.refuses({"demo", "--families", "10"}, {"qlora-demo", "empty folder"});
+  program.refuses({"demo", "--arms", "bogus", "--out", "other"}, {"bogus"});
+  EXPECT_FALSE(std::filesystem::exists(program.path("other")));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 namespace qlora::testing {
 namespace {
@@ -13,12 +14,16 @@ TEST(Cli, ExplainsItself) {
   auto const program = Program{};
   EXPECT_NE(program.done({"--help"}).out.find("compare"), std::string::npos);
   EXPECT_EQ(cells(program.done({"--version"}).out, '.').at(0).size(), 3u);
-  for (auto const* const command : {"demo", "compare", "train", "evaluate", "predict", "synth"}) {
+  for (auto const* const command : {"demo", "compare", "train", "evaluate", "predict", "merge",
+                                    "quantize", "inspect", "synth"}) {
     auto const help = program.done({command, "--help"}).out;
-    EXPECT_NE(help.find("Example:"), std::string::npos) << command;
-    EXPECT_NE(help.find("--out"), std::string::npos) << command;
+    for (auto const* const part : {"Example:", "--threads", "--seed", "--config", "--device"}) {
+      EXPECT_NE(help.find(part), std::string::npos) << command << " " << part;
+    }
   }
   EXPECT_NE(program.done({"train", "--help"}).out.find("=nf4"), std::string::npos);
+  EXPECT_NE(program.done({"demo", "--help"}).out.find("=qkv,all,qkv:r=6,alpha=3,head"),
+            std::string::npos);
 }
 
 TEST(Cli, RefusesWrongUsage) {
@@ -69,6 +74,24 @@ TEST(Cli, PredictsEveryResidue) {
   program.done({"predict", "--model", golden("models/odd"), "--fasta", "two.fasta", "--out",
                 "two.tsv", "--logits", "--quiet"});
   EXPECT_EQ(cells(program.read("two.tsv"), '\t').at(1), rows[7]);
+}
+
+TEST(Cli, WritesFilesOnly) {
+  auto const program = Program{};
+  program.write("one.fasta", ">one\nMKV\n");
+  ASSERT_EQ(::mkfifo(program.path("pipe").c_str(), 0600), 0);
+  program.write("target.tsv", "old");
+  std::filesystem::create_symlink("target.tsv", program.path("link.tsv"));
+  auto const predict = [&](std::string const& out) {
+    return std::vector<std::string>{"predict", "--model",   golden("models/odd"),
+                                    "--fasta", "one.fasta", "--out",
+                                    out,       "--quiet"};
+  };
+  program.refuses(predict("pipe"), {"pipe", "device or pipe"});
+  EXPECT_TRUE(std::filesystem::is_fifo(program.path("pipe")));
+  program.done(predict("link.tsv"));
+  EXPECT_TRUE(std::filesystem::is_symlink(program.path("link.tsv")));
+  EXPECT_EQ(cells(program.read("target.tsv"), '\t').size(), 4u);
 }
 
 TEST(Cli, PredictsNothingFromABadFile) {

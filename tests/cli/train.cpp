@@ -124,6 +124,44 @@ TEST(Train, TakesTheCardsRecipeAndChangesToIt) {
   EXPECT_GT(cells(program.read("other/history.csv"), ',').size(), 3u);
 }
 
+TEST(Train, TakesARecipeOverAFilesValues) {
+  auto const program = Program{};
+  auto const train = std::vector<std::string>{
+      "train", "--model", golden("models/odd"), "--train", golden("train/data.txt"), "--epochs",
+      "1",     "--quiet"};
+  program.done(train + std::vector<std::string>{"--lr", "0.5", "--out", "first"});
+  program.done({"train", "--config", "first/config.toml", "--recipe", "card", "--epochs", "1",
+                "--out", "card"});
+  EXPECT_NE(program.read("card/config.toml").find("lr = 3.701568055793089e-4\n"),
+            std::string::npos);
+  program.done({"train", "--config", "card/config.toml", "--recipe", "standard", "--epochs", "1",
+                "--out", "second"});
+  auto const standard = program.read("second/config.toml");
+  program.done(train + std::vector<std::string>{"--out", "third"});
+  EXPECT_EQ(standard, program.read("third/config.toml"));
+}
+
+TEST(Train, NeverSavesWhatIsNotANumber) {
+  auto const program = Program{};
+  program.refuses(quick_training("train", "run") +
+                      std::vector<std::string>{"--lr", "1e38", "--clip", "0", "--epochs", "1"},
+                  {"finite"}, 1);
+  EXPECT_FALSE(std::filesystem::exists(program.path("run/adapter_model.safetensors")));
+}
+
+TEST(Train, RemembersWhatItTrainedOn) {
+  auto const program = Program{};
+  auto const adapter = golden("lora/all_rslora");
+  program.done({"train", "--model", golden("models/odd"), "--train", golden("train/data.txt"),
+                "--init-adapter", adapter, "--epochs", "1", "--out", "run", "--quiet"});
+  EXPECT_EQ(program.json("run/adapter_config.json").at("r"), 3);
+  EXPECT_EQ(program.json("run/adapter_config.json").at("use_rslora"), true);
+  EXPECT_EQ(program.read("run/config.toml").find("rank"), std::string::npos);
+  program.done({"train", "--model", golden("models/tiny_nf4"), "--train", golden("train/data.txt"),
+                "--quant", "none", "--epochs", "1", "--out", "stored", "--quiet"});
+  EXPECT_EQ(program.json("stored/qlora.json").at("quant"), "nf4");
+}
+
 TEST(Train, KeepsTheBestEpoch) {
   auto const program = Program{};
   auto const data = golden("train/data.txt");
@@ -132,6 +170,7 @@ TEST(Train, KeepsTheBestEpoch) {
                 "--quiet"});
   program.done({"train", "--model", golden("models/odd"), "--train", data, "--valid", data, "--out",
                 "last", "--epochs", "4", "--lr", "0.5", "--schedule", "constant", "--quiet"});
+  EXPECT_LT(program.json("run/qlora.json").at("epoch").get<int>(), 4);
   EXPECT_LT(program.json("run/metrics.json").at("valid").at("loss").get<double>(),
             program.json("last/metrics.json").at("valid").at("loss").get<double>());
 }
@@ -183,6 +222,7 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
   program.refuses(with({"--select", "f1"}), {"--select", "--valid"});
   program.refuses(with({"--valid", data, "--select", "f7"}), {"f7", "average_precision"});
+  program.refuses(with({"--valid", data, "--select", "f1,mcc"}), {"expected one of"});
   program.refuses(with({"--resume"}), {"--resume"});
   program.refuses(with({"--config", "unknown.toml"}), {"unknown.toml", "ranks"});
   program.refuses(with({"--config", "twice.toml"}), {"twice.toml", "duplicate", "rank"});

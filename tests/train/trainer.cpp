@@ -141,6 +141,20 @@ TEST(Trainer, UnknownResiduesDoNotCount) {
             std::vector(model.parameters().values().begin(), model.parameters().values().end()));
 }
 
+TEST(Trainer, TakesAStepLargerThanItsPlan) {
+  auto const proteins = read_binding_sites(golden_path("train/data.txt"));
+  auto all = std::vector<std::uint32_t>(proteins.size());
+  std::iota(all.begin(), all.end(), 0u);
+  auto const loss = [&](Index tokens) {
+    auto model = start("qkv", Qkv{});
+    auto backend = Native{};
+    auto trainer =
+        Trainer{backend, model, std::span{proteins}, FitOptions{.batch = {.tokens = tokens}}};
+    return trainer.learn(all, 0, 0).loss;
+  };
+  EXPECT_EQ(loss(50), loss(1'000'000));
+}
+
 TEST(Trainer, StopsWhenItDiverges) {
   auto const proteins = read_binding_sites(golden_path("train/data.txt"));
   auto model = start("qkv", Qkv{});

@@ -86,7 +86,7 @@ inline std::optional<Site> find_site(std::string_view path) {
   std::from_chars(number.data(), number.data() + number.size(), site.layer);
   for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
     site.kind = static_cast<SiteKind>(kind);
-    if (module_path(site) == path) return site;
+    if (site.layer >= 0 && module_path(site) == path) return site;
   }
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -267,33 +268,38 @@ inline Json PeftConfig::to_json() const {
                       modules);
   };
   auto const list = [](auto const& values) { return values.empty() ? Json{} : Json(values); };
+  auto const text = [](std::string const& value) { return value.empty() ? Json{} : Json(value); };
   // 0.1 rather than 0.10000000149011612.
   auto const shortest = [](float value) {
-    char digits[32];
-    return Json::parse(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+    char digits[32] = {};
+    std::to_chars(digits, digits + sizeof digits, value);
+    return Json(std::strtod(digits, nullptr));
   };
   auto const number = [&](float value) {  // PEFT takes alpha for an integer
     return value == std::floor(value) ? Json(static_cast<std::int64_t>(value)) : shortest(value);
   };
-  return {{"peft_type", "LORA"},
-          {"task_type", task_type.empty() ? Json{} : Json(task_type)},
-          {"base_model_name_or_path", base_model.empty() ? Json{} : Json(base_model)},
-          {"r", lora.rank},
-          {"lora_alpha", number(lora.alpha)},
-          {"lora_dropout", shortest(lora.dropout)},
-          {"use_rslora", lora.scaling == LoraScaling::rank_stabilised},
-          {"target_modules", names(target_modules)},
-          {"exclude_modules", names(exclude_modules)},
-          {"modules_to_save", list(modules_to_save)},
-          {"layers_to_transform", list(layers_to_transform)},
-          {"layers_pattern", list(layers_pattern)},
-          {"bias", "none"},
-          {"fan_in_fan_out", false},
-          {"use_dora", false},
-          {"init_lora_weights", true},
-          {"inference_mode", true},
-          {"rank_pattern", Json::object()},
-          {"alpha_pattern", Json::object()}};
+  // Key by key: one large initializer list takes the compiler two seconds.
+  auto document = Json::object();
+  document["peft_type"] = "LORA";
+  document["task_type"] = text(task_type);
+  document["base_model_name_or_path"] = text(base_model);
+  document["r"] = lora.rank;
+  document["lora_alpha"] = number(lora.alpha);
+  document["lora_dropout"] = shortest(lora.dropout);
+  document["use_rslora"] = lora.scaling == LoraScaling::rank_stabilised;
+  document["target_modules"] = names(target_modules);
+  document["exclude_modules"] = names(exclude_modules);
+  document["modules_to_save"] = list(modules_to_save);
+  document["layers_to_transform"] = list(layers_to_transform);
+  document["layers_pattern"] = list(layers_pattern);
+  document["bias"] = "none";
+  document["fan_in_fan_out"] = false;
+  document["use_dora"] = false;
+  document["init_lora_weights"] = true;
+  document["inference_mode"] = true;
+  document["rank_pattern"] = Json::object();
+  document["alpha_pattern"] = Json::object();
+  return document;
 }
 
 inline bool PeftConfig::adapts(std::string_view path) const {

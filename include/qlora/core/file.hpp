@@ -213,14 +213,24 @@ struct TemporaryFile {
 
 }  // namespace detail
 
-/// Replaces `path` by what `write(FileWriter&)` writes: a temporary file beside it, synchronised,
-/// then renamed. At any moment, a crash included, `path` holds all of the old content or all of the
-/// new. Throws SystemError; then `path` is untouched and the temporary file gone.
+/// Replaces `target` by what `write(FileWriter&)` writes: a temporary file beside it, synchronised,
+/// then renamed. At any moment, a crash included, `target` holds all of the old content or all of
+/// the new. A symbolic link stays, and what it points to is replaced. Throws InputError for a
+/// folder, device or pipe, and SystemError; then `target` is untouched and the temporary file gone.
 template <std::invocable<FileWriter&> Write>
-void write_atomically(std::filesystem::path const& path, Write&& write) {
+void write_atomically(std::filesystem::path const& target, Write&& write) {
   auto ignored = std::error_code{};  // an unreadable folder is reported by the open below
-  if (std::filesystem::is_directory(path, ignored)) {
-    throw InputError{at(path.string(), "expected a file to write, found a folder")};
+  if (std::filesystem::is_directory(target, ignored)) {
+    throw InputError{at(target.string(), "expected a file to write, found a folder")};
+  }
+  if (std::filesystem::exists(target, ignored) &&
+      !std::filesystem::is_regular_file(target, ignored)) {
+    throw InputError{at(target.string(), "expected a file to write, found a device or pipe")};
+  }
+  auto path = target;
+  if (std::filesystem::is_symlink(target, ignored)) {
+    path = std::filesystem::weakly_canonical(target, ignored);
+    if (ignored) path = target;
   }
   static auto count = std::atomic<int>{0};
   auto const suffix = "." + std::to_string(::getpid()) + "-" + std::to_string(++count) + ".part";

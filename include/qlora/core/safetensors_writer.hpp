@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -48,9 +49,10 @@ write_safetensors(std::filesystem::path const& path, std::span<TensorSpec const>
   auto sizes = std::vector<std::size_t>(specs.size());
   for (auto const i : order) {
     sizes[i] = tensor_bytes(specs[i].dtype, specs[i].shape).value();
-    auto const entry = Json{{"dtype", dtype_name(specs[i].dtype)},
-                            {"shape", specs[i].shape},
-                            {"data_offsets", {offset, offset + sizes[i]}}};
+    auto entry = Json::object();
+    entry["data_offsets"] = std::array{offset, offset + sizes[i]};
+    entry["dtype"] = dtype_name(specs[i].dtype);
+    entry["shape"] = specs[i].shape;
     header += Json(specs[i].name).dump() + ":" + entry.dump() + ",";
     offset += sizes[i];
   }

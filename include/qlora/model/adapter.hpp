@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,7 +57,7 @@ inline std::vector<std::string> check_adapter(PeftAdapter const& adapter,
 }
 
 /// The adapters and the classifier of a model as a PEFT adapter for the base model of that name.
-/// LoRA on the classifier is folded into it.
+/// LoRA on the classifier is folded into it. Throws DivergedError for numbers that are not finite.
 template <class Network>
 PeftAdapter export_adapter(Network const& network, std::string const& base_model) {
   auto const& parameters = network.parameters();
@@ -65,6 +66,9 @@ PeftAdapter export_adapter(Network const& network, std::string const& base_model
     auto values = std::vector<float>(static_cast<std::size_t>(view.size()));
     std::transform(view.begin(), view.end(), values.begin(),
                    [](auto value) { return static_cast<float>(value); });
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) {
+      throw DivergedError{entry.name + ": expected finite numbers, found NaN or infinity"};
+    }
     return values;
   };
   auto adapter = PeftAdapter{};

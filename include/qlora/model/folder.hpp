@@ -134,7 +134,11 @@ class ModelFolder {
   static EsmConfig read_config(std::filesystem::path const& path) {
     auto ignored = std::error_code{};
     if (!std::filesystem::is_directory(path, ignored)) {
-      throw InputError{at(path.string(), "expected a model folder, found none")};
+      auto const pickled = path.extension() == ".bin";
+      throw InputError{at(path.string(), pickled
+                                             ? "expected a model folder of safetensors, found a "
+                                               "file of pickles; convert it with `qlora import`"
+                                             : "expected a model folder, found none")};
     }
     if (!std::filesystem::exists(path / "config.json", ignored) &&
         std::filesystem::exists(path / "adapter_config.json", ignored)) {

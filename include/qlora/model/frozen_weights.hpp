@@ -1,6 +1,7 @@
 /// The frozen weights of a model folder, quantized on the way in, or expanded.
 #pragma once
 
+#include <concepts>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,20 +34,16 @@ class FrozenWeights {
 
   Quantized<Scheme> weight(Site site, Index, Index) const {
     auto const tensor = weight_shape(folder_.config().shape, site);
-    return hold(folder_.weight(tensor), tensor.name);
+    return std::visit([&](auto const& stored) { return hold(stored, tensor.name); },
+                      folder_.weight(tensor));
   }
 
-  /// A weight of the folder by that name as a model holds it.
-  Quantized<Scheme> hold(StoredWeight const& stored, std::string_view name) const {
-    auto const place = detail::place_of(name) + " (" + folder_.path().string() + ")";
-    return std::visit([&](auto const& weight) { return keep(weight, place); }, stored);
-  }
-
- private:
-  Quantized<Scheme> keep(FullWeight const& weight, std::string_view) const {
+  /// A weight of the folder, by its name, as a model holds it.
+  Quantized<Scheme> hold(FullWeight const& weight, std::string_view) const {
     return quantize(scheme_, weight.values);
   }
-  Quantized<Scheme> keep(FourBitWeight const& weight, std::string_view place) const {
+  Quantized<Scheme> hold(FourBitWeight const& weight, std::string_view tensor) const {
+    auto const place = place_of(tensor);
     auto const* const name = weight.type == FourBitWeight::Type::nf4 ? "nf4" : "fp4";
     auto parts = quant::Serialized{.codes = weight.codes,
                                    .absmax = weight.absmax,
@@ -66,13 +63,19 @@ class FrozenWeights {
     auto const scheme = stored_scheme(name, weight.block, place);
     return quant::from_serialized(scheme, weight.rows, weight.columns, parts, place);
   }
-  Quantized<Scheme> keep(Int8Weight const& weight, std::string_view place) const {
+  Quantized<Scheme> hold(Int8Weight const& weight, std::string_view tensor) const {
+    auto const place = place_of(tensor);
     auto const codes = std::as_bytes(std::span{weight.codes});
     auto const parts = quant::Serialized{
         .codes = {reinterpret_cast<std::uint8_t const*>(codes.data()), codes.size()},
         .absmax = weight.absmax};
     auto const scheme = stored_scheme("int8", quant::per_row, place);
     return quant::from_serialized(scheme, weight.rows, weight.columns, parts, place);
+  }
+
+ private:
+  std::string place_of(std::string_view tensor) const {
+    return detail::place_of(tensor) + " (" + folder_.path().string() + ")";
   }
 
   static quant::Rounding rounding_to(Dtype dtype) {
@@ -99,11 +102,17 @@ class FrozenWeights {
 /// `ModelFolder::weight`.
 inline MatrixTensor<float> full_weight(ModelFolder const& folder, TensorShape const& tensor) {
   auto stored = folder.weight(tensor);
-  if (auto* const full = std::get_if<FullWeight>(&stored)) return std::move(full->values);
-  auto const matrix = FrozenWeights{folder, quant::Any{}}.hold(stored, tensor.name);
-  auto values = MatrixTensor<float>{{tensor.rows, tensor.columns}};
-  dequantize(matrix, values.view());
-  return values;
+  return std::visit(
+      [&]<class Stored>(Stored& weight) {
+        if constexpr (std::same_as<Stored, FullWeight>) {
+          return std::move(weight.values);
+        } else {
+          auto values = MatrixTensor<float>{{tensor.rows, tensor.columns}};
+          dequantize(FrozenWeights{folder, quant::Any{}}.hold(weight, tensor.name), values.view());
+          return values;
+        }
+      },
+      stored);
 }
 
 }  // namespace qlora::inline v1

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -27,8 +28,11 @@ inline MatrixTensor<float> merged(ModelFolder const& base, PeftAdapter const& ad
   auto values = full_weight(base, tensor);
   auto const module = tensor.name.substr(0, tensor.name.rfind(".weight"));
   if (auto const pair = adapter.pairs.find(module); pair != adapter.pairs.end()) {
-    pair->second.add_to({values.data(), static_cast<std::size_t>(values.size())},
-                        adapter.config.lora.scale());
+    auto const elements = std::span{values.data(), static_cast<std::size_t>(values.size())};
+    pair->second.add_to(elements, adapter.config.lora.scale());
+    if (!std::ranges::all_of(elements, [](float value) { return std::isfinite(value); })) {
+      throw InputError{at(module, "expected finite weights after merging, found NaN or infinity")};
+    }
   }
   return values;
 }

@@ -104,7 +104,8 @@ class Trainer {
     }
   }
 
-  /// One step (from 0) on the records of these numbers, a step of the run's plan.
+  /// One step (from 0) on the records of these numbers. A step that is larger than any of the plan's
+  /// takes more memory.
   StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
     auto const start = std::chrono::steady_clock::now();
     auto& parameters = model_.parameters();
@@ -180,6 +181,9 @@ class Trainer {
                                  .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
     auto const logits = model_.forward(backend_, batch_, options_.keep, dropout);
+    if (d_logits_.extent(0) < batch_.tokens()) {
+      d_logits_ = MatrixTensor<A, B::space>{{batch_.tokens(), Model::classes}};
+    }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
     auto const loss =
