@@ -19,6 +19,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -63,14 +64,16 @@ class Theirs:
         command = [options.venv / "bin/python", ROOT / "bench/opponent.py", "--size", json.dumps(SIZES[model]),
                    "--placement", placement, "--attention", attention, "--precision", precision, "--base", base,
                    "--length", length, "--sequences", sequences, "--threads", str(options.threads)]
+        self.complaints = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
         self.process = subprocess.Popen(command + ["--compile"] * compile, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                        stdout=subprocess.PIPE, stderr=self.complaints, text=True)
         self.read()
 
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.name}: {self.process.stderr.read()}")
+            self.complaints.seek(0)
+            sys.exit(f"{self.name}: {self.complaints.read()}")
         return line
 
     def measure(self, seconds):
@@ -154,11 +157,15 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_step")
     parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
     options = parser.parse_args()
+    for precision in options.precisions:
+        known = OPPONENTS.get(precision) or parser.error(f"--precisions: expected fp32 or bf16, found {precision}")
+        if options.opponents and not known.keys() & set(options.opponents):
+            parser.error(f"--opponents: expected some of {', '.join(known)} for {precision}")
 
     if not options.venv.exists():
         subprocess.run([sys.executable, "-m", "venv", options.venv], check=True)
-        subprocess.run([options.venv / "bin/pip", "install", "--quiet", "-r", ROOT / "tests/parity/requirements.txt"],
-                       check=True)
+    subprocess.run([options.venv / "bin/pip", "install", "--quiet", "-r", ROOT / "tests/parity/requirements.txt"],
+                   check=True)
     print(f"{processor()}, {os.cpu_count()} processors, {options.threads} threads a side; "
           f"{options.repeats} repetitions of {options.seconds:g} s or a step")
     others = [load for model in options.models for placement in options.placements for shape in options.shapes

@@ -136,9 +136,7 @@ std::string verdicts(Comparison const& comparison) {
     }
     std::snprintf(numbers, sizeof numbers, " [%+.4f, %+.4f]: ", mean - half, mean + half);
     text += numbers;
-    text += std::abs(mean) <= half ? "within the noise of seeds\n"
-            : mean > 0.            ? "higher than the noise of seeds\n"
-                                   : "lower than the noise of seeds\n";
+    text += std::abs(mean) <= half ? "within the noise of seeds\n" : "beyond the noise of seeds\n";
   }
   return text;
 }
