@@ -104,8 +104,8 @@ class Trainer {
     }
   }
 
-  /// One step (from 0) on the records of these numbers. A step that is larger than any of the plan's
-  /// takes more memory.
+  /// One step (from 0) on the records of these numbers. A step that is larger than any of the
+  /// plan's takes more memory.
   StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
     auto const start = std::chrono::steady_clock::now();
     auto& parameters = model_.parameters();
