@@ -43,6 +43,13 @@ MatrixTensor<int> numbered(Index rows, Index columns) {
   return tensor;
 }
 
+TEST(View, IsDenseWhenEmpty) {
+  auto const vector = Vector<float>{};
+  EXPECT_TRUE(vector.is_dense());
+  EXPECT_EQ(vector.begin(), vector.end());
+  EXPECT_TRUE(Matrix<float>{}.is_dense());
+}
+
 TEST(View, IsRowMajor) {
   auto const tensor = numbered(3, 4);
   auto const view = tensor.view();

@@ -163,7 +163,7 @@ class View {
 
   T* data_ = nullptr;
   Extents extents_{};
-  Index stride_ = 0;
+  Index stride_ = inner_size(Extents{});  // an empty view is dense
 };
 
 /// Views with run-time extents, what verbs take.
