@@ -42,8 +42,10 @@ void compare(CompareOptions const& options, std::string const& settings) {
   for (auto& arm : parse_arms(options.arms)) comparison.arms.push_back({std::move(arm), {}});
   auto const splits = Splits::read(options.train, options.valid, options.test,
                                    options.run.training.max_length, machine);
+  auto const fingerprint = model_fingerprint(options.run.model);
   auto const run_of = [&](Arm const& arm, std::uint64_t seed, std::string const& label) {
     auto run = options.run;
+    run.fingerprint = fingerprint;
     run.label = label + arm.name + ", seed " + std::to_string(seed) + ": ";
     run.placement = placement::Sites::parse(arm.placement);
     run.training = arm.apply(options.run.training);

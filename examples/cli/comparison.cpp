@@ -44,7 +44,7 @@ std::vector<double> of_metric(ArmResults const& arm, std::string const& split,
   return over_runs(arm, [&](RunResult const& run) { return (*run.find(split))[metric]; });
 }
 
-/// Train minus test, positive where training looks better; of a loss too, where it is negative.
+/// Train minus test: positive where training looks better, and negative of a loss.
 std::vector<double> gap(ArmResults const& arm, std::string_view metric) {
   return over_runs(arm, [&](RunResult const& run) {
     return (*run.find("train"))[metric] - (*run.find("test"))[metric];

@@ -1,6 +1,5 @@
 #include "files.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include <qlora/core/file.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/cache.hpp>
+#include <qlora/model/folder.hpp>
 
 namespace qlora::cli {
 namespace {
@@ -46,14 +46,10 @@ DataSet DataSet::read(std::string const& file) {
 }
 
 std::string model_fingerprint(std::string const& model) {
-  auto files = std::vector<std::filesystem::path>{};
-  for (auto const& entry : std::filesystem::directory_iterator{find_model(model)}) {
-    auto const name = entry.path().filename().string();
-    if (name == "config.json" || name.ends_with(".safetensors")) files.push_back(entry.path());
-  }
-  std::ranges::sort(files);
+  auto const folder = ModelFolder{find_model(model)};
   auto hash = Hash{};
-  for (auto const& file : files) hash.add(file);
+  hash.add(folder.path() / "config.json");
+  for (auto const& file : folder.tensors().files()) hash.add(file.path());
   return hash.text();
 }
 

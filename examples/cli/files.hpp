@@ -24,7 +24,8 @@ struct DataSet {
   static DataSet read(std::string const& file);
 };
 
-/// The fingerprint of a model: of its configuration and tensors, in the folder it is found in.
+/// The fingerprint of a model: of its configuration and of the files of its tensors. Throws
+/// InputError for a folder that is no model.
 std::string model_fingerprint(std::string const& model);
 
 /// Replaces a file by the document.

@@ -107,7 +107,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
     data[name] = {{"file", set.file}, {"fingerprint", set.fingerprint}};
   });
   return {{"qlora", version},
-          {"model", {{"name", options.model}, {"fingerprint", model_fingerprint(options.model)}}},
+          {"model", {{"name", options.model}, {"fingerprint", options.fingerprint}}},
           {"data", data},
           {"quant", session.quantization()},
           {"compute", options.machine.compute},

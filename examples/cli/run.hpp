@@ -41,7 +41,8 @@ struct Splits {
 
 struct RunOptions {
   std::string model;
-  std::string label;  ///< before progress: "qkv, seed 1: "
+  std::string fingerprint;  ///< of the model, taken once for all runs on it
+  std::string label;        ///< before progress: "qkv, seed 1: "
   placement::Sites placement;
   std::string init_adapter;  ///< empty: fresh adapters
   std::string select;        ///< metric of the best epoch; empty: the last epoch

@@ -17,6 +17,16 @@
 namespace qlora::cli {
 namespace {
 
+/// Throws InputError unless it is the name of one metric.
+void expect_metric(std::string const& name) {
+  auto known = std::string{};
+  for (auto const candidate : metrics::Chosen::names) {
+    if (candidate == name) return;
+    known.append(" ").append(candidate);
+  }
+  throw metrics::unknown_name(known, name);
+}
+
 struct Train {
   RunOptions run;
   std::string train, valid, test, out;
@@ -26,8 +36,7 @@ struct Train {
     run.machine.apply();
     if (!run.select.empty()) {
       if (valid.empty()) throw InputError{"--select: expected --valid beside it, found none"};
-      auto const one = run.select.find(',') == run.select.npos;
-      metrics::Chosen{metrics::Options{.names = one ? run.select : " "}};  // throws unless a metric
+      expect_metric(run.select);
     }
     auto of_adapter = std::vector<std::string>{};
     if (run.init_adapter.empty()) {
@@ -41,6 +50,7 @@ struct Train {
     }
     auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
     refuse_occupied(out);
+    run.fingerprint = model_fingerprint(run.model);
     auto prepared = Run{run, splits};
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
