@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -193,9 +194,9 @@ class SafetensorsFile {
     json::parse_events(header, reader, path.string());
     tensors_ = std::move(reader.tensors);
     metadata_ = std::move(reader.metadata);
-    std::ranges::sort(tensors_, {}, &StoredTensor::name);
-    auto const twice = std::ranges::adjacent_find(tensors_, {}, &StoredTensor::name);
-    if (twice != tensors_.end()) fail("duplicate tensor \"" + printable(twice->name) + "\"");
+    by_name_ = ordered([](auto a, auto b) { return a->name < b->name; });
+    auto const twice = std::ranges::adjacent_find(by_name_, {}, &StoredTensor::name);
+    if (twice != by_name_.end()) fail("duplicate tensor \"" + printable((*twice)->name) + "\"");
     check_coverage(data);
   }
 
@@ -203,12 +204,15 @@ class SafetensorsFile {
   [[nodiscard]] Metadata const& metadata() const noexcept { return metadata_; }
 
   /// All tensors, ordered by name.
-  [[nodiscard]] std::deque<StoredTensor> const& tensors() const noexcept { return tensors_; }
+  [[nodiscard]] auto tensors() const noexcept {
+    return by_name_ |
+           std::views::transform([](StoredTensor const* tensor) -> auto const& { return *tensor; });
+  }
 
   /// The tensor of that name, or null.
   [[nodiscard]] StoredTensor const* find(std::string_view name) const {
-    auto const found = std::ranges::lower_bound(tensors_, name, {}, &StoredTensor::name);
-    return found != tensors_.end() && found->name == name ? &*found : nullptr;
+    auto const found = std::ranges::lower_bound(by_name_, name, {}, &StoredTensor::name);
+    return found != by_name_.end() && (*found)->name == name ? *found : nullptr;
   }
 
   /// The tensor of that name; InputError when absent.
@@ -258,15 +262,23 @@ class SafetensorsFile {
     return {header, rest.subspan(header_bytes)};
   }
 
+  using Order = bool (*)(StoredTensor const*, StoredTensor const*);
+  [[nodiscard]] std::vector<StoredTensor const*> ordered(Order before) const {
+    auto order = std::vector<StoredTensor const*>{};
+    order.reserve(tensors_.size());
+    for (auto const& tensor : tensors_) order.push_back(&tensor);
+    std::sort(order.begin(), order.end(), before);
+    return order;
+  }
+
   /// Tensors must tile the data section: no hole, no overlap, nothing after the last.
   void check_coverage(std::span<std::byte const> data) const {
-    auto in_file_order = std::vector<StoredTensor const*>{};
-    for (auto const& tensor : tensors_) in_file_order.push_back(&tensor);
-    std::ranges::sort(in_file_order, {}, [](StoredTensor const* tensor) {
-      return std::pair{tensor->bytes.data(), tensor->bytes.size()};
-    });
+    auto const in_file_order = [](StoredTensor const* a, StoredTensor const* b) {
+      return std::pair{a->bytes.data(), a->bytes.size()} <
+             std::pair{b->bytes.data(), b->bytes.size()};
+    };
     auto next = std::size_t{0};
-    for (auto const tensor : in_file_order) {
+    for (auto const tensor : ordered(in_file_order)) {
       auto const begin = static_cast<std::size_t>(tensor->bytes.data() - data.data());
       if (begin != next) {
         fail("tensor \"" + printable(tensor->name) + "\" begins at data byte " +
@@ -283,6 +295,7 @@ class SafetensorsFile {
 
   MappedFile file_;
   std::deque<StoredTensor> tensors_;
+  std::vector<StoredTensor const*> by_name_;
   Metadata metadata_;
 };
 
