@@ -12,6 +12,7 @@
 #include <qlora/backend/cpu.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/esm2.hpp>
+#include <qlora/quant/any.hpp>
 
 #include "support/golden.hpp"
 
@@ -19,23 +20,29 @@ namespace qlora::test {
 namespace {
 
 /// Copies the parameters that a PEFT file holds into a model.
-template <class Model>
-void load_parameters(Model& model, std::string const& file) {
+template <class M>
+void load_parameters(M& model, std::string const& file) {
   auto const golden = Golden{file};
   for (auto const& entry : model.parameters().entries()) {
     auto const values = golden.numbers(entry.name);
     auto const target = model.parameters().value(entry);
     ASSERT_EQ(static_cast<Index>(values.size()), target.size()) << entry.name;
     for (auto i = Index{0}; i < target.size(); ++i) {
-      target[i] = static_cast<typename Model::A>(values[static_cast<std::size_t>(i)]);
+      target[i] = static_cast<typename M::A>(values[static_cast<std::size_t>(i)]);
     }
   }
 }
 
-template <class B, Quantization Q = Full<float>, class P = HeadOnly>
-Esm2<B, Quantized<Q>> make_model(std::string const& name, P placement = {}, LoraOptions lora = {}) {
-  auto source = GoldenModel<Q>{name};
-  auto model = Esm2<B, Quantized<Q>>{golden_shape(name), source, placement, lora};
+/// The run-time members of the policies: one model to compile for each backend.
+template <class B>
+using Model = Esm2<B, Quantized<quant::Any>>;
+using placement::Sites;
+
+template <class B>
+Model<B> make_model(std::string const& name, quant::Any const& scheme = {},
+                    Sites const& placement = Sites::of(HeadOnly{}), LoraOptions const& lora = {}) {
+  auto source = GoldenModel{name, scheme};
+  auto model = Model<B>{golden_shape(name), source, placement, lora};
   auto const set = [&](std::string const& tensor, auto view) {
     auto const values = source.tensor(tensor, 1, view.size());
     for (auto i = Index{0}; i < view.size(); ++i) {
@@ -88,25 +95,25 @@ TYPED_TEST(Forward, AgreesWithTransformersAtEveryLayer) {
   }
 }
 
-template <Quantization Q>
-void expect_logits(std::string const& base) {
+void expect_logits(std::string const& scheme) {
   for (auto const* const name : {"odd", "tiny"}) {
-    auto model = make_model<backend::Cpu<>, Q>(name);
+    auto model = make_model<backend::Cpu<>>(name, quant::Any::parse(scheme));
     auto backend = backend::Cpu<>{};
     auto const logits = model.forward(backend, golden_batch(name), Keep::nothing);
-    auto const expected = Golden{std::string{"forward/"} + name + ".safetensors"}.floats(base);
+    auto const expected =
+        Golden{std::string{"forward/"} + name + ".safetensors"}.floats("logits." + scheme);
     EXPECT_LE(excess(logits, expected, 1e-4, 1e-4), 1.) << name;
   }
 }
 
 TEST(QuantizedForward, AgreesOnNf4Weights) {
-  expect_logits<Nf4<64>>("logits.nf4");
+  expect_logits("nf4");
 }
 TEST(QuantizedForward, AgreesOnFp4Weights) {
-  expect_logits<Fp4<64>>("logits.fp4");
+  expect_logits("fp4");
 }
 TEST(QuantizedForward, AgreesOnInt8Weights) {
-  expect_logits<Int8>("logits.int8");
+  expect_logits("int8");
 }
 
 TYPED_TEST(Forward, KeepingLessChangesNoBit) {
@@ -174,18 +181,18 @@ TYPED_TEST(BFloat, IsAsCloseToFloatAsTransformers) {
 }
 
 /// Adapters and batch of the gradient goldens.
-template <class B, Quantization Q = Full<float>>
+template <class B>
 struct Lesson {
   B backend;
-  Esm2<B, Quantized<Q>> model;
+  Model<B> model;
   PackedBatch batch;
   MatrixTensor<typename B::Accumulator> d_logits;
   std::array<double, 2> class_weights{};
   double total_weight = 0.;
 
-  template <Placement P>
-  Lesson(std::string const& adapter, P placement, LoraOptions lora)
-      : model{make_model<B, Q>("odd", placement, lora)} {
+  Lesson(std::string const& adapter, quant::Any const& scheme, Sites const& placement,
+         LoraOptions const& lora)
+      : model{make_model<B>("odd", scheme, placement, lora)} {
     load_parameters(model, "lora/" + adapter + "/adapter_model.safetensors");
     auto sample = std::uint32_t{0};
     for (auto const& protein : read_binding_sites(golden_path("lora/batch.txt"))) {
@@ -223,13 +230,14 @@ template <class B>
 class Gradients : public testing::Test {};
 TYPED_TEST_SUITE(Gradients, Backends);
 
-template <class B, Quantization Q, Placement P>
-void expect_gradients(std::string const& adapter, std::string const& base, P placement,
-                      LoraOptions lora) {
+template <class B>
+void expect_gradients(std::string const& adapter, quant::Any const& scheme, Sites const& placement,
+                      LoraOptions const& lora) {
+  auto const base = scheme.name == "none" ? ".full" : "." + std::string{scheme.name};
   auto const outputs = Golden{"lora/" + adapter + base + ".outputs.safetensors"};
   auto const expected = Golden{"lora/" + adapter + base + ".gradients.safetensors"};
   for (auto const keep : {Keep::everything, Keep::inputs}) {
-    auto lesson = Lesson<B, Q>{adapter, placement, lora};
+    auto lesson = Lesson<B>{adapter, scheme, placement, lora};
     EXPECT_NEAR(lesson.learn(keep), outputs.numbers("loss")[0], 1e-5);
     auto const logits = lesson.model.forward(lesson.backend, lesson.batch, keep);
     EXPECT_LE(excess(logits, outputs.floats("logits"), 1e-4, 1e-4), 1.);
@@ -245,19 +253,19 @@ void expect_gradients(std::string const& adapter, std::string const& base, P pla
 }
 
 TYPED_TEST(Gradients, OfQkvAgreeWithTorch) {
-  expect_gradients<TypeParam, Full<float>>("qkv", ".full", Qkv{}, odd_lora);
+  expect_gradients<TypeParam>("qkv", {}, Sites::of(Qkv{}), odd_lora);
 }
 TYPED_TEST(Gradients, OfAllAgreeWithTorch) {
-  expect_gradients<TypeParam, Full<float>>("all", ".full", AllLinear{}, odd_lora);
+  expect_gradients<TypeParam>("all", {}, Sites::of(AllLinear{}), odd_lora);
 }
 TYPED_TEST(Gradients, OfRankStabilisedAgreeWithTorch) {
-  expect_gradients<TypeParam, Full<float>>("all_rslora", ".full", AllLinear{}, odd_rslora);
+  expect_gradients<TypeParam>("all_rslora", {}, Sites::of(AllLinear{}), odd_rslora);
 }
 
 TEST(QuantizedGradients, AgreeWithTorch) {
-  expect_gradients<backend::Cpu<>, Nf4<64>>("qkv", ".nf4", Qkv{}, odd_lora);
-  expect_gradients<backend::Cpu<>, Nf4<64>>("all", ".nf4", AllLinear{}, odd_lora);
-  expect_gradients<backend::Cpu<>, Nf4<64>>("all_rslora", ".nf4", AllLinear{}, odd_rslora);
+  expect_gradients<backend::Cpu<>>("qkv", Nf4<64>{}, Sites::of(Qkv{}), odd_lora);
+  expect_gradients<backend::Cpu<>>("all", Nf4<64>{}, Sites::of(AllLinear{}), odd_lora);
+  expect_gradients<backend::Cpu<>>("all_rslora", Nf4<64>{}, Sites::of(AllLinear{}), odd_rslora);
 }
 
 /// A user's own placement: values and the feed-forward's output, above the first layer.
@@ -281,9 +289,9 @@ TYPED_TEST_SUITE(FiniteDifferences, Placements);
 
 TYPED_TEST(FiniteDifferences, AgreeInDoubleWithDropout) {
   using B = backend::Cpu<EigenProducts, double>;
-  auto lesson = Lesson<B>{"all", AllLinear{}, odd_lora};
+  auto lesson = Lesson<B>{"all", {}, Sites::of(AllLinear{}), odd_lora};
   lesson.model =
-      make_model<B, Full<float>>("odd", TypeParam{}, {.rank = 3, .alpha = 5.f, .seed = 5});
+      make_model<B>("odd", {}, Sites::of(TypeParam{}), {.rank = 3, .alpha = 5.f, .seed = 5});
   auto const values = lesson.model.parameters().values();
   auto random = RandomSequence{{.seed = 11}};
   for (auto& value : values) value += .1 * (random.uniform() - .5);
@@ -315,8 +323,8 @@ TEST(Esm2, TrainsThePublishedNumbersOfParameters) {
       std::fill_n(zeros.data(), zeros.size(), 0.f);
       return zeros;
     }
-    Quantized<Nf4<64>> weight(Site, Index rows, Index columns) const {
-      return quantize(Nf4<64>{}, tensor("", rows, columns));
+    Quantized<quant::Any> weight(Site, Index rows, Index columns) const {
+      return quantize(quant::Any{Nf4<64>{}}, tensor("", rows, columns));
     }
   };
   auto const count = [](Index hidden, Index layers, auto placement, Index rank) {
@@ -324,9 +332,7 @@ TEST(Esm2, TrainsThePublishedNumbersOfParameters) {
     auto source = Zeros{};
     auto const shape = nn::EncoderShape{
         .hidden = hidden, .layers = layers, .heads = 20, .intermediate = 4 * hidden};
-    return Esm2<B, Quantized<Nf4<64>>>{shape, source, placement, {.rank = rank}}
-        .parameters()
-        .size();
+    return Model<B>{shape, source, Sites::of(placement), {.rank = rank}}.parameters().size();
   };
   EXPECT_EQ(count(320, 6, Qkv{}, 2), 23'682);
   EXPECT_EQ(count(320, 6, AllLinear{}, 2), 69'762);

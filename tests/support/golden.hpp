@@ -14,11 +14,8 @@
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/model/esm2.hpp>
+#include <qlora/quant/any.hpp>
 #include <qlora/quant/dequantize.hpp>
-#include <qlora/quant/fp4.hpp>
-#include <qlora/quant/full.hpp>
-#include <qlora/quant/int8.hpp>
-#include <qlora/quant/nf4.hpp>
 #include <qlora/quant/quantize.hpp>
 
 namespace qlora::test {
@@ -62,11 +59,10 @@ class Golden {
 
 /// Reads a golden model whose tensors transformers wrote, and quantizes its matrices; LayerNorms
 /// are spelled in two ways.
-template <Quantization Scheme>
 class GoldenModel {
  public:
-  explicit GoldenModel(std::string const& name)
-      : golden_{"models/" + name + "/model.safetensors"} {}
+  GoldenModel(std::string const& name, quant::Any const& scheme)
+      : golden_{"models/" + name + "/model.safetensors"}, scheme_{scheme} {}
 
   MatrixTensor<float> tensor(std::string name, Index rows, Index columns) const {
     if (!golden_.has(name)) {
@@ -79,12 +75,13 @@ class GoldenModel {
     std::copy(values.begin(), values.end(), tensor.data());
     return tensor;
   }
-  Quantized<Scheme> weight(Site site, Index rows, Index columns) const {
-    return quantize(Scheme{}, tensor(module_path(site) + ".weight", rows, columns));
+  Quantized<quant::Any> weight(Site site, Index rows, Index columns) const {
+    return quantize(scheme_, tensor(module_path(site) + ".weight", rows, columns));
   }
 
  private:
   Golden golden_;
+  quant::Any scheme_;
 };
 
 inline nn::EncoderShape golden_shape(std::string const& name) {

@@ -18,8 +18,8 @@ namespace qlora::test {
 namespace {
 
 using Native = backend::Cpu<>;
-template <Quantization Q = Full<float>>
-using Model = Esm2<Native, Quantized<Q>>;
+using Model = Esm2<Native, Quantized<quant::Any>>;
+using placement::Sites;
 
 FitOptions golden_recipe(nlohmann::json const& golden) {
   return {.epochs = 10,
@@ -31,11 +31,12 @@ FitOptions golden_recipe(nlohmann::json const& golden) {
 }
 
 /// A model at the start of a golden run.
-template <Quantization Q = Full<float>, Placement P = Qkv>
-Model<Q> start(std::string const& arm, P placement, float dropout = 0.f) {
-  auto source = GoldenModel<Q>{"odd"};
+template <Placement P>
+Model start(std::string const& arm, P placement, float dropout = 0.f,
+            quant::Any const& scheme = {}) {
+  auto source = GoldenModel{"odd", scheme};
   auto const lora = LoraOptions{.rank = 3, .alpha = 5.f, .dropout = dropout};
-  auto model = Model<Q>{golden_shape("odd"), source, placement, lora};
+  auto model = Model{golden_shape("odd"), source, Sites::of(placement), lora};
   auto const init = Golden{"train/" + arm + ".init/adapter_model.safetensors"};
   for (auto const& entry : model.parameters().entries()) {
     auto const values = init.floats(entry.name);
@@ -44,8 +45,7 @@ Model<Q> start(std::string const& arm, P placement, float dropout = 0.f) {
   return model;
 }
 
-template <class M>
-std::vector<StepRecord> fit(M& model, std::vector<Protein> const& proteins,
+std::vector<StepRecord> fit(Model& model, std::vector<Protein> const& proteins,
                             FitOptions const& options) {
   auto backend = Native{};
   auto trainer = Trainer{backend, model, std::span{proteins}, options};
@@ -55,11 +55,12 @@ std::vector<StepRecord> fit(M& model, std::vector<Protein> const& proteins,
   return history;
 }
 
-template <Quantization Q, Placement P>
-void expect_golden_run(std::string const& arm, std::string const& base, P placement) {
+template <Placement P>
+void expect_golden_run(std::string const& arm, quant::Any const& scheme, P placement) {
+  auto const base = scheme.name == "none" ? ".full" : "." + std::string{scheme.name};
   auto const golden = golden_json("train/" + arm + base + ".json");
   auto const proteins = read_binding_sites(golden_path("train/data.txt"));
-  auto model = start<Q>(arm, placement);
+  auto model = start(arm, placement, 0.f, scheme);
   auto const history = fit(model, proteins, golden_recipe(golden));
   ASSERT_EQ(history.size(), 50u);
   for (auto i = std::size_t{0}; i < history.size(); ++i) {
@@ -78,12 +79,12 @@ void expect_golden_run(std::string const& arm, std::string const& base, P placem
 }
 
 TEST(Trainer, RunsAsTheReferenceForQkv) {
-  expect_golden_run<Full<float>>("qkv", ".full", Qkv{});
-  expect_golden_run<Nf4<64>>("qkv", ".nf4", Qkv{});
+  expect_golden_run("qkv", {}, Qkv{});
+  expect_golden_run("qkv", Nf4<64>{}, Qkv{});
 }
 TEST(Trainer, RunsAsTheReferenceForAll) {
-  expect_golden_run<Full<float>>("all", ".full", AllLinear{});
-  expect_golden_run<Nf4<64>>("all", ".nf4", AllLinear{});
+  expect_golden_run("all", {}, AllLinear{});
+  expect_golden_run("all", Nf4<64>{}, AllLinear{});
 }
 
 TEST(Trainer, AccumulationAndRecomputationAreTheSameStep) {

@@ -49,7 +49,7 @@ constexpr std::string_view module_suffix(SiteKind kind) {
 
 /// The module's full path, as in Hugging Face's ESM.
 inline std::string module_path(Site site) {
-  auto const suffix = std::string{module_suffix(site.kind)};
+  auto suffix = std::string{module_suffix(site.kind)};
   if (site.kind == SiteKind::classifier) return suffix;
   return "esm.encoder.layer." + std::to_string(site.layer) + "." + suffix;
 }
@@ -113,10 +113,12 @@ struct Sites {
     throw InputError{"placement: expected one of qkv all card head, found " + std::string{name}};
   }
 
-  /// A static policy as a runtime one.
+  /// A static policy as a runtime one, under its name if it has one.
   template <Placement P>
   static Sites of(P policy) {
-    return {std::string{P::name}, [policy](Site site) { return policy.adapts(site); }};
+    auto sites = Sites{.predicate = [policy](Site site) { return policy.adapts(site); }};
+    if constexpr (requires { P::name; }) sites.name = P::name;
+    return sites;
   }
 };
 
