@@ -14,7 +14,7 @@ using namespace qlora;
 
 /// Runs under several numbers of threads, more than the machine has among them.
 class Threads : public testing::TestWithParam<int> {
- protected:
+ public:
   Threads() { thread_count() = GetParam(); }
   ~Threads() override { thread_count() = before_; }
 

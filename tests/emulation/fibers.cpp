@@ -33,7 +33,7 @@ __global__ void mirror_kernel(float const* in, float* out) {
 /// How many of three blocks' results are wrong.
 template <Barrier B>
 int wrong_results(std::uint64_t seed) {
-  auto in = std::vector<float>(3 * threads);
+  auto in = std::vector<float>(std::size_t{3} * threads);
   for (auto i = std::size_t{0}; i < in.size(); ++i) in[i] = static_cast<float>(i * i);
   auto out = std::vector<float>(in.size(), -1.f);
   emulation::machine().seed = seed;
@@ -42,7 +42,7 @@ int wrong_results(std::uint64_t seed) {
   for (auto block = 0; block < 3; ++block) {
     for (auto i = 0; i < threads; ++i) {
       auto const at = [&](int thread) {
-        return static_cast<std::size_t>(block * threads + thread);
+        return static_cast<std::size_t>(block) * threads + static_cast<std::size_t>(thread);
       };
       wrong += out[at(i)] == in[at(i)] + in[at(threads - 1 - i)] ? 0 : 1;
     }
@@ -67,7 +67,7 @@ __global__ void indices_kernel(unsigned* out) {
 }
 
 TEST(Emulation, NumbersThreadsAndBlocksInThreeDimensions) {
-  auto out = std::vector<unsigned>(2 * 3 * 4 * 5 * 6 * 7);
+  auto out = std::vector<unsigned>(std::size_t{2} * 3 * 4 * 5 * 6 * 7);
   launch(indices_kernel, dim3{2, 3, 4}, dim3{5, 6, 7}, nullptr, out.data());
   EXPECT_EQ(out, std::vector<unsigned>(out.size(), 1));
 }
@@ -94,7 +94,8 @@ TEST(Emulation, ShufflesWithinWarps) {
   launch(shuffle_kernel, dim3{1}, dim3{64}, nullptr, sums.data(), pairs.data(), third.data());
   for (auto i = std::size_t{0}; i < 64; ++i) {
     EXPECT_EQ(sums[i], i < 32 ? 496 : 1520);
-    EXPECT_EQ(pairs[i], static_cast<float>(4 * (i / 2) + 1));
+    auto const pair = i / 2;
+    EXPECT_EQ(pairs[i], static_cast<float>(4 * pair + 1));
     EXPECT_EQ(third[i], i < 32 ? 3 : 35);
   }
 }
@@ -115,7 +116,7 @@ __global__ void returns_early_kernel() {
 }
 
 __global__ void two_barriers_kernel() {
-  if (threadIdx.x < 32) {
+  if (threadIdx.x < 32) {  // NOLINT(bugprone-branch-clone): that is the fault
     __syncthreads();
   } else {
     __syncthreads();

@@ -43,7 +43,7 @@ enum class Waiting { nothing, for_block, for_lanes, finished };
 
 /// One thread of a block. The scheduler reads what is atomic while the fiber stands still.
 struct Fiber {
-  static constexpr std::size_t stack_bytes = 128 * 1024;
+  static constexpr std::size_t stack_bytes = std::size_t{128} * 1024;
 
   std::unique_ptr<std::byte[]> stack{new std::byte[stack_bytes]};
   boost::context::detail::fcontext_t self{};       ///< where to go on; the scheduler's

@@ -58,8 +58,8 @@ class SanitizerFiber {
   ~SanitizerFiber() = default;
 #endif
 
-  [[gnu::always_inline]] inline void enter([[maybe_unused]] void const* stack,
-                                           [[maybe_unused]] std::size_t bytes) {
+  [[gnu::always_inline]] void enter([[maybe_unused]] void const* stack,
+                                    [[maybe_unused]] std::size_t bytes) {
 #if defined(EMULATION_ASAN)
     __sanitizer_start_switch_fiber(&scheduler_stack_, stack, bytes);
 #endif
@@ -79,7 +79,7 @@ class SanitizerFiber {
     __sanitizer_finish_switch_fiber(own_stack_, &bottom_, &bytes_);
 #endif
   }
-  [[gnu::always_inline]] inline void leave() {
+  [[gnu::always_inline]] void leave() {
 #if defined(EMULATION_TSAN)
     auto* const scheduler = scheduler_.load(std::memory_order_relaxed);
 #endif

@@ -21,7 +21,7 @@ struct NameAtRunTime : Good {
   static inline std::string_view name = "late";
 };
 struct NoName : Good {
-  static constexpr std::string_view name = "";
+  static constexpr std::string_view name{};
 };
 struct NoValue {
   static constexpr std::string_view name = "no value";

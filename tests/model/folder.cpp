@@ -39,7 +39,7 @@ TEST(ModelFolder, HandsOutTensorsByCanonicalName) {
   EXPECT_EQ(weight.values.extent(0), 40);
   EXPECT_EQ(weight.values.extent(1), 104);
   EXPECT_TRUE(
-      std::ranges::equal(std::span{weight.values.data(), 40 * 104},
+      std::ranges::equal(std::span{weight.values.data(), std::size_t{40} * 104},
                          read_floats(file.at("esm.encoder.layer.2.output.dense.weight"), "")));
   auto const head = std::get<FullWeight>(folder.weight(folder.classifier_site()));
   EXPECT_EQ(head.values.extent(0), 2);

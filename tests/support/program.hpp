@@ -24,7 +24,8 @@ inline Outcome run_program(char const* program, std::vector<std::string> const& 
   auto const out = (folder / "stdout.txt").string();
   auto const err = (folder / "stderr.txt").string();
   auto const redirect = [](std::string const& file, int to) {
-    ::dup2(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), to);
+    auto const descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (descriptor < 0 || ::dup2(descriptor, to) < 0) ::_exit(126);
   };
   auto const child = ::fork();
   if (child == 0) {

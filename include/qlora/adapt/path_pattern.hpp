@@ -90,7 +90,7 @@ class PathMatcher {
         at_ = begin;
         reached = atom(current);
       }
-      current = std::move(reached);
+      std::swap(current, reached);
       if (!any(current) || (count >= least && contains(ends, current))) break;
     }
     unite(ends, current);

@@ -20,6 +20,7 @@ struct Dropout {
   QLORA_HOST_DEVICE constexpr bool active() const { return probability > 0.f; }
   /// An element is kept when its 16 random bits are at least this.
   QLORA_HOST_DEVICE constexpr std::uint32_t threshold() const {
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings): never negative
     return static_cast<std::uint32_t>(probability * 65536.f + .5f);
   }
   QLORA_HOST_DEVICE constexpr float scale() const {

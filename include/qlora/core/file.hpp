@@ -37,7 +37,7 @@ inline std::string printable(std::string_view text, std::size_t limit = 120) {
 namespace detail {
 
 [[noreturn]] inline void throw_errno(std::filesystem::path const& path, std::string_view action) {
-  auto const reason = std::strerror(errno);
+  auto const reason = std::generic_category().message(errno);
   throw SystemError{at(path.string(), std::string{"cannot "}.append(action) + ": " + reason)};
 }
 
@@ -129,7 +129,9 @@ class MappedFile {
     static auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     auto const begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
     auto const end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
-    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    if (begin >= end) return;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
 
  private:

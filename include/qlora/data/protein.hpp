@@ -1,6 +1,7 @@
 /// What every reader returns and every trainer takes: a protein and, where known, its sites.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +12,11 @@ namespace qlora::inline v1 {
 inline constexpr std::int8_t label_negative = 0;
 inline constexpr std::int8_t label_positive = 1;
 inline constexpr std::int8_t label_unknown = -1;
+
+/// The class of a known label: 0 or 1.
+constexpr std::size_t class_of(std::int8_t label) {
+  return static_cast<std::uint8_t>(label);
+}
 
 struct Protein {
   std::string id;

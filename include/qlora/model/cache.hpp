@@ -21,7 +21,7 @@ namespace detail {
 /// The value of an environment variable that is set and not empty, else `fallback`.
 inline std::filesystem::path environment_path(char const* name,
                                               std::filesystem::path const& fallback) {
-  auto const value = std::getenv(name);
+  auto const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing sets any
   return value != nullptr && *value != '\0' ? std::filesystem::path{value} : fallback;
 }
 

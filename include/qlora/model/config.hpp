@@ -93,7 +93,8 @@ inline EsmConfig EsmConfig::from_json(Json const& document, std::string_view fil
   auto const extent = [&](std::string_view key, std::int64_t high, std::int64_t low = 1) {
     return json::within(json::require<std::int64_t>(document, key, file), low, high, key, file);
   };
-  auto const refuse_unless = [&]<class T>(std::string_view key, T fallback, T expected) {
+  auto const refuse_unless = [&]<class T>(std::string_view key, T const& fallback,
+                                          T const& expected) {
     auto const value = json::find<T>(document, key, file).value_or(fallback);
     if (value != expected) {
       throw InputError{at(file, std::string{key} + ": expected " + json::shown(Json(expected)) +

@@ -30,7 +30,7 @@ inline Index block_elements(Layout const& layout) {
 }
 
 /// Blocks that one call of a parallel loop handles.
-inline constexpr Index piece_blocks(Index block) {
+constexpr Index piece_blocks(Index block) {
   return std::max(Index{1}, piece_elements / block);
 }
 

@@ -35,7 +35,7 @@ inline std::array<double, 2> class_weights(ClassWeighting weighting,
   auto counts = std::array<std::int64_t, 2>{};
   for (auto const& protein : proteins) {
     for (auto const label : protein.labels) {
-      if (label != label_unknown) ++counts[static_cast<std::size_t>(label)];
+      if (label != label_unknown) ++counts[class_of(label)];
     }
   }
   auto weights = std::array<double, 2>{};

@@ -164,7 +164,7 @@ class Trainer {
     auto total = 0.;
     for (auto const record : records) {
       for (auto const label : proteins_[record].labels) {
-        if (label != label_unknown) total += weights_[static_cast<std::size_t>(label)];
+        if (label != label_unknown) total += weights_[class_of(label)];
       }
     }
     return total;

@@ -44,21 +44,21 @@ inline constexpr Index row_multiple = 16;
 /// Queries whose scores are in scratch at a time.
 inline constexpr Index query_block = 32;
 
-inline constexpr Index padded(Index count) {
+constexpr Index padded(Index count) {
   return (count + row_multiple - 1) / row_multiple * row_multiple;
 }
 /// Rows of keys are an odd number of cache lines: at powers of two, rows would evict each other.
-inline constexpr Index padded_keys(Index length) {
+constexpr Index padded_keys(Index length) {
   return padded(length) | row_multiple;
 }
 /// Floats of scratch that a head needs, forward or backward.
-inline constexpr Index attention_scratch(Index length, Index head_dim) {
+constexpr Index attention_scratch(Index length, Index head_dim) {
   auto const keys = padded_keys(length);
   auto const features = padded(head_dim);
   return 2 * head_dim * keys + 3 * length * features + query_block * (2 * keys + 3 * features);
 }
 /// Floats of scratch that a tile of LoRA needs, `ranks` being the rows of a or the columns of b.
-inline constexpr Index lora_scratch(Index columns, Index ranks) {
+constexpr Index lora_scratch(Index columns, Index ranks) {
   return (2 * ranks + 10) * padded(columns + 64);
 }
 

@@ -60,7 +60,7 @@ inline void dropout_row(Dropout const& dropout, std::uint32_t site, std::uint32_
     auto const first = __builtin_shufflevector(low, high, 0, 2);
     auto const second = __builtin_shufflevector(low, high, 1, 3);
 #endif
-    auto* const out = reinterpret_cast<Unaligned<Pairs>*>(bits + octet * 8);
+    auto* const out = reinterpret_cast<Unaligned<Pairs>*>(bits + std::size_t{octet} * 8);
     out[0].value = first;
     out[1].value = second;
   }

@@ -39,7 +39,7 @@ template <class W, class V>
 QLORA_SIMD_INLINE W rounded(V v) {
   auto const words = __builtin_bit_cast(W, v);
   auto const nearest = words + 0x7fffu + (words >> 16 & 1u);
-  return v == v ? nearest : words | 0x400000u;
+  return v == v ? nearest : words | 0x400000u;  // NOLINT(misc-redundant-expression): not a NaN
 }
 
 QLORA_SIMD_INLINE void store(bf16* p, Floats v) {
@@ -110,7 +110,8 @@ QLORA_SIMD_INLINE float largest(Floats v) {
 // e^x to 1e-7 of its value; 0 below -87.3, and at most e^88.3.
 QLORA_SIMD_INLINE Floats exp(Floats x) {
   constexpr auto shifter = 12582912.f;  // 1.5 2^23: what is added to it is rounded to an integer
-  auto const bounded = x < 88.3f ? x : x == x ? Floats{} + 88.3f : x;
+  auto const finite = x == x;  // NOLINT(misc-redundant-expression): not a NaN
+  auto const bounded = x < 88.3f ? x : finite ? Floats{} + 88.3f : x;
   auto const shifted = bounded * 1.44269504f + shifter;
   auto const n = shifted - shifter;
   auto const r = (bounded - n * .693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
