@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -51,6 +53,39 @@ TEST_P(Threads, HandOnAnException) {
   } catch (std::out_of_range const& error) {
     EXPECT_STREQ(error.what(), "piece 7");
   }
+}
+
+TEST_P(Threads, RunInnerLoopsUnderTheirOwnNumber) {
+  auto calls = std::atomic<int>{0};
+  parallel_for(20, [&](Index, int outer) {
+    parallel_for(5, [&](Index, int inner) { calls += inner == outer ? 1 : 0; });
+  });
+  EXPECT_EQ(calls, 100);
+}
+
+TEST_P(Threads, ServeSeveralCallers) {
+  auto sums = std::vector<std::atomic<Index>>(4);
+  auto callers = std::vector<std::thread>{};
+  for (auto& sum : sums) {
+    callers.emplace_back([&] {
+      for (auto loop = 0; loop < 50; ++loop) {
+        parallel_for(20, [&](Index piece, int) { sum += piece; });
+      }
+    });
+  }
+  for (auto& caller : callers) caller.join();
+  for (auto const& sum : sums) EXPECT_EQ(sum, 50 * 190);
+}
+
+/// A helper that has gone to sleep between loops is there for the next one, and one that is still
+/// on its way does no harm.
+TEST_P(Threads, RunShortLoopsWithAndWithoutPauses) {
+  auto sum = std::atomic<Index>{0};
+  for (auto loop = 0; loop < 3000; ++loop) {
+    parallel_for(3, [&](Index piece, int) { sum += piece; });
+    if (loop % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+  EXPECT_EQ(sum, 9000);
 }
 
 TEST_P(Threads, CutRowsIntoTheSameTiles) {

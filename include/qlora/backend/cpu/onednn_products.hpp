@@ -1,6 +1,10 @@
 /// Matrix products by oneDNN, through its C interface: near the processor's peak in float and bf16.
 #pragma once
 
+#if !defined(_OPENMP)
+#error "expected OpenMP (-fopenmp): through it oneDNN is told to multiply on the calling thread"
+#endif
+
 #include <array>
 #include <map>
 #include <memory>
