@@ -4,7 +4,6 @@
 #include <array>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +12,7 @@
 
 #include "numbers.hpp"
 #include "shared_files.hpp"
+#include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -80,38 +80,34 @@ CLI::App* find_command(CLI::App& app, std::string const& name) {
 
 /// The flags that a TOML file gives to a command.
 std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
-  auto text = std::istringstream{read_text(path, 1 << 20)};
-  auto const fail = [&](std::string const& what) { throw InputError{at(path, what)}; };
   auto flags = std::vector<Flag>{};
-  for (auto const& item : CLI::ConfigTOML{}.from_config(text)) {
-    auto const name = printable(item.name);
-    if (!item.parents.empty())
-      fail("expected no sections, found [" + printable(item.parents[0]) + "]");
-    auto* const option = command.get_option_no_throw("--" + item.name);
+  for (auto const& [key, value, is_boolean, line] : parse_toml(read_text(path, 1 << 20), path)) {
+    auto const name = printable(key);
+    auto const fail = [&, line = line](std::string const& what) {
+      throw InputError{at(path, what, line)};
+    };
+    auto* const option = command.get_option_no_throw("--" + key);
     if (option == nullptr || !option->get_configurable()) {
       fail("unknown key \"" + name + "\"; expected a flag of `" + command.get_name() + "`");
     }
-    if (std::ranges::any_of(flags, [&](Flag const& flag) { return flag.first == item.name; })) {
+    if (std::ranges::find(flags, key, &Flag::first) != flags.end()) {
       fail("duplicate key \"" + name + "\"");
     }
-    if (item.inputs.size() != 1) fail("key \"" + name + "\": expected one value");
+    auto const takes_boolean = option->get_items_expected_max() == 0;
+    if (takes_boolean != is_boolean) {
+      fail(name + ": expected " + (takes_boolean ? "true or false" : "a string or a number") +
+           ", found " + printable(value, 40));
+    }
     try {
-      option->add_result(item.inputs.front());
+      option->add_result(value);
       option->run_callback();
       option->clear();
     } catch (CLI::Error const& error) {
       fail(error.what());
     }
-    flags.emplace_back(item.name, item.inputs.front());
+    flags.emplace_back(key, value);
   }
   return flags;
-}
-
-std::string toml_value(std::string const& text) {
-  if (parse_number<double>(text) || text == "true" || text == "false") return text;
-  // Between single quotes nothing is escaped.
-  auto const plain = text.find_first_of("\"\\") == text.npos;
-  return plain ? '"' + text + '"' : '\'' + text + '\'';
 }
 
 }  // namespace

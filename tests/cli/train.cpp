@@ -198,6 +198,65 @@ TEST(Train, ReportsTheCardsTargets) {
       << outcome.err;
 }
 
+TEST(Train, RepeatsRunsOnFilesOfAnyName) {
+  auto const program = Program{};
+  auto const names =
+      std::vector<std::string>{"#1.txt", R"(we'ird "q\.txt)", "two\nlines", "caf\xe9"};
+  for (auto const& name : names) {
+    std::filesystem::copy_file(golden("train/data.txt"), program.path(name));
+    program.done({"train", "--model", golden("models/odd"), "--train", name, "--epochs", "1",
+                  "--out", "first " + name, "--quiet"});
+    program.done({"train", "--config", "first " + name + "/config.toml", "--out", "second " + name,
+                  "--quiet"});
+    EXPECT_EQ(program.read("first " + name + "/adapter_model.safetensors"),
+              program.read("second " + name + "/adapter_model.safetensors"));
+  }
+}
+
+TEST(Train, RefusesSettingsThatAreNoToml) {
+  auto const program = Program{};
+  auto const cases = std::vector<std::pair<std::string, std::string>>{
+      {"", "expected `flag = value`"},
+      {"# nothing\n", "expected `flag = value`"},
+      {"epochs = 1\nmodel = \"cut", "settings.toml:2: expected a string that ends on its line"},
+      {"model = \"\"\"cut", "settings.toml:1: expected a string on one line"},
+      {"rslora", "expected = after the key, found nothing"},
+      {"rslora =", "found nothing"},
+      {"rslora = 2", "rslora: expected true or false, found 2"},
+      {"epochs = true", "epochs: expected a string or a number, found true"},
+      {"[train]\nepochs = 1", "expected no sections, found [train]"},
+      {"a.b = 1", "expected = after the key, found .b = 1"},
+      {"; epochs = 1", "expected a key, found ;"},
+      {"rank = 3,", "found 3,"},
+      {"rank = 0x10", "found 0x10"},
+      {"quant = [\"none\"]", "found [\"none\"]"},
+      {"quant = \"none\" x", "expected the end of the line, found x"},
+      {R"(quant = "\q")", "expected an escape of TOML after \\"},
+      {R"(quant = "\ud800")", "expected a Unicode character after \\u"},
+      {std::string{"quant = \"a\0\"", 11}, "found a control character"}};
+  for (auto const& [text, expected] : cases) {
+    program.write("settings.toml", text);
+    program.refuses(
+        quick_training("train", "run") + std::vector<std::string>{"--config", "settings.toml"},
+        {"settings.toml", expected});
+  }
+  EXPECT_FALSE(std::filesystem::exists(program.path("run")));
+}
+
+TEST(Train, ReadsSettingsAsTomlSpellsThem) {
+  auto const program = Program{};
+  program.write("settings.toml",
+                "\xef\xbb\xbf# a comment\r\n  rank=+3 # another\n\"lr\" = 1_0e-3\n"
+                "\tquant = \"n\\u006fne\"\nschedule = 'linear'\n");
+  program.done(quick_training("train", "run") +
+               std::vector<std::string>{"--config", "settings.toml"});
+  auto const settings = program.read("run/config.toml");
+  for (auto const* const line :
+       {"rank = 3\n", "lr = 10e-3\n", "quant = \"none\"\n", "schedule = \"linear\"\n"}) {
+    EXPECT_NE(settings.find(line), std::string::npos) << settings;
+  }
+}
+
 TEST(Train, RefusesAndWritesNothing) {
   auto const program = Program{};
   auto const model = golden("models/odd");
@@ -215,6 +274,8 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(train("absent.txt"), {"absent.txt", "expected a file"});
   program.refuses({"train", "--model", "absent", "--train", data, "--out", "run"}, {"absent"});
   program.refuses(train("negative.txt"), {"both classes"});
+  program.refuses({"train", "--model", model, "--train", data, "--out", ""}, {"an empty one"});
+  program.refuses(with({"--seed", "-1"}), {"--seed"});
   program.refuses(with({"--rank", "0"}), {"--rank"});
   program.refuses(with({"--dropout", "1"}), {"dropout", "less than 1"});
   program.refuses(with({"--lr", "nan"}), {"learning_rate", "nan"});
