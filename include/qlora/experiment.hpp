@@ -31,6 +31,9 @@ template <class Model, class Quant, class PlacementPolicy, class Metrics, class 
 class Experiment {
   static_assert(ModelSizes<Model>, "a model policy names its sizes; see model/sizes.hpp");
   static_assert(quant::check_scheme<Quant>());
+  static_assert(metrics::Set<Metrics>,
+                "expected a metric set, such as MetricSet<metrics::F1, YourMetric>; see "
+                "metrics/metric_set.hpp");
   static_assert(Backend<B>, "a backend has all verbs of backend/concepts.hpp");
 
  public:

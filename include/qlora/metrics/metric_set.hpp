@@ -19,6 +19,7 @@
 #include <tuple>
 #include <type_traits>
 #include <unordered_set>
+#include <vector>
 
 #include <qlora/core/error.hpp>
 #include <qlora/metrics/confusion.hpp>
@@ -64,6 +65,19 @@ consteval bool check_metrics() {
   }
   return true;
 }
+
+}  // namespace metrics
+
+namespace metrics {
+
+/// What evaluation asks of a set of metrics.
+template <typename S>
+concept Set = requires(S set, std::uint32_t protein, std::span<float const> logits,
+                       std::vector<std::int8_t> const& labels) {
+  S{Options{}};
+  set.add(protein, logits, labels);
+  { set.scores() } -> std::convertible_to<Scores>;
+};
 
 }  // namespace metrics
 
