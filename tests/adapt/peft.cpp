@@ -195,6 +195,12 @@ TEST(PeftAdapter, RefusesWhatDoesNotFit) {
          draft.tensors.push_back({"classifier.lora_B.weight", {2, 2}});
        },
        "classifier: expected LoRA factors for 2x40, got 2x39"},
+      {[](Draft& draft) {
+         draft.config["modules_to_save"] = {"classifier"};
+         draft.erase("classifier.weight");
+         draft.at("classifier.bias").name = "classifier.modules_to_save.bias";
+       },
+       "classifier.weight: expected the head that modules_to_save promises, found none"},
       // Against the base model.
       {shape(a, {2, 80}), query0 + ": expected 40x40, got 40x80"},
       {shape("classifier.weight", {2, 80}), "classifier: expected 2x40, got 2x80"},

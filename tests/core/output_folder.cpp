@@ -26,13 +26,12 @@ TEST(OutputFolder, IsKeptWithItsFiles) {
 
 TEST(OutputFolder, IsGoneUnlessKept) {
   auto const temporary = TemporaryFolder{};
-  auto const path = temporary.path() / "new";
   {
-    auto folder = OutputFolder{path};
+    auto folder = OutputFolder{temporary.path() / "new" / "within"};
     write_atomically(folder.file("x"), "1");
     std::ignore = folder.file("never written");
   }
-  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_FALSE(std::filesystem::exists(temporary.path() / "new"));
 }
 
 TEST(OutputFolder, LeavesWhatItDidNotMake) {

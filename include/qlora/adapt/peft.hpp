@@ -72,7 +72,8 @@ inline void write_peft(std::filesystem::path const& folder, PeftConfig const& co
                        std::span<TensorRef const> tensors) {
   create_folder(folder);
   write_safetensors(folder / "adapter_model.safetensors", tensors);
-  write_atomically(folder / "adapter_config.json", config.to_json().dump(2) + "\n");
+  write_atomically(folder / "adapter_config.json",
+                   config.to_json().dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 namespace peft {
@@ -151,7 +152,12 @@ class AdapterReader {
     if ((weight == nullptr) != (bias == nullptr)) {
       fail("classifier", "expected weight and bias, found one of them");
     }
-    if (weight == nullptr) return;
+    if (weight == nullptr) {
+      auto const& saved = adapter_.config.modules_to_save;
+      if (std::ranges::count(saved, "classifier") == 0) return;
+      fail(std::string{prefix} + "classifier.weight",
+           "expected the head that modules_to_save promises, found none");
+    }
     if (weight->shape.size() != 2 || bias->shape != Extents{weight->shape[0]}) {
       fail("classifier", "expected a matrix and a bias of as many rows, got " +
                              shape_text(weight->shape) + " and " + shape_text(bias->shape));
@@ -182,6 +188,11 @@ inline PeftAdapter PeftAdapter::read(std::filesystem::path const& folder) {
   auto const has = [&](char const* name) {
     return std::filesystem::exists(folder / name, ignored);
   };
+  if (folder.extension() == ".bin") {
+    throw InputError{at(folder.string(),
+                        "expected an adapter folder, found a file of pickles; convert its folder "
+                        "with `qlora import`")};
+  }
   if (!std::filesystem::is_directory(folder, ignored)) {
     throw InputError{at(folder.string(), "expected an adapter folder, found none")};
   }

@@ -18,9 +18,10 @@ inline void create_folder(std::filesystem::path const& path) {
   if (error) throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
 }
 
-/// Throws InputError for a path that holds something already: a folder that is not empty, or a
-/// file.
+/// Throws InputError for no path at all, and for one that holds something already: a folder that is
+/// not empty, or a file.
 inline void refuse_occupied(std::filesystem::path const& path) {
+  if (path.empty()) throw InputError{"expected the name of a folder to fill, found an empty one"};
   auto ignored = std::error_code{};
   if (!std::filesystem::exists(path, ignored)) return;
   if (!std::filesystem::is_directory(path, ignored)) {
@@ -32,14 +33,17 @@ inline void refuse_occupied(std::filesystem::path const& path) {
 }
 
 /// A new folder while it is being filled. Unless `keep` is called, the files whose names it gave
-/// out are removed again, and the folder with them if it was not there before.
+/// out are removed again, and the folders with them that were not there before.
 class OutputFolder {
  public:
   /// Throws as `refuse_occupied` and `create_folder`.
   explicit OutputFolder(std::filesystem::path path) : path_{std::move(path)} {
     refuse_occupied(path_);
     auto ignored = std::error_code{};
-    is_ours_ = !std::filesystem::exists(path_, ignored);
+    for (auto folder = std::filesystem::absolute(path_, ignored).lexically_normal();
+         !std::filesystem::exists(folder, ignored); folder = folder.parent_path()) {
+      made_.push_back(folder);
+    }
     create_folder(path_);
   }
   OutputFolder(OutputFolder const&) = delete;
@@ -48,7 +52,7 @@ class OutputFolder {
     if (kept_) return;
     auto ignored = std::error_code{};
     for (auto const& file : files_) std::filesystem::remove(file, ignored);
-    if (is_ours_) std::filesystem::remove(path_, ignored);
+    for (auto const& folder : made_) std::filesystem::remove(folder, ignored);
   }
 
   [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
@@ -64,7 +68,7 @@ class OutputFolder {
  private:
   std::filesystem::path path_;
   std::vector<std::filesystem::path> files_;
-  bool is_ours_ = false;
+  std::vector<std::filesystem::path> made_;  // innermost first
   bool kept_ = false;
 };
 

@@ -48,7 +48,7 @@ namespace detail {
 
 /// What is left out of quantization in the folders this library writes.
 inline std::vector<std::string> const unquantized_modules{"classifier",
-                                                          "esm.contact_head.regression"};
+                                                          "esm.contact_head.regression", "lm_head"};
 
 inline std::optional<BitsAndBytes> read_quantization(Json const& document, std::string_view file) {
   auto const entry = document.find("quantization_config");

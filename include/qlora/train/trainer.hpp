@@ -133,11 +133,11 @@ class Trainer {
   /// Calls `body(records)` for the records of each of a step's passes.
   template <class Body>
   void for_each_pass(std::span<std::uint32_t const> records, Body&& body) const {
-    auto const passes = static_cast<std::size_t>(options_.accumulate);
+    auto const passes = std::min(static_cast<std::size_t>(options_.accumulate), records.size());
     for (auto pass = std::size_t{0}; pass < passes; ++pass) {
       auto const first = records.size() * pass / passes;
       auto const last = records.size() * (pass + 1) / passes;
-      if (first != last) body(records.subspan(first, last - first));
+      body(records.subspan(first, last - first));
     }
   }
 
