@@ -25,10 +25,15 @@ Arm parse_arm(std::string const& text) {
     auto const last = std::min(text.find(',', first), text.size());
     auto const change = text.substr(first, last - first);
     auto const equals = std::min(change.find('='), change.size());
-    arm.changes.emplace_back(change.substr(0, equals),
-                             change.substr(std::min(equals + 1, change.size())));
+    auto key = change.substr(0, equals);
+    if (std::ranges::find(arm.changes, key, &Arm::Change::first) != arm.changes.end()) {
+      throw InputError{"--arms: " + text + ": expected each of its changes once, found " + key +
+                       " again"};
+    }
+    arm.changes.emplace_back(std::move(key), change.substr(std::min(equals + 1, change.size())));
     first = last + 1;
   }
+  if (text.ends_with(':')) throw InputError{"--arms: " + text + ": expected a change after the :"};
   arm.apply({});  // throws for a key or value that is none
   return arm;
 }
@@ -39,6 +44,10 @@ TrainingOptions Arm::apply(TrainingOptions options) const {
   for (auto const& [key, value] : changes) {
     if (key == "r") {
       options.rank = number<Index>(*this, key, value);
+      if (options.rank < 1 || options.rank > most_rank) {
+        throw InputError{"--arms: " + name + ": expected r from 1 to " + std::to_string(most_rank) +
+                         ", found " + value};
+      }
     } else if (key == "alpha") {
       options.alpha = number<double>(*this, key, value);
     } else if (key == "dropout") {

@@ -12,9 +12,11 @@ namespace qlora::cli {
 
 /// A placement, and what the arm changes of the common training flags.
 struct Arm {
+  using Change = std::pair<std::string, std::string>;
+
   std::string name;  ///< as it was written
   std::string placement;
-  std::vector<std::pair<std::string, std::string>> changes;  ///< r, alpha, dropout, lr or quant
+  std::vector<Change> changes;  ///< r, alpha, dropout, lr or quant, and a value
 
   /// The common flags with this arm's changes.
   TrainingOptions apply(TrainingOptions options) const;

@@ -21,10 +21,11 @@ struct Demo {
   void operator()(CLI::App const& command) {
     compare.check();
     refuse_occupied(out);
-    create_folder(out);
+    auto const generated = synth::generate(corpus);
     auto const folder = std::filesystem::path{out};
     auto const data = folder / "data";
-    synth::write(synth::generate(corpus), data);
+    create_folder(folder);
+    synth::write(generated, data);
     compare.run.model = shared_file("nano-esm2").string();
     compare.train = (data / "train.txt").string();
     compare.valid = (data / "valid.txt").string();

@@ -17,6 +17,7 @@ struct Evaluate {
   std::string data, out;
 
   void operator()() const {
+    if (!out.empty()) check_output(out);
     auto const set = DataSet::read(data);
     auto const session = adapter.open();
     auto const scores = evaluate(*session, set.proteins, "evaluate", adapter.machine.progress());

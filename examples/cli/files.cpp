@@ -1,11 +1,13 @@
 #include "files.hpp"
 
 #include <cstdio>
+#include <system_error>
 #include <utility>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/cache.hpp>
@@ -53,8 +55,21 @@ std::string model_fingerprint(std::string const& model) {
   return hash.text();
 }
 
+void check_output(std::filesystem::path const& file) {
+  auto ignored = std::error_code{};
+  if (file.empty()) throw InputError{"expected the name of a file to write, found an empty one"};
+  if (std::filesystem::is_directory(file, ignored)) {
+    throw InputError{at(file.string(), "expected a file to write, found a folder")};
+  }
+  auto const folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    throw InputError{at(file.string(), "expected its folder to be there, found none")};
+  }
+}
+
 void write_json(std::filesystem::path const& file, OrderedJson const& document) {
-  write_atomically(file, document.dump(2) + "\n");
+  write_atomically(file,
+                   document.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 }  // namespace qlora::cli

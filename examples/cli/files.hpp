@@ -28,6 +28,9 @@ struct DataSet {
 /// InputError for a folder that is no model.
 std::string model_fingerprint(std::string const& model);
 
+/// Throws InputError, before any work is done, for a path at which no file can be created.
+void check_output(std::filesystem::path const& file);
+
 /// Replaces a file by the document.
 void write_json(std::filesystem::path const& file, OrderedJson const& document);
 

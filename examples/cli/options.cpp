@@ -44,7 +44,8 @@ void MachineOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"fp32", "bf16"}));
   add_option(command, "--threads", threads, "threads; 0 uses every core")
       ->check(CLI::Range(0, 4096));
-  add_option(command, "--seed", seed, "of initialisation, order, dropout and synthesis");
+  add_option(command, "--seed", seed, "of initialisation, order, dropout and synthesis")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{most}));
   add_flag(command, "--quiet", quiet, "no progress on stderr");
 }
 
@@ -62,7 +63,8 @@ void TrainingOptions::add_to(CLI::App& command) {
       ->check(IsMember({"card", "standard"}));
   add_option(command, "--quant", quant, "frozen weights: none, nf4, fp4 or int8")
       ->check(IsMember({"none", "nf4", "fp4", "int8"}));
-  add_option(command, "--rank", rank, "rank of the adapters")->check(Range(1, 65'536));
+  add_option(command, "--rank", rank, "rank of the adapters")
+      ->check(Range(std::int64_t{1}, most_rank));
   add_option(command, "--alpha", alpha, "adapters are scaled by alpha / rank");
   add_flag(command, "--rslora", rslora, "scale by alpha / sqrt(rank)");
   add_option(command, "--dropout", dropout, "of the adapters' inputs");

@@ -29,6 +29,8 @@ struct MachineOptions {
   }
 };
 
+inline constexpr auto most_rank = std::int64_t{65'536};
+
 /// What `train` and `compare` take. The defaults are the standard recipe; see docs/recipe.md.
 struct TrainingOptions {
   std::string recipe = "standard";

@@ -11,6 +11,7 @@
 
 #include "adapter_options.hpp"
 #include "commands.hpp"
+#include "files.hpp"
 #include "numbers.hpp"
 
 namespace qlora::cli {
@@ -25,8 +26,13 @@ struct Predict {
   bool logits = false;
 
   void operator()() const {
+    check_output(out);
+    auto total = 0.;  // a first look at the file finds what is wrong with it before work begins
+    for_each_protein(fasta, [&](Protein const& protein) {
+      total += static_cast<double>(protein.sequence.size());
+    });
     auto const session = adapter.open();
-    auto progress = report::Progress{"predict", 0., "residues", adapter.machine.progress()};
+    auto progress = report::Progress{"predict", total, "residues", adapter.machine.progress()};
     if (!adapter.machine.quiet) std::cerr << "predict: labels are the argmax\n";
     write_atomically(out, [&](FileWriter& file) {
       file.write(logits ? "id\tposition\tresidue\tprobability\tlabel\tlogit0\tlogit1\n"

@@ -1,6 +1,8 @@
 #include "session.hpp"
 
+#include <cmath>
 #include <cstddef>
+#include <iostream>
 
 #include <qlora/adapt/peft.hpp>
 #include <qlora/model/adapter.hpp>
@@ -15,7 +17,28 @@ std::unique_ptr<Session> make_session(SessionOptions const& options) {
 
 void note_fresh_head(Session& session, std::string const& model) {
   if (!session.fresh_head()) return;
-  session.notes.push_back(model + ": no classifier, so the head is a fresh one");
+  session.notes.push_back(model +
+                          ": no classifier, so the head is a fresh one: until it has been "
+                          "trained, its predictions mean nothing");
+}
+
+void note_stored_quantization(Session& session, SessionOptions const& options) {
+  auto const stored = session.quantization();
+  if (stored == options.quant.name) return;
+  session.notes.push_back(options.model + ": is quantized already and stays " + stored +
+                          "; --quant " + std::string{options.quant.name} + " does not apply");
+}
+
+/// PEFT names the base by the path or the name that it was loaded from.
+void note_other_base(Session& session, std::filesystem::path const& adapter,
+                     std::string const& base, std::string const& model) {
+  auto const name = [](std::filesystem::path path) {
+    path = path.lexically_normal();
+    return path.has_filename() ? path.filename() : path.parent_path().filename();
+  };
+  if (base.empty() || name(base) == name(model)) return;
+  session.notes.push_back(adapter.string() + ": was made for the base model " + printable(base) +
+                          ", not " + model);
 }
 
 }  // namespace
@@ -23,6 +46,7 @@ void note_fresh_head(Session& session, std::string const& model) {
 std::unique_ptr<Session> open_session(SessionOptions const& options) {
   auto session = make_session(options);
   note_fresh_head(*session, options.model);
+  note_stored_quantization(*session, options);
   return session;
 }
 
@@ -39,6 +63,8 @@ std::unique_ptr<Session> open_session(SessionOptions options,
     session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
   }
   note_fresh_head(*session, options.model);
+  note_stored_quantization(*session, options);
+  note_other_base(*session, adapter, stored.config.base_model, options.model);
   return session;
 }
 
@@ -53,7 +79,12 @@ metrics::Scores evaluate(Session& session, std::span<Protein const> proteins,
             std::span{logits.data(), static_cast<std::size_t>(logits.size())}, proteins[i].labels);
     progress.update(done += static_cast<double>(logits.rows()));
   });
-  return set.scores();
+  progress.finish();
+  auto scores = set.scores();
+  if (std::isnan(scores["roc_auc"]) && style != report::Progress::Style::silent) {
+    std::cerr << label << ": roc_auc is not a number: the labels are all of one class\n";
+  }
+  return scores;
 }
 
 }  // namespace qlora::cli

@@ -60,8 +60,8 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
 
 TEST(Compare, RefusesArmsThatAreNone) {
   auto const program = Program{};
-  for (auto const* const arms :
-       {"qvk", "qkv,qkv", "qkv:rank=2", "qkv:r=two", "all:quant=nf5", ""}) {
+  for (auto const* const arms : {"qvk", "qkv,qkv", "qkv:rank=2", "qkv:r=two", "qkv:r=65537",
+                                 "qkv:r=2,r=3", "qkv:", "all:quant=nf5", ""}) {
     program.refuses(quick_training("compare", "study") + std::vector<std::string>{"--arms", arms},
                     {"expected"});
   }

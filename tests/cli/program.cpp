@@ -94,6 +94,35 @@ TEST(Cli, WritesFilesOnly) {
   EXPECT_EQ(cells(program.read("target.tsv"), '\t').size(), 4u);
 }
 
+TEST(Cli, SaysWhatMakesItsNumbersDoubtful) {
+  auto const program = Program{};
+  program.write("one.txt", ">a\nMKV\n000\n");
+  auto const evaluated = [&](std::vector<std::string> const& more) {
+    return program.done(std::vector<std::string>{"evaluate", "--data", "one.txt"} + more).err;
+  };
+  auto const expect = [](std::string const& text, std::string const& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << text << " lacks " << part;
+  };
+  expect(evaluated({"--model", golden("models/odd")}), "roc_auc is not a number");
+  program.done({"quantize", "--model", golden("models/odd"), "--quant", "nf4", "--out", "small"});
+  expect(evaluated({"--model", "small", "--quant", "int8"}), "stays nf4; --quant int8 does not");
+  expect(evaluated({"--model", "small", "--adapter", golden("lora/qkv")}),
+         "was made for the base model");
+}
+
+TEST(Cli, ChecksItsOutputBeforeItWorks) {
+  auto const program = Program{};
+  program.write("one.fasta", ">one\nMKV\n");
+  auto const predict = [&](std::string const& out) {
+    return std::vector<std::string>{"predict", "--model",   golden("models/odd"),
+                                    "--fasta", "one.fasta", "--out",
+                                    out,       "--quiet"};
+  };
+  program.refuses(predict("absent/x.tsv"), {"absent/x.tsv", "expected its folder"});
+  program.refuses(predict("."), {"found a folder"});
+  program.refuses(predict(""), {"found an empty one"});
+}
+
 TEST(Cli, PredictsNothingFromABadFile) {
   auto const program = Program{};
   program.write("bad.fasta", ">one\nMK-V\n");

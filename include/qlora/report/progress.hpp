@@ -101,24 +101,27 @@ class Progress {
     auto const seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     auto const rate = seconds > 0. ? done_ / seconds : 0.;
     auto const complete = total_ > 0. && done_ >= total_;
-    auto text = label_;
-    if (total_ > 0. && width_ > 0) text += " " + bar();
-    text += " " + magnitude(done_);
+    auto text = " " + magnitude(done_);
     if (total_ > 0.) text += "/" + magnitude(total_);
     text += " " + unit_ + ", " + magnitude(rate) + "/s";
     if (!note_.empty()) text += ", " + note_;
-    if (complete || total_ == 0. || rate == 0.) return text + ", " + duration(seconds);
-    return text + ", " + duration((total_ - done_) / rate) + " left";
+    auto const known = !complete && total_ > 0. && rate > 0.;
+    text += ", " + (known ? duration((total_ - done_) / rate) + " left" : duration(seconds));
+    return label_ + bar(label_.size() + text.size()) + text;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  std::string bar() const {
-    constexpr auto cells = std::size_t{20};
+  /// The bar in what `taken` characters leave of a terminal's line.
+  std::string bar(std::size_t taken) const {
+    constexpr auto frame = std::size_t{4};  // " [] " and the line's last column
+    constexpr auto least = std::size_t{5};
+    if (total_ == 0. || width_ < taken + frame + least) return {};
+    auto const cells = std::min(width_ - taken - frame, std::size_t{20});
     auto const share = std::min(1., done_ / total_);
     auto const full = static_cast<std::size_t>(share * static_cast<double>(cells));
-    return "[" + std::string(full, '#') + std::string(cells - full, '.') + "]";
+    return " [" + std::string(full, '#') + std::string(cells - full, '.') + "]";
   }
 
   void draw() {
