@@ -1,31 +1,17 @@
-/// The Gaussian error linear unit in its erf form (Hendrycks and Gimpel, arXiv:1606.08415), which
-/// ESM-2 was trained with; the tanh approximation is another function.
+/// The Gaussian error linear unit, a row at a time.
 #pragma once
 
-#include <cmath>
-#include <numbers>
-
+#include <qlora/backend/formulas.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::reference {
 
-template <class A>
-A normal_cdf(A u) {
-  return (A{1} + std::erf(u / std::numbers::sqrt2_v<A>)) / A{2};
-}
-
-template <class A>
-A normal_density(A u) {
-  return std::exp(-u * u / A{2}) * std::numbers::inv_sqrtpi_v<A> / std::numbers::sqrt2_v<A>;
-}
-
 /// g = u Phi(u).
 template <class T>
 void gelu_row(Vector<T const> u, Vector<T> g) {
   for (auto j = Index{0}; j < u.size(); ++j) {
-    auto const value = convert<Accumulate<T>>(u[j]);
-    g[j] = convert<T>(value * normal_cdf(value));
+    g[j] = convert<T>(formula::gelu(convert<Accumulate<T>>(u[j])));
   }
 }
 
@@ -33,8 +19,7 @@ void gelu_row(Vector<T const> u, Vector<T> g) {
 template <class T>
 void gelu_backward_row(Vector<T const> u, Vector<T const> dg, Vector<T> du) {
   for (auto j = Index{0}; j < u.size(); ++j) {
-    auto const value = convert<Accumulate<T>>(u[j]);
-    auto const slope = normal_cdf(value) + value * normal_density(value);
+    auto const slope = formula::gelu_slope(convert<Accumulate<T>>(u[j]));
     du[j] = convert<T>(convert<Accumulate<T>>(dg[j]) * slope);
   }
 }
