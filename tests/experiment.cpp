@@ -1,4 +1,5 @@
 // The whole stack as a user's program drives it, with policies of the user's own and runtime ones.
+#include <cmath>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -93,7 +94,9 @@ struct Uniform4 {
   static constexpr int bits = 4;
   static constexpr Index block = 32;
   static constexpr bool double_quantized = false;
-  static std::uint8_t encode(float x) { return static_cast<std::uint8_t>((x + 1.f) * 7.5f + .5f); }
+  static std::uint8_t encode(float x) {
+    return static_cast<std::uint8_t>(std::lround((x + 1.f) * 7.5f));
+  }
   static float decode(std::uint8_t code) { return static_cast<float>(code) / 7.5f - 1.f; }
 };
 struct UpperValues {

@@ -66,7 +66,7 @@ std::vector<Setting> settings() {
 
 template <class Products>
 class Steps : public testing::Test {
- protected:
+ public:
   using Study =
       Experiment<model::Dynamic, quant::Any, placement::Sites, CardMetrics, backend::Cpu<Products>>;
 

@@ -60,7 +60,7 @@ TEST(Dropout, KeepsAtItsRate) {
 }
 
 TEST(Dropout, InactiveChangesNothing) {
-  EXPECT_EQ(factors(Dropout{}), std::vector<float>(1000 * 2 * columns, 1.f));
+  EXPECT_EQ(factors(Dropout{}), std::vector<float>(std::size_t{1000} * 2 * columns, 1.f));
 }
 
 /// How often two masks of the same size agree.

@@ -46,7 +46,9 @@ TEST(TensorSet, OpensShards) {
 TEST(TensorSet, OpensASingleFile) {
   auto const folder = TemporaryFolder{};
   auto const set = TensorSet::open(folder.write("m", shard("ab")));
-  EXPECT_EQ(as_text(set.find("b").tensor->bytes), "b");
+  auto const* const tensor = set.find("b").tensor;
+  ASSERT_NE(tensor, nullptr);
+  EXPECT_EQ(as_text(tensor->bytes), "b");
 }
 
 TEST(TensorSet, FollowsLinksInsideTheFolderAndIntoTheCache) {

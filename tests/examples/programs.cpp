@@ -1,4 +1,5 @@
 // The example programs, run as a user would, on the nano model and a small synthetic corpus.
+#include <cstdint>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -108,7 +109,8 @@ TEST_F(Examples, LayerAblationPrintsARowForEachArm) {
   }
   auto const parameters = [&](std::size_t row) { return std::stol(table[row][1]); };
   EXPECT_EQ(parameters(0), 2 * 64 + 2);
-  auto const layer = 4 * (4 * (64 + 64) + 2 * (64 + 256));  // rank times in + out of each matrix
+  auto const layer =
+      std::int64_t{4} * (4 * (64 + 64) + 2 * (64 + 256));  // rank times in + out of each matrix
   for (auto const row : {1u, 2u, 3u, 4u}) EXPECT_EQ(parameters(row), parameters(0) + layer);
   EXPECT_EQ(parameters(5), parameters(0) + 4 * layer);
 }

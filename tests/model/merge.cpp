@@ -100,7 +100,7 @@ TEST(Merge, TakesTheHeadThatThereIs) {
   merge_adapter(base, adapter, "a", temporary.path() / "without");
   EXPECT_FALSE(ModelFolder{temporary.path() / "without"}.has_classifier());
 
-  adapter.pairs["classifier"] = {40, 2, std::vector<float>(3 * 40), std::vector<float>(2 * 3)};
+  adapter.pairs["classifier"] = {40, 2, std::vector<float>(120), std::vector<float>(6)};
   EXPECT_EQ(input_error_of([&] { merge_adapter(base, adapter, "a", temporary.path() / "x"); }),
             "a: classifier: expected one in the base model or the adapter, found LoRA factors "
             "alone");

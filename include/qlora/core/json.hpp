@@ -39,6 +39,7 @@ inline void parse_events(std::string_view text, nlohmann::json_sax<Json>& handle
     throw InputError{at(file, "invalid JSON at byte " + std::to_string(nul + 1) + ": a NUL byte")};
   }
   auto input = nlohmann::detail::input_adapter(text);
+  // NOLINTNEXTLINE(performance-move-const-arg): other versions' adapters are not trivial
   nlohmann::detail::parser<Json, decltype(input)>{std::move(input)}.sax_parse(&handler);
 }
 

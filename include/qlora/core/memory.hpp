@@ -52,7 +52,9 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_ != nullptr) Memory<S>::deallocate(data_);
+    // The analyzer does not see through std::optional that this is done once.
+    if (data_ != nullptr)
+      Memory<S>::deallocate(data_);  // NOLINT(clang-analyzer-cplusplus.NewDelete)
   }
 
   std::byte* data() const { return data_; }

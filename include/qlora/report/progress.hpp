@@ -30,7 +30,7 @@ inline std::size_t terminal_width(std::FILE* stream) {
 
 /// "12 s", "3:07", "2:05:00".
 inline std::string duration(double seconds) {
-  auto const whole = static_cast<long long>(std::llround(seconds));
+  auto const whole = std::llround(seconds);
   char text[32];
   if (whole < 60) {
     std::snprintf(text, sizeof text, "%lld s", whole);

@@ -108,7 +108,11 @@ inline void write(Corpus const& corpus, std::filesystem::path const& folder) {
   write_atomically(folder / "groups.tsv", [&](FileWriter& file) {
     file.write("chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
     for (auto const& [protein, family, split] : corpus.groups) {
-      file.write(protein + "\t" + protein + "\t0\t" + family + "\t" + family + "\t" + split + "\n");
+      for (auto const* const text :
+           {protein.c_str(), "\t", protein.c_str(), "\t0\t", family.c_str(), "\t", family.c_str(),
+            "\t", split.c_str(), "\n"}) {
+        file.write(text);
+      }
     }
   });
   auto counts = Json{{"train", summary(corpus.train)},

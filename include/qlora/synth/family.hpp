@@ -83,7 +83,7 @@ inline Protein as_protein(Lineage const& lineage, std::string id) {
 }
 
 /// Grows a subtree of `leaves` members under `node`; a random number of them goes to each side.
-inline void grow(RandomSequence& random, Lineage node, std::uint32_t leaves,
+inline void grow(RandomSequence& random, Lineage const& node, std::uint32_t leaves,
                  std::string const& name, std::vector<Protein>& members) {
   if (leaves == 1) {
     members.push_back(as_protein(node, name + "_" + std::to_string(members.size() + 1)));
@@ -93,7 +93,7 @@ inline void grow(RandomSequence& random, Lineage node, std::uint32_t leaves,
   for (auto const count : {left, leaves - left}) {
     auto child = node;
     evolve(random, between(random, 1, 3), child);
-    grow(random, std::move(child), count, name, members);
+    grow(random, child, count, name, members);
   }
 }
 
