@@ -183,7 +183,7 @@ inline std::string describe(Fiber const& fiber) {
 
 inline bool same_place(Fiber const& a, Fiber const& b) {
   return a.waiting == b.waiting && a.lanes == b.lanes && a.line == b.line &&
-         std::strcmp(a.file, b.file) == 0;
+         (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 /// Whoever keeps this fiber waiting, or null.
@@ -209,13 +209,21 @@ inline Fiber const* missing(Fiber const& fiber) {
 inline std::vector<Fiber*> released() {
   auto free = std::vector<Fiber*>{};
   auto stuck = std::string{};
+  Fiber const* neighbour = nullptr;
+  Fiber const* other = nullptr;
   for (auto rank = 0u; rank < machine().block.count(); ++rank) {
     auto const& fiber = machine().fibers[rank];
     if (fiber->waiting == Waiting::finished) continue;
-    if (auto const* const other = missing(*fiber)) {
-      if (stuck.empty()) stuck = describe(*fiber) + ", but " + describe(*other);
-    } else {
+    // Those who wait together wait for the same others.
+    auto const together =
+        neighbour != nullptr && same_place(*neighbour, *fiber) &&
+        (fiber->waiting == Waiting::for_block || rank / 32 == neighbour->rank / 32);
+    if (!together) other = missing(*fiber);
+    neighbour = fiber.get();
+    if (other == nullptr) {
       free.push_back(fiber.get());
+    } else if (stuck.empty()) {
+      stuck = describe(*fiber) + ", but " + describe(*other);
     }
   }
   if (free.empty() && !stuck.empty()) throw Error{"divergent barrier: " + stuck};
