@@ -42,11 +42,13 @@ class SessionOf final : public Session {
     return study_.load_adapter(folder);
   }
   std::vector<float> parameters() const override {
-    auto const values = study_.network().parameters().values();
+    auto const stored = on_host(study_.network().parameters().values());
+    auto const values = Vector<typename B::Accumulator const>{stored};
     return {values.begin(), values.end()};
   }
   void set_parameters(std::span<float const> values) override {
-    std::ranges::copy(values, study_.network().parameters().values().begin());
+    auto const stored = Vector<float const>{values.data(), {static_cast<Index>(values.size())}};
+    transfer(stored, study_.network().parameters().values());
   }
 
  private:

@@ -12,6 +12,7 @@
 
 #include <qlora/adapt/placement.hpp>
 #include <qlora/backend/concepts.hpp>
+#include <qlora/core/transfer.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/model/adapter.hpp>
 #include <qlora/model/cache.hpp>
@@ -37,7 +38,7 @@ class Experiment {
   static_assert(Backend<B>, "a backend has all verbs of backend/concepts.hpp");
 
  public:
-  using Network = Esm2<B, Quantized<Quant>>;
+  using Network = Esm2<B, Quantized<Quant, B::space>>;
 
   /// Opens a Hugging Face model folder, or a model of that name in the local Hugging Face cache,
   /// and puts fresh adapters on it. A folder without a classifier gets a fresh one: normal weights,
@@ -129,24 +130,29 @@ class Experiment {
       : network_{std::move(network)}, model_{std::move(model)} {}
 
   void set_head(ModelFolder const& folder) {
-    auto const weight = network_.classifier();
-    auto const bias = network_.classifier_bias();
+    using A = typename B::Accumulator;
+    auto const weight = MatrixTensor<A>{network_.classifier().extents()};
+    auto const bias = VectorTensor<A>{network_.classifier_bias().extents()};
     if (folder.has_classifier()) {
       auto const values =
           full_weight(folder, weight_shape(network_.shape(), folder.classifier_site()));
       auto const biases = folder.tensor("classifier.bias", 1, bias.size());
       std::copy_n(values.data(), values.size(), weight.data());
       std::copy_n(biases.data(), biases.size(), bias.data());
-      return;
+    } else {
+      auto random =
+          RandomSequence{{.seed = network_.lora().seed,
+                          .step = 0,
+                          .sample = 0,
+                          .site = random_site::initialise + folder.classifier_site().id() + 1}};
+      auto const deviation = static_cast<float>(folder.config().initializer_range);
+      for (auto& value : std::span{weight.data(), static_cast<std::size_t>(weight.size())}) {
+        value = deviation * random.normal();
+      }
+      std::fill_n(bias.data(), bias.size(), A{0});
     }
-    auto random =
-        RandomSequence{{.seed = network_.lora().seed,
-                        .step = 0,
-                        .sample = 0,
-                        .site = random_site::initialise + folder.classifier_site().id() + 1}};
-    auto const deviation = static_cast<float>(folder.config().initializer_range);
-    for (auto i = Index{0}; i < weight.size(); ++i) weight.data()[i] = deviation * random.normal();
-    std::fill_n(bias.data(), bias.size(), 0.f);
+    transfer(weight.view(), network_.classifier());
+    transfer(bias.view(), network_.classifier_bias());
   }
 
   B backend_;

@@ -117,12 +117,14 @@ concept LayerVerbs = BackendTypes<B> &&
 /// The two ends of the backward pass, and plain moves of data.
 template <class B>
 concept TrainingVerbs = BackendTypes<B> &&
-    requires(B& b, detail::In<B, typename B::Accumulator> x,
+    requires(B& b, TokenBatch<Space::host> batch, detail::In<B, typename B::Accumulator> x,
              detail::Out<B, typename B::Accumulator> y, detail::Out<B, typename B::Compute> narrow,
              Vector<typename B::Accumulator, B::space> v,
              Vector<typename B::Accumulator const, B::space> u,
              Vector<std::int32_t const, B::space> labels, std::array<double, 2> class_weights,
              double scale, AdamWStep step) {
+  // the batch where the backend computes, valid until the next one
+  { b.stage(batch) } -> std::same_as<TokenBatch<B::space>>;
   // y = x;  y = 0;  y = x rounded to T
   b.copy(x, y);
   b.clear(v);

@@ -276,6 +276,8 @@ class Cpu {
 
   // ---- the ends of the backward pass
 
+  TokenBatch<space> stage(TokenBatch<space> const& batch) { return batch; }
+
   void copy(Matrix<A const> x, Matrix<A> y) {
     expect_shape(y, x.extents(), "copy: output");
     for_each_row(x.rows(),

@@ -23,4 +23,12 @@ struct Packing {
   Index tokens() const { return positions.size(); }
 };
 
+/// What a pass over a packed batch reads.
+template <Space M>
+struct TokenBatch {
+  Vector<std::int32_t const, M> ids;     ///< (tokens)
+  Vector<std::int32_t const, M> labels;  ///< (tokens): 1, 0 or ignored_label
+  Packing<M> packing;
+};
+
 }  // namespace qlora::inline v1

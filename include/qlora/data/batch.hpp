@@ -59,6 +59,7 @@ class PackedBatch {
   Packing<Space::host> packing() const {
     return {view(offsets_), view(positions_), view(samples_), longest_};
   }
+  TokenBatch<Space::host> view() const { return {token_ids(), labels(), packing()}; }
 
  private:
   template <class T>

@@ -12,6 +12,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/tensor.hpp>
+#include <qlora/core/transfer.hpp>
 #include <qlora/model/folder.hpp>
 
 namespace qlora::inline v1 {
@@ -62,7 +63,8 @@ template <class Network>
 PeftAdapter export_adapter(Network const& network, std::string const& base_model) {
   auto const& parameters = network.parameters();
   auto const values_of = [&](auto const& entry) {
-    auto const view = parameters.value(entry);
+    auto const stored = on_host(parameters.value(entry));
+    auto const view = Vector<typename Network::A const>{stored};
     auto values = std::vector<float>(static_cast<std::size_t>(view.size()));
     std::transform(view.begin(), view.end(), values.begin(),
                    [](auto value) { return static_cast<float>(value); });
@@ -107,8 +109,10 @@ std::vector<std::string> import_adapter(Network& network, PeftAdapter const& ada
       throw ShapeError{at(file, entry.name + ": expected " + std::to_string(to.size()) +
                                     " elements, got " + std::to_string(from.size()))};
     }
-    std::transform(from.begin(), from.end(), to.begin(),
+    auto const values = VectorTensor<typename Network::A>{{to.size()}};
+    std::transform(from.begin(), from.end(), values.data(),
                    [](float value) { return static_cast<typename Network::A>(value); });
+    transfer(values.view(), to);
   };
   detail::for_each_trained(
       network,

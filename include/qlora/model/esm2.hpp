@@ -13,6 +13,7 @@
 #include <qlora/adapt/lora.hpp>
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/arena.hpp>
+#include <qlora/core/transfer.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/nn/encoder_layer.hpp>
 
@@ -27,11 +28,11 @@ enum class Keep {
 
 /// Where weights come from: `tensor(name, rows, columns)` gives a float matrix (one row for a
 /// vector) by its Hugging Face name, `weight(site, rows, columns)` a frozen matrix as the model
-/// stores it.
+/// stores it, both in memory of the host.
 template <class S, class Weight>
 concept WeightSource = requires(S& source, std::string name, Site site, Index n) {
   { source.tensor(name, n, n) } -> std::same_as<MatrixTensor<float>>;
-  { source.weight(site, n, n) } -> std::same_as<Weight>;
+  { moved_to<Weight::space>(source.weight(site, n, n)) } -> std::same_as<Weight>;
 };
 
 template <class B, class Weight>
@@ -53,8 +54,8 @@ class Esm2 {
   Esm2(nn::EncoderShape const& shape, Source& source, P const& placement, LoraOptions const& lora)
       : shape_{shape}, lora_{lora} {
     check(lora);
-    embedding_ =
-        load(source, "esm.embeddings.word_embeddings.weight", shape.vocabulary, shape.hidden);
+    embedding_ = moved_to<space>(
+        load(source, "esm.embeddings.word_embeddings.weight", shape.vocabulary, shape.hidden));
     final_norm_ = load_norm(source, "esm.encoder.emb_layer_norm_after");
     layers_.reserve(static_cast<std::size_t>(shape.layers));
     for (auto i = 0; i < static_cast<int>(shape.layers); ++i)
@@ -73,9 +74,10 @@ class Esm2 {
   Matrix<A, space> forward(B& backend, PackedBatch const& batch, Keep keep, Dropout dropout = {}) {
     auto const n = batch.tokens();
     reserve(n, keep);
-    pass_ = {batch.packing(), dropout};
+    batch_ = backend.stage(batch.view());
+    pass_ = {batch_.packing, dropout};
     auto const scale = shape_.token_dropout ? static_cast<A>(token_dropout_scale) : A{1};
-    backend.embed(batch.token_ids(), scale, embedding_, inputs_[0]);
+    backend.embed(batch_.ids, scale, embedding_, inputs_[0]);
     for (auto i = std::size_t{0}; i < layers_.size(); ++i) {
       layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, input(i + 1));
     }
@@ -90,6 +92,9 @@ class Esm2 {
     }
     return logits_;
   }
+
+  /// Labels (tokens) of the last batch, where the backend computes.
+  Vector<std::int32_t const, space> labels() const { return batch_.labels; }
 
   /// Gradients of every parameter += from d_logits (tokens, 2) of the last forward pass, which must
   /// have kept inputs or everything.
@@ -155,10 +160,9 @@ class Esm2 {
   // ---- building
 
   template <class Source>
-  static MatrixTensor<A, space> load(Source& source, std::string const& name, Index rows,
-                                     Index columns) {
+  static MatrixTensor<A> load(Source& source, std::string const& name, Index rows, Index columns) {
     auto const values = source.tensor(name, rows, columns);
-    auto tensor = MatrixTensor<A, space>{{rows, columns}};
+    auto tensor = MatrixTensor<A>{{rows, columns}};
     for (auto i = Index{0}; i < values.size(); ++i) {
       tensor.data()[i] = static_cast<A>(values.data()[i]);
     }
@@ -167,13 +171,13 @@ class Esm2 {
   template <class Source>
   static VectorTensor<A, space> load_vector(Source& source, std::vector<std::string> const& names,
                                             Index size) {
-    auto tensor = VectorTensor<A, space>{{static_cast<Index>(names.size()) * size}};
+    auto tensor = VectorTensor<A>{{static_cast<Index>(names.size()) * size}};
     auto* next = tensor.data();
     for (auto const& name : names) {
       auto const part = load(source, name, 1, size);
       next = std::copy_n(part.data(), size, next);
     }
-    return tensor;
+    return moved_to<space>(std::move(tensor));
   }
   template <class Source>
   nn::Norm<A, space> load_norm(Source& source, std::string const& name) const {
@@ -187,7 +191,7 @@ class Esm2 {
     auto weights = std::vector<Weight>{};
     auto biases = std::vector<std::string>{};
     for (auto const kind : kinds) {
-      weights.push_back(source.weight(Site{layer, kind}, out, in));
+      weights.push_back(moved_to<space>(source.weight(Site{layer, kind}, out, in)));
       biases.push_back(module_path({layer, kind}) + ".bias");
     }
     return {std::move(weights), load_vector(source, biases, out)};
@@ -236,9 +240,11 @@ class Esm2 {
     parameters_.end_of_decayed();
     classifier_bias_ = parameters_.add(std::string{peft::prefix} + "classifier.bias", classes, 0);
     parameters_.allocate();
-    std::fill_n(parameters_.values().data(), parameters_.size(), A{0});
-    for (auto& one : planned) one.linear->groups().push_back(bind(one));
-    if (head_adapted) head_ = bind(head);
+    auto const initial = VectorTensor<A>{{parameters_.size()}};
+    std::fill_n(initial.data(), initial.size(), A{0});
+    for (auto& one : planned) one.linear->groups().push_back(bind(one, initial));
+    if (head_adapted) head_ = bind(head, initial);
+    transfer(initial.view(), parameters_.values());
   }
 
   template <class P>
@@ -274,7 +280,7 @@ class Esm2 {
     group.scale = static_cast<A>(lora_.scale());
     return {linear, group, in, out, a, b};
   }
-  LoraGroup<A, space> bind(Planned const& planned) {
+  LoraGroup<A, space> bind(Planned const& planned, Vector<A> initial) {
     auto group = planned.group;
     auto const targets = group.targets;
     group.a = parameters_.value(planned.a, targets * lora_.rank, planned.in);
@@ -283,8 +289,8 @@ class Esm2 {
     group.db = parameters_.gradient(planned.b, targets * planned.out, lora_.rank);
     for (auto t = Index{0}; t < targets; ++t) {
       auto const site = group.first_site + static_cast<std::uint32_t>(t);
-      auto const mine = group.a.slice(t * lora_.rank, lora_.rank);
-      initialise_lora_a(flat(mine), planned.in, lora_.seed, site);
+      auto const size = lora_.rank * planned.in;
+      initialise_lora_a(initial.slice(planned.a + t * size, size), planned.in, lora_.seed, site);
     }
     return group;
   }
@@ -366,6 +372,7 @@ class Esm2 {
 
   std::optional<Arena<space>> arena_;
   Keep kept_ = Keep::nothing;
+  TokenBatch<space> batch_;
   nn::Pass<space> pass_;
   std::vector<Matrix<A, space>> inputs_;  // (n, hidden) into each layer, and out of the last
   std::vector<nn::LayerState<B>> states_;

@@ -11,6 +11,7 @@
 #include <qlora/core/host_device.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
+#include <qlora/core/transfer.hpp>
 #include <qlora/quant/double_quantization.hpp>
 #include <qlora/quant/scheme.hpp>
 
@@ -137,5 +138,29 @@ class Quantized {
   quant::Layout layout_;
   quant::Parts<M> parts_;
 };
+
+/// A copy of a matrix in another memory space.
+template <Space To, class Scheme, Space From>
+Quantized<Scheme, To> copied_to(Quantized<Scheme, From> const& matrix) {
+  auto const& parts = matrix.parts();
+  return {matrix.scheme(), matrix.rows(), matrix.columns(),
+          quant::Parts<To>{.codes = copied_to<To>(parts.codes.view()),
+                           .scales = copied_to<To>(parts.scales.view()),
+                           .scale_codes = copied_to<To>(parts.scale_codes.view()),
+                           .nested_scales = copied_to<To>(parts.nested_scales.view()),
+                           .nested_map = copied_to<To>(parts.nested_map.view()),
+                           .offset = parts.offset,
+                           .rounding = parts.rounding}};
+}
+
+/// The matrix itself where it is in that space already, else a copy.
+template <Space To, class Scheme, Space From>
+Quantized<Scheme, To> moved_to(Quantized<Scheme, From> matrix) {
+  if constexpr (To == From) {
+    return matrix;
+  } else {
+    return copied_to<To>(matrix);
+  }
+}
 
 }  // namespace qlora::inline v1

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include <qlora/core/transfer.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/train/plan.hpp>
@@ -24,11 +25,12 @@ void for_each_logits(B& backend, Model& model, std::span<Protein const> proteins
   for (auto i = std::size_t{0}; i + 1 < starts.size(); ++i) {
     batch.clear();
     for (auto p = starts[i]; p < starts[i + 1]; ++p) batch.add(proteins[p], order[p]);
-    auto const logits = model.forward(backend, batch, Keep::nothing);  // (tokens, 2)
+    auto const values = on_host(model.forward(backend, batch, Keep::nothing));
+    auto const logits = Matrix<typename B::Accumulator const>{values};  // (tokens, 2)
     auto row = Index{0};
     for (auto p = starts[i]; p < starts[i + 1]; ++p) {
       auto const tokens = token_count(proteins[p]);
-      body(p, Matrix<typename B::Accumulator const, B::space>{logits.slice(row + 1, tokens - 2)});
+      body(p, Matrix<typename B::Accumulator const>{logits.slice(row + 1, tokens - 2)});
       row += tokens;
     }
   }

@@ -187,7 +187,7 @@ class Trainer {
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
     auto const loss =
-        backend_.cross_entropy(logits, batch_.labels(), weights_, scale, d_logits) * scale;
+        backend_.cross_entropy(logits, model_.labels(), weights_, scale, d_logits) * scale;
     model_.backward(backend_, d_logits);
     return loss;
   }
