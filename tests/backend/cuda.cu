@@ -60,11 +60,10 @@ TYPED_TEST(OnDevice, DequantizeGivesTheBitsOfTheHost) {
       auto const host = quantize(quant::Any::parse(name), example<float>(40, columns, 1.7f));
       auto expected = MatrixTensor<T>{{40, columns}};
       dequantize(host, expected.view());
-      auto const device = cuda::copy_to<Space::device>(host, backend.stream());
+      auto const device = copied_to<Space::device>(host);
       auto out = MatrixTensor<T, Space::device>{{40, columns}};
       backend.dequantize(device, out.view());
-      auto const found = cuda::copy_to<Space::host>(out, backend.stream());
-      backend.stream().synchronize();
+      auto const found = copied_to<Space::host>(out.view());
       EXPECT_EQ(std::memcmp(found.data(), expected.data(),
                             static_cast<std::size_t>(found.size()) * sizeof(T)),
                 0)
@@ -85,13 +84,10 @@ double linear_error(backend::Cuda<T>& backend, Index tokens, Index in, Index out
   for (auto i = Index{0}; i < bias.size(); ++i) {
     bias.data()[i] = static_cast<A>(std::cos(static_cast<double>(i)));
   }
-  auto const& stream = backend.stream();
-  auto const device_y = cuda::copy_to<Space::device>(y, stream);
-  backend.template linear<U>(cuda::copy_to<Space::device>(x, stream),
-                             cuda::copy_to<Space::device>(w, stream),
-                             cuda::copy_to<Space::device>(bias, stream), device_y, write);
-  auto const found = cuda::copy_to<Space::host>(device_y, stream);
-  stream.synchronize();
+  auto const device_y = copied_to<Space::device>(y.view());
+  backend.template linear<U>(copied_to<Space::device>(x.view()), copied_to<Space::device>(w.view()),
+                             copied_to<Space::device>(bias.view()), device_y, write);
+  auto const found = copied_to<Space::host>(device_y.view());
 
   auto worst = 0.;
   for (auto i = Index{0}; i < tokens; ++i) {

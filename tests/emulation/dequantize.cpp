@@ -44,12 +44,11 @@ void expect_equal(Quantized<S> const& host, Index shift = 0) {
   dequantize(host, expected.view());
 
   auto const stream = cuda::Stream{};
-  auto const device = cuda::copy_to<Space::device>(host, stream);
+  auto const device = copied_to<Space::device>(host);
   auto memory = VectorTensor<T, Space::device>{{rows * columns + shift}};
   auto const out = Matrix<T, Space::device>{memory.data() + shift, {rows, columns}};
   cuda::dequantize(device, out, stream);
-  auto const found = cuda::copy_to<Space::host>(memory, stream);
-  stream.synchronize();
+  auto const found = copied_to<Space::host>(memory.view());
   EXPECT_EQ(std::memcmp(found.data() + shift, expected.data(),
                         static_cast<std::size_t>(expected.size()) * sizeof(T)),
             0);
@@ -117,7 +116,7 @@ TEST(DequantizeKernel, ReadsPlainScales) {
 }
 
 TEST(DequantizeKernel, ChecksItsOutput) {
-  auto const matrix = cuda::copy_to<Space::device>(quantize(Int8{}, example(4, 6)), nullptr);
+  auto const matrix = moved_to<Space::device>(quantize(Int8{}, example(4, 6)));
   auto out = MatrixTensor<float, Space::device>{{4, 7}};
   EXPECT_THROW(cuda::dequantize(matrix, out.view(), nullptr), ShapeError);
   EXPECT_THROW(cuda::dequantize(matrix, out.view().columns(0, 6), nullptr), ShapeError);

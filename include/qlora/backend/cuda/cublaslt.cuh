@@ -77,16 +77,14 @@ class CublasLt {
   void multiply_transposed(Matrix<T const, Space::device> x, Matrix<T const, Space::device> w,
                            Vector<U const, Space::device> bias, Matrix<U, Space::device> y,
                            Write write, cudaStream_t stream) {
-    if (y.size() == 0) return;
-    auto const with_bias = bias.data() != nullptr;
-    auto& plan = plan_for<T>(x, w, y, with_bias);
-    if (with_bias) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data());
-    auto const alpha = Accumulate<T>{1};
-    auto const beta = Accumulate<T>{write == Write::accumulate ? 1.f : 0.f};
-    auto const status = cublasLtMatmul(
-        handle_, plan.operation, &alpha, w.data(), plan.w, x.data(), plan.x, &beta, y.data(),
-        plan.y, y.data(), plan.y, &plan.algorithm, workspace_.data(), workspace_.bytes(), stream);
-    if (status != CUBLAS_STATUS_SUCCESS) check(status, describe(x, w));
+    run<T, U>(x, w, CUBLAS_OP_T, bias, y, write, stream);
+  }
+
+  /// dx (n, in) = or += dy (n, out) w (out, in), in the order of `stream`.
+  template <class T, class U>
+  void multiply(Matrix<T const, Space::device> dy, Matrix<T const, Space::device> w,
+                Matrix<U, Space::device> dx, Write write, cudaStream_t stream) {
+    run<T, U>(dy, w, CUBLAS_OP_N, {}, dx, write, stream);
   }
 
   /// Plans made so far.
@@ -95,15 +93,32 @@ class CublasLt {
  private:
   using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 
-  /// cuBLASLt thinks in columns, so that our rows are its columns: y^T = w x^T.
+  /// y = or += x op(w) + bias.
+  template <class T, class U>
+  void run(Matrix<T const, Space::device> x, Matrix<T const, Space::device> w, cublasOperation_t op,
+           Vector<U const, Space::device> bias, Matrix<U, Space::device> y, Write write,
+           cudaStream_t stream) {
+    if (y.size() == 0) return;
+    auto const with_bias = bias.data() != nullptr;
+    auto& plan = plan_for<T>(x, w, op, y, with_bias);
+    if (with_bias) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data());
+    auto const alpha = Accumulate<T>{1};
+    auto const beta = Accumulate<T>{write == Write::accumulate ? 1.f : 0.f};
+    auto const status = cublasLtMatmul(
+        handle_, plan.operation, &alpha, w.data(), plan.w, x.data(), plan.x, &beta, y.data(),
+        plan.y, y.data(), plan.y, &plan.algorithm, workspace_.data(), workspace_.bytes(), stream);
+    if (status != CUBLAS_STATUS_SUCCESS) check(status, describe(x, w, op));
+  }
+
+  /// cuBLASLt thinks in columns, so that our rows are its columns: y^T = op(w)^T x^T.
   struct Plan {
     Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation;
     Layout w, x, y;
     cublasLtMatmulAlgo_t algorithm{};
   };
 
-  /// Sizes, strides, alignments, types, and whether there is a bias.
-  using Key = std::array<Index, 12>;
+  /// Sizes, strides, alignments, types, w's operation, and whether there is a bias.
+  using Key = std::array<Index, 14>;
 
   static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
                   auto const& value) {
@@ -118,8 +133,9 @@ class CublasLt {
   }
 
   template <class V>
-  static std::string describe(V const& x, V const& w) {
-    return "cublasLtMatmul of " + x.shape() + " by " + w.shape() + " transposed";
+  static std::string describe(V const& x, V const& w, cublasOperation_t op) {
+    return "cublasLtMatmul of " + x.shape() + " by " + w.shape() +
+           (op == CUBLAS_OP_T ? " transposed" : "");
   }
 
   template <class T>
@@ -134,10 +150,11 @@ class CublasLt {
 
   template <class T, class U>
   Plan& plan_for(Matrix<T const, Space::device> x, Matrix<T const, Space::device> w,
-                 Matrix<U, Space::device> y, bool with_bias) {
+                 cublasOperation_t op, Matrix<U, Space::device> y, bool with_bias) {
     auto const key = Key{x.rows(),
                          x.columns(),
                          w.rows(),
+                         w.columns(),
                          x.stride(),
                          w.stride(),
                          y.stride(),
@@ -146,6 +163,7 @@ class CublasLt {
                          alignment(y.data()),
                          data_type<T>,
                          data_type<U>,
+                         op,
                          with_bias};
     auto const found = plans_.find(key);
     if (found != plans_.end()) return found->second;
@@ -155,7 +173,7 @@ class CublasLt {
                      .w = layout(w),
                      .x = layout(x),
                      .y = layout(y)};
-    set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, op);
     if (with_bias) set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
 
     auto const preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>{
@@ -174,8 +192,8 @@ class CublasLt {
     auto choices = 0;
     check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.w, plan.x, plan.y, plan.y,
                                          preference, 1, &choice, &choices),
-          describe(x, w) + ", choosing an algorithm");
-    if (choices == 0) throw SystemError{describe(x, w) + ": cuBLASLt has no algorithm for it"};
+          describe(x, w, op) + ", choosing an algorithm");
+    if (choices == 0) throw SystemError{describe(x, w, op) + ": cuBLASLt has no algorithm for it"};
     plan.algorithm = choice.algo;
     return plans_.emplace(key, std::move(plan)).first->second;
   }

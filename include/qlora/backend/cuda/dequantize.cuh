@@ -14,20 +14,6 @@
 
 namespace qlora::inline v1::cuda {
 
-/// A copy of a quantized matrix in memory space `To`.
-template <Space To, class S, Space From>
-Quantized<S, To> copy_to(Quantized<S, From> const& matrix, cudaStream_t stream) {
-  auto const& parts = matrix.parts();
-  return {matrix.scheme(), matrix.rows(), matrix.columns(),
-          quant::Parts<To>{.codes = copy_to<To>(parts.codes, stream),
-                           .scales = copy_to<To>(parts.scales, stream),
-                           .scale_codes = copy_to<To>(parts.scale_codes, stream),
-                           .nested_scales = copy_to<To>(parts.nested_scales, stream),
-                           .nested_map = copy_to<To>(parts.nested_map, stream),
-                           .offset = parts.offset,
-                           .rounding = parts.rounding}};
-}
-
 template <class S>
 inline constexpr int codebook_size = quant::WithCodebook<S> ? 1 << S::bits : 0;
 

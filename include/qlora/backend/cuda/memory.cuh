@@ -7,6 +7,7 @@
 #include <qlora/backend/cuda/runtime.cuh>
 #include <qlora/core/memory.hpp>
 #include <qlora/core/tensor.hpp>
+#include <qlora/core/transfer.hpp>
 
 namespace qlora::inline v1 {
 
@@ -19,6 +20,16 @@ struct Memory<Space::device> {
     return static_cast<std::byte*>(data);
   }
   static void deallocate(std::byte* data) noexcept { cudaFree(data); }
+};
+
+/// Waits for all work of the device first, on whatever stream it was queued.
+template <Space To, Space From>
+requires(To == Space::device || From == Space::device) struct Transfer<To, From> {
+  static void run(void* to, void const* from, std::size_t bytes) {
+    cuda::check(cudaDeviceSynchronize(), "wait for the device");
+    cuda::check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault),
+                "copy of " + std::to_string(bytes) + " bytes");
+  }
 };
 
 namespace cuda {
@@ -36,14 +47,6 @@ void copy(View<T const, From, A> from, View<T, To, B> to, cudaStream_t stream) {
   check(cudaMemcpyAsync(to.data(), from.data(), static_cast<std::size_t>(from.size()) * sizeof(T),
                         cudaMemcpyDefault, stream),
         "copy of " + from.shape());
-}
-
-/// A copy of a tensor in memory space `To`.
-template <Space To, class T, class S, Space From>
-Tensor<T, S, To> copy_to(Tensor<T, S, From> const& from, cudaStream_t stream) {
-  auto to = Tensor<T, S, To>{from.extents()};
-  copy<T>(View<T const, S, From>{from}, to.view(), stream);
-  return to;
 }
 
 }  // namespace cuda

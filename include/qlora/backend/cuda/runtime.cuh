@@ -13,6 +13,13 @@
 #include <string>
 #include <utility>
 
+/// Before a loop over an array that is to lie in registers.
+#if defined(__CUDACC__)
+#define QLORA_UNROLL _Pragma("unroll")
+#else
+#define QLORA_UNROLL
+#endif
+
 #include <qlora/core/error.hpp>
 
 namespace qlora::inline v1::cuda {

@@ -1,0 +1,341 @@
+/// The CUDA backend: every verb of backend/concepts.hpp as kernels, and products by a policy. Work
+/// is queued on one stream in the order of the calls. Verbs that return a number wait for it;
+/// whoever reads other results on the host waits for the stream first. Sums have a fixed order: the
+/// same bits every time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <qlora/backend/concepts.hpp>
+#include <qlora/backend/cuda/attention.cuh>
+#include <qlora/backend/cuda/dequantize.cuh>
+#include <qlora/backend/cuda/elementwise.cuh>
+#include <qlora/backend/cuda/layer_norm.cuh>
+#include <qlora/backend/cuda/lora.cuh>
+#include <qlora/backend/cuda/memory.cuh>
+#include <qlora/backend/cuda/reduce.cuh>
+#include <qlora/backend/cuda/rotary.cuh>
+#include <qlora/backend/cuda/runtime.cuh>
+
+namespace qlora::inline v1::cuda {
+
+/// `T` is what activations are stored and multiplied in. `Products` multiplies whole matrices:
+/// `multiply_transposed(x, w, bias, y, write, stream)` and `multiply(dy, w, dx, write, stream)`.
+template <ComputeType T, class Products>
+class Backend {
+ public:
+  using Compute = T;
+  using Accumulator = Accumulate<T>;
+  using A = Accumulator;
+  static constexpr Space space = Space::device;
+
+  /// Throws SystemError where there is no device.
+  Backend() = default;
+
+  Stream const& stream() const { return stream_; }
+
+  // ---- products with frozen weights
+
+  /// y (out, in) = the weight, to the same bits as on the host.
+  template <class Weight>
+  void dequantize(Weight const& weight, Matrix<T, space> y) {
+    cuda::dequantize(weight, y, stream_);
+  }
+
+  /// Where y is bf16, the bias is rounded to bf16 before it is added in float, as cuBLASLt wants it
+  /// to be of y's type.
+  template <class U>
+  void linear(Matrix<T const, space> x, Matrix<T const, space> w, Vector<A const, space> bias,
+              Matrix<U, space> y, Write write) {
+    expect_shape(w, {y.columns(), x.columns()}, "linear: weight");
+    expect_shape(y, {x.rows(), w.rows()}, "linear: output");
+    if (bias.data() != nullptr) expect_shape(bias, {w.rows()}, "linear: bias");
+    products_.multiply_transposed(x, w, of_type<U>(bias), y, write, stream_);
+  }
+
+  template <class U>
+  void linear_backward(Matrix<T const, space> dy, Matrix<T const, space> w, Matrix<U, space> dx,
+                       Write write) {
+    expect_shape(w, {dy.columns(), dx.columns()}, "linear_backward: weight");
+    expect_shape(dx, {dy.rows(), w.columns()}, "linear_backward: input gradient");
+    products_.multiply(dy, w, dx, write, stream_);
+  }
+
+  // ---- skinny products with trained parameters
+
+  template <class U>
+  void lora_project(Matrix<U const, space> x, Matrix<A const, space> a, LoraInput const& input,
+                    Packing<space> const& packing, Matrix<A, space> h) {
+    expect_shape(a, {h.columns(), x.columns()}, "lora_project: a");
+    expect_shape(h, {x.rows(), a.rows()}, "lora_project: output");
+    for_each_row(
+        x.rows(), stream_,
+        LoraProject<U, A>{strided(x), strided(a), A{1}, masks_of(input, packing, x.columns()),
+                          strided(h), x.columns(), input.targets, a.rows() / input.targets});
+  }
+
+  template <class U, class V>
+  void lora_project_backward(Matrix<U const, space> x, Matrix<A const, space> a,
+                             LoraInput const& input, Packing<space> const& packing,
+                             Matrix<A const, space> dh, Matrix<V, space> dx, Matrix<A, space> da) {
+    expect_shape(dh, {x.rows(), a.rows()}, "lora_project_backward: output gradient");
+    expect_shape(da, a.extents(), "lora_project_backward: parameter gradient");
+    auto const masks = masks_of(input, packing, x.columns());
+    add_outer(dh, x, A{1}, masks, input.targets, strided(da));
+    if (dx.data() == nullptr) return;
+    expect_shape(dx, x.extents(), "lora_project_backward: input gradient");
+    for_each_element(x.rows(), octets(x.columns()), stream_,
+                     LoraInputGradient<V, A>{strided(dh), strided(a), masks, strided(dx),
+                                             x.columns(), input.targets, a.rows() / input.targets});
+  }
+
+  template <class U>
+  void lora_expand(Matrix<A const, space> h, Matrix<A const, space> b, A scale,
+                   Matrix<U, space> y) {
+    expect_shape(b, {y.columns(), h.columns()}, "lora_expand: b");
+    for_each_element(y.rows(), y.columns(), stream_,
+                     LoraExpand<U, A>{strided(h), strided(b), scale, strided(y), h.columns()});
+  }
+
+  template <class U>
+  void lora_expand_backward(Matrix<A const, space> h, Matrix<A const, space> b, A scale,
+                            Matrix<U const, space> dy, Matrix<A, space> dh, Matrix<A, space> db) {
+    expect_shape(db, b.extents(), "lora_expand_backward: parameter gradient");
+    auto const rank = b.columns();
+    for_each_row(dy.rows(), stream_,
+                 LoraProject<U, A>{strided(dy), transposed(b), scale, Masks{}, strided(dh),
+                                   dy.columns(), 1, rank});
+    add_outer(h, dy, scale, Masks{}, 1, transposed(db));
+  }
+
+  // ---- between the products
+
+  void embed(Vector<std::int32_t const, space> ids, A scale, Matrix<A const, space> table,
+             Matrix<A, space> y) {
+    expect_shape(y, {ids.size(), table.columns()}, "embed: output");
+    for_each_element(y.rows(), y.columns(), stream_,
+                     Embed<A>{ids.data(), scale, strided(table), strided(y)});
+  }
+
+  template <class U>
+  void layer_norm(Matrix<A const, space> x, Vector<A const, space> gamma,
+                  Vector<A const, space> beta, A epsilon, Matrix<U, space> y,
+                  Matrix<A, space> stats) {
+    expect_shape(y, x.extents(), "layer_norm: output");
+    expect_shape(stats, {x.rows(), 2}, "layer_norm: stats");
+    for_each_row(x.rows(), stream_,
+                 LayerNorm<A, U>{strided(x), gamma.data(), beta.data(), epsilon, strided(y),
+                                 strided(stats), x.columns()});
+  }
+
+  void layer_norm_backward(Matrix<A const, space> dy, Matrix<A const, space> x,
+                           Vector<A const, space> gamma, Matrix<A const, space> stats,
+                           Matrix<A, space> dx) {
+    expect_shape(dy, x.extents(), "layer_norm_backward: output gradient");
+    expect_shape(dx, x.extents(), "layer_norm_backward: input gradient");
+    for_each_row(x.rows(), stream_,
+                 LayerNormBackward<A>{strided(dy), strided(x), gamma.data(), strided(stats),
+                                      strided(dx), x.columns()});
+  }
+
+  void gelu(Matrix<T const, space> u, Matrix<T, space> g) {
+    expect_shape(g, u.extents(), "gelu: output");
+    for_each_element(u.rows(), u.columns(), stream_, Gelu<T>{strided(u), strided(g)});
+  }
+
+  void gelu_backward(Matrix<T const, space> u, Matrix<T const, space> dg, Matrix<T, space> du) {
+    expect_shape(dg, u.extents(), "gelu_backward: output gradient");
+    expect_shape(du, u.extents(), "gelu_backward: input gradient");
+    for_each_element(u.rows(), u.columns(), stream_,
+                     GeluBackward<T>{strided(u), strided(dg), strided(du)});
+  }
+
+  void rotary(Matrix<T, space> x, Index heads, Packing<space> const& packing, A scale,
+              Rotation rotation) {
+    auto const half = x.columns() / heads / 2;
+    rotary_.cover(packing.longest, 2 * half, stream_);
+    for_each_element(
+        x.rows(), heads * half, stream_,
+        Rotate<T>{strided(x), packing.positions.data(), rotary_.cosines(), rotary_.sines(), half,
+                  scale, rotation == Rotation::forward ? A{1} : A{-1}});
+  }
+
+  void attention(Matrix<T const, space> q, Matrix<T const, space> k, Matrix<T const, space> v,
+                 Index heads, Packing<space> const& packing, Matrix<T, space> out,
+                 Matrix<A, space> lse) {
+    expect_shape(lse, {heads, q.rows()}, "attention: lse");
+    if (q.rows() == 0) return;
+    with_head_dim(q.columns() / heads, [&]<int D>(std::integral_constant<int, D>) {
+      launch_tiles<A, D>(attention_kernel<T, D>, packing, heads, stream_,
+                         shape_of(q, heads, packing), strided(q), strided(k), strided(v),
+                         strided(out), strided(lse));
+    });
+  }
+
+  void attention_backward(Matrix<T const, space> q, Matrix<T const, space> k,
+                          Matrix<T const, space> v, Index heads, Packing<space> const& packing,
+                          Matrix<T const, space> out, Matrix<T const, space> dout,
+                          Matrix<A const, space> lse, Matrix<T, space> dq, Matrix<T, space> dk,
+                          Matrix<T, space> dv) {
+    expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
+    if (q.rows() == 0) return;
+    auto const shape = shape_of(q, heads, packing);
+    auto* const delta = partials_.template take<A>(heads * q.rows());
+    for_each_element(
+        heads, q.rows(), stream_,
+        AttentionDelta<T>{strided(out), strided(dout), delta, q.rows(), shape.head_dim});
+    auto const gradient = AttentionGradient<T>{shape,         strided(q),   strided(k), strided(v),
+                                               strided(dout), strided(lse), delta,      q.rows()};
+    with_head_dim(shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
+      launch_tiles<A, D>(attention_queries_backward_kernel<T, D>, packing, heads, stream_, gradient,
+                         strided(dq));
+      launch_tiles<A, D>(attention_keys_backward_kernel<T, D>, packing, heads, stream_, gradient,
+                         strided(dk), strided(dv));
+    });
+  }
+
+  // ---- the ends of the backward pass
+
+  TokenBatch<space> stage(TokenBatch<Space::host> const& batch) {
+    auto const& packing = batch.packing;
+    auto const upload = [&]<class U>(Vector<U const> from, Scratch& memory) {
+      auto const to = Vector<U, space>{memory.template take<U>(from.size()), {from.size()}};
+      cuda::copy(from, to, stream_);
+      return Vector<U const, space>{to};
+    };
+    return {upload(batch.ids, ids_),
+            upload(batch.labels, labels_),
+            {upload(packing.offsets, offsets_), upload(packing.positions, positions_),
+             upload(packing.samples, samples_), packing.longest}};
+  }
+
+  void copy(Matrix<A const, space> x, Matrix<A, space> y) {
+    expect_shape(y, x.extents(), "copy: output");
+    for_each_element(x.rows(), x.columns(), stream_, Round<A, A>{strided(x), strided(y)});
+  }
+
+  void clear(Vector<A, space> v) { for_each_element(1, v.size(), stream_, Clear<A>{v.data()}); }
+
+  void round(Matrix<A const, space> x, Matrix<T, space> y) {
+    expect_shape(y, x.extents(), "round: output");
+    for_each_element(x.rows(), x.columns(), stream_, Round<A, T>{strided(x), strided(y)});
+  }
+
+  void add_bias(Vector<A const, space> bias, Matrix<A, space> y) {
+    expect_shape(bias, {y.columns()}, "add_bias: bias");
+    for_each_element(y.rows(), y.columns(), stream_, AddBias<A>{bias.data(), strided(y)});
+  }
+
+  void sum_rows(Matrix<A const, space> x, Vector<A, space> sum) {
+    expect_shape(sum, {x.columns()}, "sum_rows: output");
+    auto const chunks = chunks_of(x.rows());
+    auto* const partials = partials_.template take<A>(chunks * x.columns());
+    for_each_element(chunks, x.columns(), stream_,
+                     SumRows<A>{strided(x), x.rows(), x.columns(), partials});
+    add_partials(partials, chunks, 1, x.columns(), {sum.data(), 0});
+  }
+
+  double cross_entropy(Matrix<A const, space> logits, Vector<std::int32_t const, space> labels,
+                       std::array<double, 2> class_weights, double scale,
+                       Matrix<A, space> dlogits) {
+    expect_shape(logits, {labels.size(), 2}, "cross_entropy: logits");
+    expect_shape(dlogits, logits.extents(), "cross_entropy: gradient");
+    return sum(labels.size(), CrossEntropy<A>{strided(logits),
+                                              labels.data(),
+                                              {class_weights[0], class_weights[1]},
+                                              scale,
+                                              strided(dlogits)});
+  }
+
+  double squared_norm(Vector<A const, space> v) { return sum(v.size(), Square<A>{v.data()}); }
+
+  void adamw(Vector<A, space> parameters, Vector<A const, space> gradients, Vector<A, space> first,
+             Vector<A, space> second, AdamWStep const& step) {
+    expect_shape(gradients, parameters.extents(), "adamw: gradients");
+    for_each_element(1, parameters.size(), stream_,
+                     UpdateAdamW<A>{parameters.data(), gradients.data(), first.data(),
+                                    second.data(), formula::AdamW<A>{step}});
+  }
+
+ private:
+  static Stream open() {
+    require_device();
+    return Stream{};
+  }
+  static Index chunks_of(Index rows) { return (rows + reduction_chunk - 1) / reduction_chunk; }
+  static Index octets(Index columns) { return (columns + octet_size - 1) / octet_size; }
+  static AttentionShape shape_of(Matrix<T const, space> q, Index heads,
+                                 Packing<space> const& packing) {
+    return {packing.offsets.data(), packing.sequences(), q.columns() / heads};
+  }
+
+  /// The bias in the type that a product adds it in.
+  template <class U>
+  Vector<U const, space> of_type(Vector<A const, space> bias) {
+    if constexpr (std::same_as<U, A>) {
+      return bias;
+    } else {
+      if (bias.data() == nullptr) return {};
+      auto* const rounded = bias_.template take<U>(bias.size());
+      for_each_element(1, bias.size(), stream_, Round<A, U>{{bias.data(), 0}, {rounded, 0}});
+      return {rounded, {bias.size()}};
+    }
+  }
+
+  /// out (targets r, columns) += scale dh^T dropout(x).
+  template <class U>
+  void add_outer(Matrix<A const, space> dh, Matrix<U const, space> x, A scale, Masks const& masks,
+                 Index targets, Strided<A> const& out) {
+    auto const chunks = chunks_of(x.rows());
+    auto const rank = dh.columns() / targets;
+    auto* const partials = partials_.template take<A>(chunks * dh.columns() * x.columns());
+    auto const outer = LoraOuter<U, A>{strided(dh), strided(x),  scale,   masks, partials,
+                                       x.rows(),    x.columns(), targets, rank};
+    for_each_element(chunks * targets * outer.groups(), octets(x.columns()), stream_, outer);
+    add_partials(partials, chunks, dh.columns(), x.columns(), out);
+  }
+  void add_partials(A const* partials, Index chunks, Index rows, Index columns,
+                    Strided<A> const& out) {
+    for_each_element(rows, columns, stream_,
+                     AddPartials<A>{partials, chunks, rows * columns, columns, out});
+  }
+
+  /// The sum of `term(i)` over i < size, on the host.
+  template <class Term>
+  double sum(Index size, Term const& term) {
+    auto const blocks = blocks_for(size, reduction_threads);
+    auto* const partials = partials_.template take<double>(Index{blocks} + 1);
+    auto* const result = partials + blocks;
+    auto const threads = dim3{reduction_threads};
+    if (size > 0) launch(sum_kernel<Term>, dim3{blocks}, threads, stream_, term, size, partials);
+    launch(finish_sum_kernel<reduction_threads>, dim3{1}, threads, stream_,
+           static_cast<double const*>(partials), Index{blocks}, result);
+    auto value = 0.;
+    cuda::copy(Vector<double const, space>{result, {1}}, Vector<double>{&value, {1}}, stream_);
+    stream_.synchronize();
+    return value;
+  }
+
+  /// Device memory that grows to the largest request and stays.
+  class Scratch {
+   public:
+    template <class U>
+    U* take(Index count) {
+      auto const bytes = static_cast<std::size_t>(count) * sizeof(U);
+      if (buffer_.bytes() < bytes) buffer_ = Buffer<space>{bytes};
+      return reinterpret_cast<U*>(buffer_.data());
+    }
+
+   private:
+    Buffer<space> buffer_;
+  };
+
+  Stream stream_ = open();
+  Products products_;
+  RotaryAngles<A> rotary_;
+  Scratch bias_, partials_;
+  Scratch ids_, labels_, offsets_, positions_, samples_;  // of the staged batch
+};
+
+}  // namespace qlora::inline v1::cuda

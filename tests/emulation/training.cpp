@@ -1,0 +1,103 @@
+/// Whole training steps of a small model on the CUDA backend, its kernels run on the CPU, against
+/// the CPU backend.
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <qlora/backend/cpu.hpp>
+#include <qlora/backend/cuda/backend.cuh>
+#include <qlora/data/read.hpp>
+#include <qlora/model/esm2.hpp>
+#include <qlora/train/inference.hpp>
+#include <qlora/train/trainer.hpp>
+
+#include "emulation/products.hpp"
+#include "support/golden.hpp"
+
+namespace qlora::test {
+namespace {
+
+using placement::Sites;
+
+/// Eight proteins of up to 43 residues: threads are slow here.
+std::vector<Protein> short_proteins() {
+  auto proteins = std::vector<Protein>{};
+  for (auto const& protein : read_binding_sites(golden_path("train/data.txt"))) {
+    if (proteins.size() == 8) break;
+    auto const size = std::min(protein.sequence.size(), 1 + 6 * proteins.size());
+    proteins.push_back(
+        {protein.id,
+         protein.sequence.substr(0, size),
+         {protein.labels.begin(), protein.labels.begin() + static_cast<std::ptrdiff_t>(size)}});
+    proteins.back().labels.front() = static_cast<std::int8_t>(proteins.size() % 2);
+  }
+  return proteins;
+}
+
+/// Four steps each; under a sanitizer one tells as much, and the others take minutes.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr auto epochs = 1;
+#else
+constexpr auto epochs = 5;
+#endif
+
+/// Losses of a run, and the logits of its proteins afterwards.
+struct Outcome {
+  std::vector<double> losses;
+  std::vector<float> logits;
+};
+
+template <class B>
+Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Keep keep) {
+  auto backend = B{};
+  auto source = GoldenModel{"odd", scheme};
+  auto const lora = LoraOptions{.rank = 3, .alpha = 5.f, .dropout = dropout, .seed = 3};
+  auto model =
+      Esm2<B, Quantized<quant::Any, B::space>>{golden_shape("odd"), source, placement, lora};
+  auto const proteins = short_proteins();
+  auto const options = FitOptions{.epochs = epochs,
+                                  .learning_rate = 5e-3,
+                                  .weight_decay = .1,
+                                  .batch = {.sequences = 2},
+                                  .keep = keep};
+  auto outcome = Outcome{};
+  auto trainer = Trainer{backend, model, std::span{proteins}, options};
+  trainer.run([&](StepRecord const& step) { outcome.losses.push_back(step.loss); },
+              [](std::int64_t) {});
+  for_each_logits(backend, model, proteins, 500, [&](std::size_t, Matrix<float const> logits) {
+    outcome.logits.insert(outcome.logits.end(), logits.data(), logits.data() + logits.size());
+  });
+  return outcome;
+}
+
+void expect_same_training(quant::Any const& scheme, Sites const& placement, float dropout,
+                          Keep keep) {
+  auto const expected =
+      run<backend::Cpu<EigenProducts, float>>(scheme, placement, dropout, Keep::everything);
+  auto const found =
+      run<cuda::Backend<float, emulation::Products>>(scheme, placement, dropout, keep);
+  ASSERT_EQ(found.losses.size(), std::size_t{4} * epochs);
+  for (auto i = std::size_t{0}; i < found.losses.size(); ++i) {
+    EXPECT_NEAR(found.losses[i], expected.losses[i], 1e-5) << "step " << i;
+  }
+  ASSERT_EQ(found.logits.size(), expected.logits.size());
+  for (auto i = std::size_t{0}; i < found.logits.size(); ++i) {
+    ASSERT_NEAR(found.logits[i], expected.logits[i], 1e-3) << i;
+  }
+}
+
+TEST(CudaTraining, AgreesWithTheCpu) {
+  expect_same_training({}, Sites::of(AllLinear{}), 0.f, Keep::everything);
+}
+TEST(CudaTraining, AgreesWithDropoutOn4Bits) {
+  expect_same_training(Nf4<64>{}, Sites::of(AllLinear{}), .3f, Keep::everything);
+}
+TEST(CudaTraining, AgreesWhenActivationsAreComputedAgain) {
+  expect_same_training(Nf4<64>{}, Sites::of(CardLiteral{}), .3f, Keep::inputs);
+}
+
+}  // namespace
+}  // namespace qlora::test

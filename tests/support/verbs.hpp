@@ -1,0 +1,429 @@
+/// Every verb of the CUDA backend against the CPU backend's readable loops: odd sizes, rows that
+/// lie apart, sequences from one token on. Included where there is a `Device`: by a test that runs
+/// kernels on the CPU, and by one that needs a GPU. It has `Backend<T>`, `Allocator<U>` of memory
+/// that host and device share, `available()`, `wait()`, and `shuffle(seed)` of the order of
+/// threads.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <qlora/backend/cpu.hpp>
+#include <qlora/backend/cuda/backend.cuh>
+#include <qlora/core/random.hpp>
+
+namespace qlora {
+namespace {
+
+static_assert(Backend<Device::Backend<float>>);
+static_assert(Backend<Device::Backend<bf16>>);
+static_assert(Backend<Device::Backend<double>>);
+
+template <class U>
+using Shared = std::vector<U, Device::Allocator<U>>;
+
+constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
+
+/// A matrix whose rows lie apart, with NaN between them, that both backends can look at.
+template <class U>
+class Sample {
+ public:
+  Sample(Index rows, Index columns, double scale = 1.)
+      : rows_{rows}, columns_{columns}, stride_{columns + 3} {
+    static auto seed = std::uint64_t{0};
+    auto random = RandomSequence{{.seed = ++seed}};
+    values_.assign(static_cast<std::size_t>(rows * stride_), convert<U>(nan));
+    for (auto i = Index{0}; i < rows; ++i) {
+      for (auto j = Index{0}; j < columns; ++j) {
+        host()(i, j) = convert<U>(scale * (2. * static_cast<double>(random.uniform()) - 1.));
+      }
+    }
+  }
+
+  Matrix<U> host() { return {values_.data(), {rows_, columns_}, stride_}; }
+  Matrix<U, Space::device> device() { return {values_.data(), {rows_, columns_}, stride_}; }
+
+  /// Whether the numbers agree to that share of the largest, and nothing else was written.
+  void expect_near(Sample& expected, double tolerance, char const* what) {
+    Device::wait();
+    auto largest = 0.;
+    auto error = 0.;
+    for (auto i = std::size_t{0}; i < values_.size(); ++i) {
+      auto const a = convert<double>(values_[i]);
+      auto const b = convert<double>(expected.values_[i]);
+      auto const between = static_cast<Index>(i) % stride_ >= columns_;
+      ASSERT_EQ(std::isnan(a), between) << what << " at " << i;
+      if (between) continue;
+      largest = std::max(largest, std::abs(b));
+      error = std::max(error, std::abs(a - b));
+    }
+    EXPECT_LE(error, tolerance * largest) << what;
+  }
+
+ private:
+  Index rows_, columns_, stride_;
+  Shared<U> values_;
+};
+
+/// A dense vector for both.
+template <class U>
+struct Line {
+  explicit Line(Index size) : matrix{1, size} {}
+  Vector<U> host() { return matrix.host().row(0); }
+  Vector<U, Space::device> device() { return matrix.device().row(0); }
+  Sample<U> matrix;
+};
+
+/// A packed batch of sequences of these lengths.
+class Batch {
+ public:
+  explicit Batch(std::vector<std::int32_t> const& lengths) {
+    for (auto const length : lengths) {
+      for (auto i = 0; i < length; ++i) {
+        positions_.push_back(i);
+        samples_.push_back(static_cast<std::uint32_t>(offsets_.size() * 7));
+      }
+      offsets_.push_back(offsets_.back() + length);
+      longest_ = std::max(longest_, Index{length});
+    }
+  }
+  Index tokens() const { return offsets_.back(); }
+  template <Space M>
+  Packing<M> packing() const {
+    auto const view = []<class U>(Shared<U> const& values) {
+      return Vector<U const, M>{values.data(), {static_cast<Index>(values.size())}};
+    };
+    return {view(offsets_), view(positions_), view(samples_), longest_};
+  }
+
+ private:
+  Shared<std::int32_t> offsets_{0}, positions_;
+  Shared<std::uint32_t> samples_;
+  Index longest_ = 0;
+};
+
+template <class T>
+class Verbs : public ::testing::Test {
+ protected:
+  using A = Accumulate<T>;
+  /// Of sums of numbers of type A, and of results that are rounded to T.
+  static constexpr double exact = std::same_as<A, double> ? 1e-13 : 3e-6;
+  static constexpr double rounded = std::same_as<T, bf16> ? 8e-3 : exact;
+
+  void SetUp() override {
+    if (!Device::available()) GTEST_SKIP() << "needs a device";
+    gpu.emplace();
+  }
+
+  backend::Cpu<EigenProducts, T, backend::Loops::reference> cpu;
+  std::optional<Device::Backend<T>> gpu;
+  Batch batch{{1, 2, 40, 33, 7}};
+  Packing<Space::host> host = batch.packing<Space::host>();
+  Packing<Space::device> device = batch.packing<Space::device>();
+  Index n = batch.tokens();
+};
+using ComputeTypes = ::testing::Types<float, bf16, double>;
+TYPED_TEST_SUITE(Verbs, ComputeTypes);
+
+TYPED_TEST(Verbs, Linear) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  auto x = Sample<T>{this->n, 20};
+  auto w = Sample<T>{12, 20};
+  auto bias = Line<A>{12};
+  for (auto const write : {Write::assign, Write::accumulate}) {
+    auto y = Sample<A>{this->n, 12};
+    auto expected = y;
+    this->cpu.template linear<A>(x.host(), w.host(), bias.host(), expected.host(), write);
+    this->gpu->template linear<A>(x.device(), w.device(), bias.device(), y.device(), write);
+    y.expect_near(expected, this->exact, "linear");
+    auto dx = Sample<A>{this->n, 20};
+    auto expected_dx = dx;
+    auto dy = Sample<T>{this->n, 12};
+    this->cpu.template linear_backward<A>(dy.host(), w.host(), expected_dx.host(), write);
+    this->gpu->template linear_backward<A>(dy.device(), w.device(), dx.device(), write);
+    dx.expect_near(expected_dx, this->exact, "linear_backward");
+  }
+  auto y = Sample<T>{this->n, 12};  // whose bias is rounded where T is narrow
+  auto expected = y;
+  this->cpu.template linear<T>(x.host(), w.host(), bias.host(), expected.host(), Write::assign);
+  this->gpu->template linear<T>(x.device(), w.device(), bias.device(), y.device(), Write::assign);
+  y.expect_near(expected, this->rounded, "linear, narrow");
+}
+
+TYPED_TEST(Verbs, LoraProject) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  for (auto const dropout : {0.f, .4f}) {
+    for (auto const& [targets, rank, d] :
+         {std::tuple<Index, Index, Index>{1, 1, 8}, {3, 2, 45}, {2, 9, 33}, {1, 3, 300}}) {
+      auto const input = LoraInput{targets, 5, {.probability = dropout, .seed = 9, .step = 4}};
+      auto x = Sample<T>{this->n, d};
+      auto a = Sample<A>{targets * rank, d};
+      auto h = Sample<A>{this->n, targets * rank};
+      auto expected_h = h;
+      this->cpu.template lora_project<T>(x.host(), a.host(), input, this->host, expected_h.host());
+      this->gpu->template lora_project<T>(x.device(), a.device(), input, this->device, h.device());
+      h.expect_near(expected_h, this->exact, "h");
+
+      auto dx = Sample<A>{this->n, d};
+      auto expected_dx = dx;
+      auto da = Sample<A>{targets * rank, d};
+      auto expected_da = da;
+      this->cpu.template lora_project_backward<T, A>(
+          x.host(), a.host(), input, this->host, h.host(), expected_dx.host(), expected_da.host());
+      this->gpu->template lora_project_backward<T, A>(x.device(), a.device(), input, this->device,
+                                                      h.device(), dx.device(), da.device());
+      dx.expect_near(expected_dx, this->exact, "dx");
+      da.expect_near(expected_da, this->exact, "da");
+      this->cpu.template lora_project_backward<T, T>(x.host(), a.host(), input, this->host,
+                                                     h.host(), {}, expected_da.host());
+      this->gpu->template lora_project_backward<T, T>(x.device(), a.device(), input, this->device,
+                                                      h.device(), {}, da.device());
+      da.expect_near(expected_da, this->exact, "da alone");
+    }
+  }
+}
+
+TYPED_TEST(Verbs, LoraExpand) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  for (auto const& [rank, out] : {std::pair<Index, Index>{1, 1}, {2, 45}, {9, 300}}) {
+    auto h = Sample<A>{this->n, rank};
+    auto b = Sample<A>{out, rank};
+    auto y = Sample<T>{this->n, out};
+    auto expected_y = y;
+    this->cpu.template lora_expand<T>(h.host(), b.host(), A{.7f}, expected_y.host());
+    this->gpu->template lora_expand<T>(h.device(), b.device(), A{.7f}, y.device());
+    y.expect_near(expected_y, this->rounded, "y");
+
+    auto dy = Sample<T>{this->n, out};
+    auto dh = Sample<A>{this->n, rank};
+    auto expected_dh = dh;
+    auto db = Sample<A>{out, rank};
+    auto expected_db = db;
+    this->cpu.template lora_expand_backward<T>(h.host(), b.host(), A{.7f}, dy.host(),
+                                               expected_dh.host(), expected_db.host());
+    this->gpu->template lora_expand_backward<T>(h.device(), b.device(), A{.7f}, dy.device(),
+                                                dh.device(), db.device());
+    dh.expect_near(expected_dh, this->exact, "dh");
+    db.expect_near(expected_db, this->exact, "db");
+  }
+}
+
+TYPED_TEST(Verbs, LayerNorm) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  for (auto const d : {Index{1}, Index{31}, Index{40}, Index{321}}) {
+    auto x = Sample<A>{this->n, d};
+    auto gamma = Line<A>{d};
+    auto beta = Line<A>{d};
+    auto y = Sample<T>{this->n, d};
+    auto expected_y = y;
+    auto stats = Sample<A>{this->n, 2};
+    auto expected_stats = stats;
+    auto const epsilon = A{1e-3f};
+    this->cpu.template layer_norm<T>(x.host(), gamma.host(), beta.host(), epsilon,
+                                     expected_y.host(), expected_stats.host());
+    this->gpu->template layer_norm<T>(x.device(), gamma.device(), beta.device(), epsilon,
+                                      y.device(), stats.device());
+    y.expect_near(expected_y, this->rounded, "y");
+    stats.expect_near(expected_stats, this->exact, "stats");
+    auto dy = Sample<A>{this->n, d};
+    auto dx = Sample<A>{this->n, d};
+    auto expected_dx = dx;
+    this->cpu.layer_norm_backward(dy.host(), x.host(), gamma.host(), stats.host(),
+                                  expected_dx.host());
+    this->gpu->layer_norm_backward(dy.device(), x.device(), gamma.device(), stats.device(),
+                                   dx.device());
+    dx.expect_near(expected_dx, this->exact, "dx");
+  }
+}
+
+TYPED_TEST(Verbs, Gelu) {
+  using T = TypeParam;
+  auto u = Sample<T>{this->n, 65, 5.};
+  auto g = Sample<T>{this->n, 65};
+  auto expected = g;
+  this->cpu.gelu(u.host(), expected.host());
+  this->gpu->gelu(u.device(), g.device());
+  g.expect_near(expected, this->rounded, "gelu");
+  this->cpu.gelu_backward(u.host(), expected.host(), expected.host());
+  this->gpu->gelu_backward(u.device(), g.device(), g.device());
+  g.expect_near(expected, this->rounded, "gelu_backward");
+}
+
+TYPED_TEST(Verbs, Rotary) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  for (auto const& [heads, head_dim] : {std::pair<Index, Index>{1, 2}, {3, 10}, {2, 24}}) {
+    auto x = Sample<T>{this->n, heads * head_dim};
+    auto expected = x;
+    for (auto const rotation : {Rotation::forward, Rotation::inverse}) {
+      this->cpu.rotary(expected.host(), heads, this->host, A{.3f}, rotation);
+      this->gpu->rotary(x.device(), heads, this->device, A{.3f}, rotation);
+      x.expect_near(expected, this->rounded, "rotary");
+    }
+  }
+}
+
+TYPED_TEST(Verbs, Attention) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  for (auto const& [heads, head_dim] :
+       {std::pair<Index, Index>{3, 10}, {2, 16}, {1, 24}, {1, 64}, {1, 128}}) {
+    auto const d = heads * head_dim;
+    auto q = Sample<T>{this->n, d, 2.};
+    auto k = Sample<T>{this->n, d};
+    auto v = Sample<T>{this->n, d};
+    auto out = Sample<T>{this->n, d};
+    auto expected_out = out;
+    auto lse = Sample<A>{heads, this->n};
+    auto expected_lse = lse;
+    this->cpu.attention(q.host(), k.host(), v.host(), heads, this->host, expected_out.host(),
+                        expected_lse.host());
+    this->gpu->attention(q.device(), k.device(), v.device(), heads, this->device, out.device(),
+                         lse.device());
+    out.expect_near(expected_out, this->rounded, "out");
+    lse.expect_near(expected_lse, this->exact, "lse");
+
+    auto dout = Sample<T>{this->n, d};
+    auto dq = Sample<T>{this->n, d};
+    auto dk = Sample<T>{this->n, d};
+    auto dv = Sample<T>{this->n, d};
+    auto expected_dq = dq;
+    auto expected_dk = dk;
+    auto expected_dv = dv;
+    this->cpu.attention_backward(q.host(), k.host(), v.host(), heads, this->host, out.host(),
+                                 dout.host(), lse.host(), expected_dq.host(), expected_dk.host(),
+                                 expected_dv.host());
+    this->gpu->attention_backward(q.device(), k.device(), v.device(), heads, this->device,
+                                  out.device(), dout.device(), lse.device(), dq.device(),
+                                  dk.device(), dv.device());
+    dq.expect_near(expected_dq, this->rounded, "dq");
+    dk.expect_near(expected_dk, this->rounded, "dk");
+    dv.expect_near(expected_dv, this->rounded, "dv");
+  }
+  auto wide = Sample<T>{this->n, 130};
+  auto lse = Sample<A>{1, this->n};
+  EXPECT_THROW(this->gpu->attention(wide.device(), wide.device(), wide.device(), 1, this->device,
+                                    wide.device(), lse.device()),
+               ShapeError);
+}
+
+TYPED_TEST(Verbs, Moves) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  auto table = Sample<A>{5, 37};
+  auto ids = Shared<std::int32_t>{3, 0, 4, 3};
+  auto y = Sample<A>{4, 37};
+  auto expected = y;
+  this->cpu.embed({ids.data(), {4}}, A{.88f}, table.host(), expected.host());
+  this->gpu->embed({ids.data(), {4}}, A{.88f}, table.device(), y.device());
+  y.expect_near(expected, 0., "embed");
+  auto bias = Line<A>{37};
+  this->cpu.add_bias(bias.host(), expected.host());
+  this->gpu->add_bias(bias.device(), y.device());
+  y.expect_near(expected, 0., "add_bias");
+  auto copied = Sample<A>{4, 37};
+  this->gpu->copy(y.device(), copied.device());
+  copied.expect_near(y, 0., "copy");
+  auto narrow = Sample<T>{4, 37};
+  auto expected_narrow = narrow;
+  this->cpu.round(y.host(), expected_narrow.host());
+  this->gpu->round(y.device(), narrow.device());
+  narrow.expect_near(expected_narrow, 0., "round");
+  this->gpu->clear(copied.device().row(1));
+  Device::wait();
+  for (auto i = Index{0}; i < 37; ++i) EXPECT_EQ(copied.host()(1, i), 0);
+}
+
+TYPED_TEST(Verbs, Sums) {
+  using A = Accumulate<TypeParam>;
+  for (auto const rows : {Index{1}, Index{64}, Index{65}, Index{700}}) {
+    auto x = Sample<A>{rows, 2};
+    auto sum = Line<A>{2};
+    auto expected = sum;
+    this->cpu.sum_rows(x.host(), expected.host());
+    this->gpu->sum_rows(x.device(), sum.device());
+    sum.matrix.expect_near(expected.matrix, this->exact, "sum_rows");
+
+    auto labels = Shared<std::int32_t>{};
+    for (auto i = Index{0}; i < rows; ++i) {
+      labels.push_back(i % 3 == 2 ? ignored_label : static_cast<std::int32_t>(i % 2));
+    }
+    auto gradient = Sample<A>{rows, 2};
+    auto expected_gradient = gradient;
+    auto const weights = std::array{.6, 3.};
+    auto const loss = this->cpu.cross_entropy(x.host(), {labels.data(), {rows}}, weights, .25,
+                                              expected_gradient.host());
+    EXPECT_NEAR(this->gpu->cross_entropy(x.device(), {labels.data(), {rows}}, weights, .25,
+                                         gradient.device()),
+                loss, 1e-12 * std::abs(loss));
+    gradient.expect_near(expected_gradient, this->exact, "cross_entropy");
+
+    auto v = Line<A>{rows};
+    auto const norm = this->cpu.squared_norm(v.host());
+    EXPECT_NEAR(this->gpu->squared_norm(v.device()), norm, 1e-12 * norm);
+  }
+  EXPECT_EQ(this->gpu->squared_norm({}), 0.);
+}
+
+TYPED_TEST(Verbs, AdamW) {
+  using A = Accumulate<TypeParam>;
+  auto lines = std::vector<Line<A>>(3, Line<A>{300});
+  auto second = Line<A>{300};
+  for (auto& value : second.host()) value = std::abs(value);
+  lines.push_back(second);
+  auto expected = lines;
+  auto const step =
+      AdamWStep{.learning_rate = .01, .weight_decay = .3, .step = 3, .gradient_scale = .5};
+  this->cpu.adamw(expected[0].host(), expected[1].host(), expected[2].host(), expected[3].host(),
+                  step);
+  this->gpu->adamw(lines[0].device(), lines[1].device(), lines[2].device(), lines[3].device(),
+                   step);
+  for (auto i = std::size_t{0}; i < lines.size(); ++i) {
+    lines[i].matrix.expect_near(expected[i].matrix, 1e-7, "adamw");
+  }
+}
+
+/// Sums have an order, whatever the order in which threads run.
+TYPED_TEST(Verbs, BitsDoNotDependOnTheOrderOfThreads) {
+  using T = TypeParam;
+  using A = Accumulate<T>;
+  auto q = Sample<T>{this->n, 48};
+  auto a = Sample<A>{4, 48};
+  auto dh = Sample<A>{this->n, 4};
+  auto lse = Sample<A>{2, this->n};
+  auto const input = LoraInput{2, 1, {.probability = .3f}};
+  auto first = std::vector<double>{};
+  for (auto seed = 1u; seed < 5; ++seed) {
+    Device::shuffle(seed);
+    auto out = Sample<T>{this->n, 48, 0.};
+    auto da = Sample<A>{4, 48, 0.};
+    this->gpu->attention(q.device(), q.device(), q.device(), 2, this->device, out.device(),
+                         lse.device());
+    this->gpu->template lora_project_backward<T, A>(q.device(), a.device(), input, this->device,
+                                                    dh.device(), {}, da.device());
+    auto bits = std::vector<double>{this->gpu->squared_norm(dh.device().row(3))};
+    for (auto j = Index{0}; j < 48; ++j) {
+      bits.push_back(convert<double>(out.host()(this->n - 1, j)));
+      bits.push_back(static_cast<double>(da.host()(3, j)));
+    }
+    if (first.empty()) first = bits;
+    EXPECT_EQ(bits, first) << seed;
+  }
+  Device::shuffle(1);
+}
+
+}  // namespace
+}  // namespace qlora
