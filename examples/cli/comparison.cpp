@@ -153,7 +153,7 @@ std::string Comparison::text(std::size_t width) const {
   return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
          verdicts(*this) + "\n" + of_seeds +
          "\nGap: train minus test. auc_card: the balanced accuracy that the card published as AUC. "
-         "AP: average precision.\n";
+         "AP: average precision.\nSeconds: a run with its metrics. Tokens/s: of training alone.\n";
 }
 
 OrderedJson Comparison::json() const {

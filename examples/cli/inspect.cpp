@@ -119,11 +119,18 @@ void inspect_adapter(std::filesystem::path const& path) {
   auto const names =
       listed != nullptr ? *listed : std::vector{std::get<std::string>(target_modules)};
   auto targets = report::Table{{{"target", Align::left}, {"modules"}}};
+  auto const matches = [&](std::string const& name, std::string const& module) {
+    return peft::matches(listed != nullptr ? ModuleNames{std::vector{name}} : ModuleNames{name},
+                         module);
+  };
   for (auto const& name : names) {
-    auto const target = listed != nullptr ? ModuleNames{std::vector{name}} : ModuleNames{name};
-    targets.add({name, std::ranges::count_if(paths, [&](std::string const& module) {
-                   return peft::matches(target, module);
-                 })});
+    // A module counts once: "output.dense" is the end of "attention.output.dense", too.
+    auto const is_best = [&](std::string const& module) {
+      return matches(name, module) && std::ranges::none_of(names, [&](std::string const& other) {
+               return other.size() > name.size() && matches(other, module);
+             });
+    };
+    targets.add({name, std::ranges::count_if(paths, is_best)});
   }
   std::cout << "\n";
   print(targets);

@@ -54,6 +54,7 @@ TEST(Inspect, DescribesAnAdapter) {
   EXPECT_EQ(adapter["classifier"], "present");
   EXPECT_EQ(adapter["trained parameters"], "5554");  // 3 layers x rank 3 x (4 x 80 + 2 x 144) + 82
   EXPECT_EQ(adapter["attention.output.dense"], "3");
+  EXPECT_EQ(adapter["output.dense"], "3");
 
   auto card = inspect(program, golden("card/adapter"));
   EXPECT_EQ(card["query"], "3");
