@@ -89,14 +89,7 @@ __device__ A dot(HeadTile<A, D> const& a, int i, HeadTile<A, D> const& b, int j)
   return sum;
 }
 
-/// Combines the values of the threads that share a row.
-template <class A>
-__device__ A row_sum(A value) {
-  for (auto lanes = row_threads / 2; lanes > 0; lanes /= 2) {
-    value += __shfl_xor_sync(~0u, value, lanes);
-  }
-  return value;
-}
+/// The largest value of the threads that share a row.
 template <class A>
 __device__ A row_largest(A value) {
   for (auto lanes = row_threads / 2; lanes > 0; lanes /= 2) {
@@ -179,7 +172,7 @@ __global__ void attention_kernel(AttentionShape shape, Strided<T const> q, Strid
       sum += weight;
     }
     auto const correction = std::exp(largest - next);
-    total = total * correction + row_sum(sum);
+    total = total * correction + lanes_sum<row_threads>(sum);
     largest = next;
     for (auto& value : sums) value *= correction;
     __syncwarp();

@@ -36,10 +36,11 @@ inline unsigned blocks_for(Index work, Index per_block) {
   return static_cast<unsigned>((work + per_block - 1) / per_block);
 }
 
-/// The sum of all lanes' values, the same bits in every lane: always added in the same order.
-template <class A>
-__device__ A warp_sum(A value) {
-  for (auto lanes = warp_size / 2; lanes > 0; lanes /= 2) {
+/// The sum of the values of `Lanes` neighbours, the same bits in each of them: always added in the
+/// same order.
+template <int Lanes = warp_size, class A>
+__device__ A lanes_sum(A value) {
+  for (auto lanes = Lanes / 2; lanes > 0; lanes /= 2) {
     value += __shfl_xor_sync(~0u, value, lanes);
   }
   return value;

@@ -23,12 +23,12 @@ struct LayerNorm {
     auto const* const from = &x(row, 0);
     auto sum = A{0};
     for (auto j = Index{lane}; j < size; j += warp_size) sum += from[j];
-    auto const mean = warp_sum(sum) / static_cast<A>(size);
+    auto const mean = lanes_sum(sum) / static_cast<A>(size);
     auto squares = A{0};
     for (auto j = Index{lane}; j < size; j += warp_size) {
       squares += (from[j] - mean) * (from[j] - mean);
     }
-    auto const variance = warp_sum(squares) / static_cast<A>(size);
+    auto const variance = lanes_sum(squares) / static_cast<A>(size);
     auto const rstd = A{1} / std::sqrt(variance + epsilon);
     for (auto j = Index{lane}; j < size; j += warp_size) {
       y(row, j) = convert<U>((from[j] - mean) * rstd * gamma[j] + beta[j]);
@@ -59,8 +59,8 @@ struct LayerNormBackward {
       sum += g;
       product += g * (x(row, j) - mean) * rstd;
     }
-    auto const mean_g = warp_sum(sum) / static_cast<A>(size);
-    auto const mean_gn = warp_sum(product) / static_cast<A>(size);
+    auto const mean_g = lanes_sum(sum) / static_cast<A>(size);
+    auto const mean_gn = lanes_sum(product) / static_cast<A>(size);
     for (auto j = Index{lane}; j < size; j += warp_size) {
       auto const n = (x(row, j) - mean) * rstd;
       dx(row, j) += rstd * (dy(row, j) * gamma[j] - mean_g - n * mean_gn);

@@ -51,6 +51,16 @@ inline Masks masks_of(LoraInput const& input, Packing<Space::device> const& pack
           .octets = static_cast<std::uint32_t>((columns + octet_size - 1) / octet_size)};
 }
 
+/// Calls `body(i, column)` for the columns of an octet.
+template <class Body>
+__device__ void for_each_column(Index octet, Index columns, Body&& body) {
+  QLORA_UNROLL
+  for (auto i = 0; i < octet_size; ++i) {
+    auto const column = octet * octet_size + i;
+    if (column < columns) body(i, column);
+  }
+}
+
 /// Ranks that one thread sums at a time: they share the masks that it draws.
 inline constexpr int ranks_at_once = 8;
 
@@ -77,20 +87,18 @@ struct LoraProject {
     for (auto octet = Index{lane}; octet * octet_size < columns; octet += warp_size) {
       A factors[octet_size];
       masks.factors(row, target, octet, factors);
-      for (auto i = 0; i < octet_size; ++i) {
-        auto const column = octet * octet_size + i;
-        if (column >= columns) break;
+      for_each_column(octet, columns, [&](int i, Index column) {
         auto const value = factors[i] * convert<A>(x(row, column));
         QLORA_UNROLL
         for (auto r = 0; r < ranks_at_once; ++r) {
           if (r < count) sums[r] += value * a(base + r, column);
         }
-      }
+      });
     }
     QLORA_UNROLL
     for (auto r = 0; r < ranks_at_once; ++r) {
       if (r >= count) break;  // the whole warp does
-      auto const sum = warp_sum(sums[r]);
+      auto const sum = lanes_sum(sums[r]);
       if (lane == 0) h(row, base + r) = scale * sum;
     }
   }
@@ -123,21 +131,18 @@ struct LoraOuter {
     for (auto row = first; row < end_of_chunk(first, rows); ++row) {
       A factors[octet_size];
       masks.factors(row, target, octet, factors);
-      for (auto i = 0; i < octet_size; ++i) {
-        auto const column = octet * octet_size + i;
-        if (column >= columns) break;
+      for_each_column(octet, columns, [&](int i, Index column) {
         auto const value = factors[i] * convert<A>(x(row, column));
         QLORA_UNROLL
         for (auto r = 0; r < group_size; ++r) {
           if (r < left) sums[r][i] += dh(row, base + r) * value;
         }
-      }
+      });
     }
     for (auto r = 0; r < group_size && r < left; ++r) {
       auto* const out = partials + ((chunk * targets * rank) + base + r) * columns;
-      for (auto i = 0; i < octet_size && octet * octet_size + i < columns; ++i) {
-        out[octet * octet_size + i] = scale * sums[r][i];
-      }
+      for_each_column(octet, columns,
+                      [&](int i, Index column) { out[column] = scale * sums[r][i]; });
     }
   }
 };
@@ -156,18 +161,18 @@ struct LoraInputGradient {
     for (auto target = Index{0}; target < targets; ++target) {
       A factors[octet_size];
       masks.factors(row, target, octet, factors);
-      for (auto i = 0; i < octet_size && octet * octet_size + i < columns; ++i) {
+      for_each_column(octet, columns, [&](int i, Index column) {
         auto gradient = A{0};
         for (auto r = target * rank; r < (target + 1) * rank; ++r) {
-          gradient += dh(row, r) * a(r, octet * octet_size + i);
+          gradient += dh(row, r) * a(r, column);
         }
         sums[i] += factors[i] * gradient;
-      }
+      });
     }
-    for (auto i = 0; i < octet_size && octet * octet_size + i < columns; ++i) {
-      auto& out = dx(row, octet * octet_size + i);
+    for_each_column(octet, columns, [&](int i, Index column) {
+      auto& out = dx(row, column);
       out = convert<V>(convert<A>(out) + sums[i]);
-    }
+    });
   }
 };
 

@@ -57,7 +57,7 @@ struct BlockSums {
 __device__ inline double block_sum(double value) {
   auto& shared = shared_storage<BlockSums>();
   auto const thread = static_cast<int>(threadIdx.x);
-  value = warp_sum(value);
+  value = lanes_sum(value);
   if (thread % warp_size == 0) shared.warps[thread / warp_size] = value;
   __syncthreads();
   if (thread > 0) return 0.;
