@@ -3,11 +3,10 @@
 
 #include <qlora/backend/cpu.hpp>
 #include <qlora/model/esm2.hpp>
+#include <qlora/quant/full.hpp>
+#include <qlora/quant/quantized.hpp>
 
-struct Weight {
-  qlora::Index rows() const;
-  qlora::Index columns() const;
-};
+using Weight = qlora::Quantized<qlora::Full<float>>;
 
 struct Source {
   qlora::MatrixTensor<float> tensor(std::string const&, qlora::Index, qlora::Index);
