@@ -54,7 +54,7 @@ TEST(Emulation, RunsAllThreadsOfAllBlocks) {
   for (auto seed = 1u; seed < 20; ++seed) EXPECT_EQ(wrong_results<Barrier::present>(seed), 0);
 }
 
-#if !defined(__SANITIZE_THREAD__)  // which ends the program at the race
+#if !defined(EMULATION_TSAN)  // which ends the program at the race
 TEST(Emulation, ShowsAMissingBarrierInEveryOrder) {
   for (auto seed = 1u; seed < 20; ++seed) EXPECT_GT(wrong_results<Barrier::removed>(seed), 0);
 }
@@ -192,7 +192,7 @@ TEST(EmulationDeathTest, LetsAddressSanitizerSeeOverruns) {
 }
 #endif
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMULATION_TSAN)
 TEST(EmulationDeathTest, LetsThreadSanitizerSeeRaces) {
   EXPECT_EXIT(
       {

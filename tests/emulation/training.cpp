@@ -38,7 +38,7 @@ std::vector<Protein> short_proteins() {
 }
 
 /// Four steps each; under a sanitizer one tells as much, and the others take minutes.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(EMULATION_ASAN) || defined(EMULATION_TSAN)
 constexpr auto epochs = 1;
 #else
 constexpr auto epochs = 5;
