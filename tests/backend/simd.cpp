@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <random>
 #include <string>
@@ -147,7 +148,8 @@ TEST(SimdRange, GeluOfEveryMagnitude) {
   auto const n = Index{20'000};
   auto u = Rectangle<float>{1, n};
   for (auto i = Index{0}; i < n; ++i) {
-    auto const magnitude = std::exp2(static_cast<float>(i / 2) / 250.f - 30.f);
+    auto const pair = i / 2;
+    auto const magnitude = std::exp2(static_cast<float>(pair) / 250.f - 30.f);
     u.data[static_cast<std::size_t>(i)] = i % 2 == 0 ? magnitude : -magnitude;
   }
   for (auto const level : levels()) {
@@ -307,7 +309,7 @@ constexpr LoraCase lora_cases[] = {{9, 40, 3, 2, .5f},
 /// element.
 TYPED_TEST(Simd, DropoutMasksAreExact) {
   auto const rows = Index{9};
-  for (auto const columns : {1, 8, 40, 63, 104, 320}) {
+  for (auto const columns : std::initializer_list<Index>{1, 8, 40, 63, 104, 320}) {
     auto const batch = Batch{rows};
     auto tile =
         simd::LoraTile{.rows = rows,

@@ -15,7 +15,8 @@ namespace {
 using testing::input_error_of;
 using testing::TemporaryFolder;
 
-/// Sets or unsets an environment variable for a scope.
+/// Sets or unsets an environment variable for a scope. One thread runs the tests.
+// NOLINTBEGIN(concurrency-mt-unsafe)
 class Environment {
  public:
   Environment(char const* name, std::optional<std::string> const& value) : name_{name} {
@@ -38,6 +39,7 @@ class Environment {
   char const* name_;
   std::optional<std::string> old_;
 };
+// NOLINTEND(concurrency-mt-unsafe)
 
 TEST(HubCache, FollowsTheEnvironment) {
   auto const home = Environment{"HOME", "/h"};

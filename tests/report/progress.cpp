@@ -24,8 +24,7 @@ TEST(Progress, WritesNumbersForPeople) {
 
 class ProgressFile : public ::testing::Test {
  protected:
-  ProgressFile() : file_{std::fopen((folder_.path() / "log").c_str(), "w")} {}
-  ~ProgressFile() override { std::fclose(file_); }
+  void TearDown() override { std::fclose(file_); }
 
   std::string text() {
     std::fflush(file_);
@@ -33,7 +32,7 @@ class ProgressFile : public ::testing::Test {
   }
 
   testing::TemporaryFolder folder_;
-  std::FILE* file_;
+  std::FILE* file_ = std::fopen((folder_.path() / "log").c_str(), "w");
 };
 
 TEST_F(ProgressFile, SaysHowFarWorkHasCome) {

@@ -49,8 +49,8 @@ inline std::string quant_state(Quantized<quant::Any> const& matrix) {
 /// at a time is in memory.
 class WeightQuantizer {
  public:
-  WeightQuantizer(ModelFolder const& source, quant::Any scheme)
-      : source_{source}, scheme_{std::move(scheme)} {}
+  WeightQuantizer(ModelFolder const& source, quant::Any const& scheme)
+      : source_{source}, scheme_{scheme} {}
   WeightQuantizer(WeightQuantizer const&) = delete;  // drafts refer to it
   WeightQuantizer& operator=(WeightQuantizer const&) = delete;
 
