@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "emulation/fibers.hpp"
+#include "emulation/warp.hpp"
 
 #define __global__
 #define __device__

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/tensor_core.cuh>
 
 namespace {
 
@@ -162,6 +163,28 @@ TEST(Emulation, FillsSharedMemoryWithNan) {
   auto out = std::vector<float>(1);
   launch(unwritten_kernel, dim3{1}, dim3{1}, nullptr, out.data());
   EXPECT_TRUE(std::isnan(out[0]));
+}
+
+struct Octet {
+  alignas(16) float values[4];
+};
+
+/// What is copied is there when it has been waited for, and not before.
+__global__ void copying_kernel(float const* in, float* early, float* late) {
+  auto& shared = shared_storage<Octet>();
+  qlora::cuda::copy_async(shared.values, in, true);
+  early[0] = shared.values[1];
+  qlora::cuda::wait_for_copies();
+  late[0] = shared.values[1];
+}
+
+TEST(Emulation, MakesCopiesLate) {
+  auto const in = Octet{{1, 2, 3, 4}};
+  auto early = 0.f;
+  auto late = 0.f;
+  launch(copying_kernel, dim3{1}, dim3{1}, nullptr, &in.values[0], &early, &late);
+  EXPECT_TRUE(std::isnan(early));
+  EXPECT_EQ(late, 2);
 }
 
 struct OtherNumbers {

@@ -41,6 +41,12 @@ struct dim3 {
 
 enum class Waiting { nothing, for_block, for_lanes, finished };
 
+/// A copy that a thread has begun: it is made when the thread waits for it, and not before.
+struct Copy {
+  void* to;
+  std::array<std::byte, 16> bytes;
+};
+
 /// One thread of a block. The scheduler reads what is atomic while the fiber stands still.
 struct Fiber {
   static constexpr std::size_t stack_bytes = std::size_t{128} * 1024;
@@ -55,7 +61,8 @@ struct Fiber {
   std::atomic<unsigned> lanes = 0;  ///< that it waits for
   std::atomic<char const*> file = "";
   std::atomic<unsigned> line = 0;
-  std::array<std::byte, 16> shown{};  ///< the value that a shuffle shows to other lanes
+  std::array<std::byte, 32> shown{};  ///< what other lanes may read of a shuffle or a product
+  std::vector<Copy> copies;           ///< begun, and not yet waited for
   std::exception_ptr failure;
 };
 
@@ -106,21 +113,31 @@ inline void wait(Waiting waiting, unsigned lanes, std::source_location at) {
   token.acquire();
 }
 
+/// What `read(shown)` makes of the values that all `lanes` of the warp give: `shown(lane)`.
+template <class T, class Read>
+auto exchange_all(unsigned lanes, T value, std::source_location at, Read&& read) {
+  static_assert(sizeof(T) <= sizeof(Fiber::shown));
+  auto& me = this_fiber();
+  std::memcpy(me.shown.data(), &value, sizeof value);
+  wait(Waiting::for_lanes, lanes, at);
+  auto const result = read([&](unsigned lane) {
+    auto other = T{};
+    std::memcpy(&other, machine().fibers[me.rank / 32 * 32 + lane]->shown.data(), sizeof other);
+    return other;
+  });
+  wait(Waiting::for_lanes, lanes, at);
+  return result;
+}
+
 /// The value of lane `source`, after all `lanes` have given theirs.
 template <class T>
 T exchange(unsigned lanes, T value, unsigned source, std::source_location at) {
-  static_assert(sizeof(T) <= sizeof(Fiber::shown));
-  auto& me = this_fiber();
   if ((lanes >> source & 1u) == 0) {
     throw Error{std::string{at.file_name()} + ":" + std::to_string(at.line()) + ": lane " +
                 std::to_string(lane()) + " asks lane " + std::to_string(source) +
                 ", which takes no part"};
   }
-  std::memcpy(me.shown.data(), &value, sizeof value);
-  wait(Waiting::for_lanes, lanes, at);
-  std::memcpy(&value, machine().fibers[me.rank / 32 * 32 + source]->shown.data(), sizeof value);
-  wait(Waiting::for_lanes, lanes, at);
-  return value;
+  return exchange_all(lanes, value, at, [&](auto const& shown) { return shown(source); });
 }
 
 /// The block's shared memory. Throws Error for a second struct of another size.
@@ -148,6 +165,7 @@ inline void live(boost::context::detail::transfer_t transfer) {
   me.sanitizer.entered();
   for (;;) {
     machine().block_token.acquire();
+    me.copies.clear();  // that a block before did not wait for
     try {
       machine().body();
     } catch (...) {

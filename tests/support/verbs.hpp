@@ -37,8 +37,8 @@ constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
 template <class U>
 class Sample {
  public:
-  Sample(Index rows, Index columns, double scale = 1.)
-      : rows_{rows}, columns_{columns}, stride_{columns + 3} {
+  Sample(Index rows, Index columns, double scale = 1., Index gap = 3)
+      : rows_{rows}, columns_{columns}, stride_{columns + gap} {
     static auto seed = std::uint64_t{0};
     auto random = RandomSequence{{.seed = ++seed}};
     values_.assign(static_cast<std::size_t>(rows * stride_), convert<U>(nan));
@@ -276,45 +276,71 @@ TYPED_TEST(Verbs, Rotary) {
   }
 }
 
-TYPED_TEST(Verbs, Attention) {
-  using T = TypeParam;
+template <class T>
+class AttentionVerbs : public Verbs<T> {
+ protected:
   using A = Accumulate<T>;
-  for (auto const& [heads, head_dim] :
-       {std::pair<Index, Index>{3, 10}, {2, 16}, {1, 24}, {1, 64}, {1, 128}}) {
+
+  /// Rows lie `gap` elements apart: some can be read 16 bytes at a time.
+  void expect_agreement(Batch const& batch, Index heads, Index head_dim, Index gap) {
+    SCOPED_TRACE(std::to_string(head_dim) + ", gap " + std::to_string(gap));
+    auto const host = batch.packing<Space::host>();
+    auto const device = batch.packing<Space::device>();
+    auto const n = batch.tokens();
     auto const d = heads * head_dim;
-    auto q = Sample<T>{this->n, d, 2.};
-    auto k = Sample<T>{this->n, d};
-    auto v = Sample<T>{this->n, d};
-    auto out = Sample<T>{this->n, d};
+    auto q = Sample<T>{n, d, 2., gap};
+    auto k = Sample<T>{n, d, 1., gap};
+    auto v = Sample<T>{n, d, 1., gap};
+    auto out = Sample<T>{n, d, 1., gap};
     auto expected_out = out;
-    auto lse = Sample<A>{heads, this->n};
+    auto lse = Sample<A>{heads, n};
     auto expected_lse = lse;
-    this->cpu.attention(q.host(), k.host(), v.host(), heads, this->host, expected_out.host(),
+    this->cpu.attention(q.host(), k.host(), v.host(), heads, host, expected_out.host(),
                         expected_lse.host());
-    this->gpu->attention(q.device(), k.device(), v.device(), heads, this->device, out.device(),
+    this->gpu->attention(q.device(), k.device(), v.device(), heads, device, out.device(),
                          lse.device());
     out.expect_near(expected_out, this->rounded, "out");
     lse.expect_near(expected_lse, this->exact, "lse");
 
-    auto dout = Sample<T>{this->n, d};
-    auto dq = Sample<T>{this->n, d};
-    auto dk = Sample<T>{this->n, d};
-    auto dv = Sample<T>{this->n, d};
+    auto dout = Sample<T>{n, d, 1., gap};
+    auto dq = Sample<T>{n, d, 1., gap};
+    auto dk = dq;
+    auto dv = dq;
     auto expected_dq = dq;
-    auto expected_dk = dk;
-    auto expected_dv = dv;
-    this->cpu.attention_backward(q.host(), k.host(), v.host(), heads, this->host, out.host(),
-                                 dout.host(), lse.host(), expected_dq.host(), expected_dk.host(),
+    auto expected_dk = dq;
+    auto expected_dv = dq;
+    this->cpu.attention_backward(q.host(), k.host(), v.host(), heads, host, out.host(), dout.host(),
+                                 lse.host(), expected_dq.host(), expected_dk.host(),
                                  expected_dv.host());
-    this->gpu->attention_backward(q.device(), k.device(), v.device(), heads, this->device,
-                                  out.device(), dout.device(), lse.device(), dq.device(),
-                                  dk.device(), dv.device());
+    this->gpu->attention_backward(q.device(), k.device(), v.device(), heads, device, out.device(),
+                                  dout.device(), lse.device(), dq.device(), dk.device(),
+                                  dv.device());
     dq.expect_near(expected_dq, this->rounded, "dq");
     dk.expect_near(expected_dk, this->rounded, "dk");
     dv.expect_near(expected_dv, this->rounded, "dv");
   }
-  auto wide = Sample<T>{this->n, 130};
-  auto lse = Sample<A>{1, this->n};
+};
+TYPED_TEST_SUITE(AttentionVerbs, ComputeTypes);
+
+TYPED_TEST(AttentionVerbs, AgreeForEveryHeadDim) {
+  for (auto const& [heads, head_dim] :
+       {std::pair<Index, Index>{3, 10}, {2, 16}, {2, 24}, {1, 32}, {1, 64}, {1, 128}}) {
+    this->expect_agreement(this->batch, heads, head_dim, 3);
+    this->expect_agreement(this->batch, heads, head_dim, 8);
+  }
+}
+
+TYPED_TEST(AttentionVerbs, AgreeOverManyTiles) {
+  auto const batch = Batch{{5, 150, 64, 33}};
+  for (auto const head_dim : {Index{16}, Index{40}}) {
+    this->expect_agreement(batch, 1, head_dim, 8);
+  }
+  this->expect_agreement(batch, 1, 10, 3);
+}
+
+TYPED_TEST(AttentionVerbs, RefuseWiderHeads) {
+  auto wide = Sample<TypeParam>{this->n, 130};
+  auto lse = Sample<Accumulate<TypeParam>>{1, this->n};
   EXPECT_THROW(this->gpu->attention(wide.device(), wide.device(), wide.device(), 1, this->device,
                                     wide.device(), lse.device()),
                ShapeError);

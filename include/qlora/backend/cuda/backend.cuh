@@ -22,7 +22,9 @@ namespace qlora::inline v1::cuda {
 
 /// `T` is what activations are stored and multiplied in. `Products` multiplies whole matrices:
 /// `multiply_transposed(x, w, bias, y, write, stream)` and `multiply(dy, w, dx, write, stream)`.
-template <ComputeType T, class Products>
+/// `Attention` has `forward(AttentionForward<T>, stream)` and `backward(AttentionBackward<T>,
+/// stream)`.
+template <ComputeType T, class Products, class Attention = OwnAttention>
 class Backend {
  public:
   using Compute = T;
@@ -166,11 +168,9 @@ class Backend {
                  Matrix<A, space> lse) {
     expect_shape(lse, {heads, q.rows()}, "attention: lse");
     if (q.rows() == 0) return;
-    with_head_dim(q.columns() / heads, [&]<int D>(std::integral_constant<int, D>) {
-      launch_tiles<A, D>(attention_kernel<T, D>, packing, heads, stream_,
-                         shape_of(q, heads, packing), strided(q), strided(k), strided(v),
-                         strided(out), strided(lse));
-    });
+    Attention::forward(AttentionForward<T>{shape_of(q, heads, packing), strided(q), strided(k),
+                                           strided(v), strided(out), strided(lse)},
+                       stream_);
   }
 
   void attention_backward(Matrix<T const, space> q, Matrix<T const, space> k,
@@ -181,18 +181,15 @@ class Backend {
     expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
     if (q.rows() == 0) return;
     auto const shape = shape_of(q, heads, packing);
-    auto* const delta = partials_.template take<A>(heads * q.rows());
-    for_each_element(
-        heads, q.rows(), stream_,
-        AttentionDelta<T>{strided(out), strided(dout), delta, q.rows(), shape.head_dim});
-    auto const gradient = AttentionGradient<T>{shape,         strided(q),   strided(k), strided(v),
-                                               strided(dout), strided(lse), delta,      q.rows()};
-    with_head_dim(shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
-      launch_tiles<A, D>(attention_queries_backward_kernel<T, D>, packing, heads, stream_, gradient,
-                         strided(dq));
-      launch_tiles<A, D>(attention_keys_backward_kernel<T, D>, packing, heads, stream_, gradient,
-                         strided(dk), strided(dv));
-    });
+    auto const delta =
+        Strided<A>{partials_.template take<A>(heads * q.rows()), q.rows()};  // (heads, n)
+    for_each_element(heads, q.rows(), stream_,
+                     AttentionDelta<T>{strided(out), strided(dout), delta, shape.head_dim});
+    Attention::backward(
+        AttentionBackward<T>{shape, strided(q), strided(k), strided(v), strided(dout), strided(lse),
+                             Strided<A const>{delta.data, delta.stride}, strided(dq), strided(dk),
+                             strided(dv)},
+        stream_);
   }
 
   // ---- the ends of the backward pass
@@ -267,7 +264,7 @@ class Backend {
   static Index octets(Index columns) { return (columns + octet_size - 1) / octet_size; }
   static AttentionShape shape_of(Matrix<T const, space> q, Index heads,
                                  Packing<space> const& packing) {
-    return {packing.offsets.data(), packing.sequences(), q.columns() / heads};
+    return {packing.offsets.data(), packing.sequences(), q.rows(), heads, q.columns() / heads};
   }
 
   /// The bias in the type that a product adds it in.

@@ -1,0 +1,118 @@
+/// What attention's kernels are given, and how packed sequences are cut into their blocks: a tile
+/// of rows of one sequence and head each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include <qlora/backend/cuda/kernel.cuh>
+#include <qlora/core/error.hpp>
+#include <qlora/core/packing.hpp>
+#include <qlora/core/scalar.hpp>
+
+namespace qlora::inline v1::cuda {
+
+struct AttentionShape {
+  std::int32_t const* offsets;
+  Index sequences;
+  Index tokens;
+  Index heads;
+  Index head_dim;
+};
+
+/// out (n, heads head_dim) = softmax(q k^T) v; lse (heads, n) = log(sum(exp(q k^T))). Queries
+/// arrive scaled and rotated.
+template <class T>
+struct AttentionForward {
+  AttentionShape shape;
+  Strided<T const> q, k, v;  ///< (n, heads head_dim)
+  Strided<T> out;
+  Strided<Accumulate<T>> lse;
+};
+
+/// Gradients of q, k and v, given out's, lse and delta (heads, n), the sum over a head's columns of
+/// dout out.
+template <class T>
+struct AttentionBackward {
+  AttentionShape shape;
+  Strided<T const> q, k, v, dout;
+  Strided<Accumulate<T> const> lse, delta;
+  Strided<T> dq, dk, dv;
+};
+
+/// delta, a thread for each head and token; rows of the launch are heads.
+template <class T>
+struct AttentionDelta {
+  using A = Accumulate<T>;
+  Strided<T const> out, dout;
+  Strided<A> delta;
+  Index head_dim;
+  __device__ void operator()(Index head, Index token) const {
+    auto sum = A{0};
+    for (auto c = head * head_dim; c < (head + 1) * head_dim; ++c) {
+      sum += convert<A>(out(token, c)) * convert<A>(dout(token, c));
+    }
+    delta(head, token) = sum;
+  }
+};
+
+/// A tile of a sequence.
+struct SequenceTile {
+  Index first;   ///< token at which the sequence starts
+  Index length;  ///< of the sequence
+  Index begin;   ///< row of the sequence at which the tile starts; none for begin >= length
+};
+
+/// The tile of block `number`. Sequence s owns the blocks from offset / rows + s on: enough of
+/// them, found without a table, and a few that have nothing to do.
+__device__ inline SequenceTile tile_of(AttentionShape const& shape, Index rows, Index number) {
+  auto low = Index{0};
+  auto high = shape.sequences - 1;
+  while (low < high) {
+    auto const middle = (low + high + 1) / 2;
+    if (shape.offsets[middle] / rows + middle <= number) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  auto const first = Index{shape.offsets[low]};
+  return {first, shape.offsets[low + 1] - first, (number - first / rows - low) * rows};
+}
+
+/// Threads that share a row of scores. They are neighbours in a warp.
+inline constexpr int row_threads = 4;
+
+/// The largest value of the threads that share a row.
+template <class A>
+__device__ A row_largest(A value) {
+  for (auto lanes = row_threads / 2; lanes > 0; lanes /= 2) {
+    auto const other = __shfl_xor_sync(~0u, value, lanes);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+/// Starts a kernel with a block for every tile of `rows` of every head.
+template <class Problem>
+void launch_tiles(void (*kernel)(Problem), Problem const& problem, Index rows, int threads,
+                  cudaStream_t stream) {
+  auto const& shape = problem.shape;
+  auto const tiles = static_cast<unsigned>(shape.tokens / rows + shape.sequences);
+  launch(kernel, dim3{tiles, static_cast<unsigned>(shape.heads)},
+         dim3{static_cast<unsigned>(threads)}, stream, problem);
+}
+
+/// Calls `body` with the smallest padded head dim, as a type, that holds `head_dim`. Throws
+/// ShapeError above 128.
+template <class Body>
+void with_head_dim(Index head_dim, Body&& body) {
+  if (head_dim <= 16) return body(std::integral_constant<int, 16>{});
+  if (head_dim <= 32) return body(std::integral_constant<int, 32>{});
+  if (head_dim <= 64) return body(std::integral_constant<int, 64>{});
+  if (head_dim <= 128) return body(std::integral_constant<int, 128>{});
+  throw ShapeError{"attention: expected a head dim up to 128, got " + std::to_string(head_dim)};
+}
+
+}  // namespace qlora::inline v1::cuda
