@@ -52,11 +52,12 @@ void AdapterOptions::add_to(CLI::App& command) {
   add_config(command);
 }
 
-std::unique_ptr<Session> AdapterOptions::open() const {
+std::unique_ptr<Session> AdapterOptions::open() {
   machine.apply();
   auto const remembered = adapter.empty() ? Remembered{} : read_remembered(adapter);
   auto options =
       SessionOptions{.model = model,
+                     .device = machine.device,
                      .compute = machine.compute,
                      .quant = quant::Any::parse(quant.empty() ? remembered.quant : quant),
                      .lora = {.rank = 1, .seed = machine.seed}};

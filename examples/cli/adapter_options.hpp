@@ -18,7 +18,7 @@ struct AdapterOptions {
   void add_to(CLI::App& command);
   /// The model with its adapter, if one is given; quantization and class weights as the adapter's
   /// `qlora.json` says, where it has one. Says on stderr what the user should know of them.
-  std::unique_ptr<Session> open() const;
+  std::unique_ptr<Session> open();
 };
 
 }  // namespace qlora::cli

@@ -26,7 +26,7 @@ void CompareOptions::add_to(CLI::App& command) {
   add_config(command);
 }
 
-void CompareOptions::check() const {
+void CompareOptions::prepare() {
   run.machine.apply();
   for (auto const& arm : parse_arms(arms)) {
     auto const training = arm.apply(run.training);
@@ -35,9 +35,9 @@ void CompareOptions::check() const {
   }
 }
 
-void compare(CompareOptions const& options, std::string const& settings) {
+void compare(CompareOptions options, std::string const& settings) {
+  options.prepare();
   auto const& machine = options.run.machine;
-  options.check();
   auto comparison = Comparison{};
   for (auto& arm : parse_arms(options.arms)) comparison.arms.push_back({std::move(arm), {}});
   auto const splits = Splits::read(options.train, options.valid, options.test,

@@ -17,13 +17,13 @@ struct CompareOptions {
 
   /// The flags besides model and data.
   void add_to(CLI::App& command);
-  /// Throws InputError for flags that make no comparison, SystemError for a device that is not
-  /// there.
-  void check() const;
+  /// Chooses the device and the compute type. Throws InputError for flags that make no comparison,
+  /// SystemError for a device that is not there.
+  void prepare();
 };
 
 /// Runs every arm with every seed, fills the folder, and prints the table. `settings` is kept as
 /// `config.toml`.
-void compare(CompareOptions const& options, std::string const& settings);
+void compare(CompareOptions options, std::string const& settings);
 
 }  // namespace qlora::cli

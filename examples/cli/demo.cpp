@@ -19,7 +19,7 @@ struct Demo {
   std::string out = "qlora-demo";
 
   void operator()(CLI::App const& command) {
-    compare.check();
+    compare.prepare();
     refuse_occupied(out);
     auto const generated = synth::generate(corpus);
     auto const folder = std::filesystem::path{out};

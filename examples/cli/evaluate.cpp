@@ -16,7 +16,7 @@ struct Evaluate {
   AdapterOptions adapter;
   std::string data, out;
 
-  void operator()() const {
+  void operator()() {
     if (!out.empty()) check_output(out);
     auto const set = DataSet::read(data);
     auto const session = adapter.open();

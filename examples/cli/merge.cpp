@@ -16,7 +16,7 @@ struct Merge {
   std::string model, adapter, out;
   MachineOptions machine;
 
-  void operator()() const {
+  void operator()() {
     machine.apply();
     auto const base = ModelFolder{find_model(model)};
     auto const unmatched = merge_adapter(base, PeftAdapter::read(adapter), adapter, out);

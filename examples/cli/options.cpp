@@ -8,6 +8,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/parallel.hpp>
 
+#include "cuda.hpp"
 #include "numbers.hpp"
 
 namespace qlora::cli {
@@ -38,9 +39,13 @@ void add_config(CLI::App& command) {
 }
 
 void MachineOptions::add_to(CLI::App& command) {
-  add_option(command, "--device", device, "where to compute: cpu or cuda")
+  add_option(command, "--device", device,
+             "where to compute: cpu or cuda; cuda by default where there is a device")
       ->check(CLI::IsMember({"cpu", "cuda"}));
-  add_option(command, "--compute", compute, "type of activations and products: fp32 or bf16")
+  add_option(
+      command, "--compute", compute,
+      "type of activations and products: fp32 or bf16; by default fp32 on the CPU, bf16 on a "
+      "GPU")
       ->check(CLI::IsMember({"fp32", "bf16"}));
   add_option(command, "--threads", threads, "threads; 0 uses every core")
       ->check(CLI::Range(0, 4096));
@@ -49,10 +54,13 @@ void MachineOptions::add_to(CLI::App& command) {
   add_flag(command, "--quiet", quiet, "no progress on stderr");
 }
 
-void MachineOptions::apply() const {
-  if (device == "cuda") {
-    throw SystemError{"--device cuda: this program was built without CUDA; use --device cpu"};
+void MachineOptions::apply() {
+  if (device.empty()) {
+    device = cuda_is_present() ? "cuda" : "cpu";
+  } else if (device == "cuda") {
+    require_cuda();
   }
+  if (compute.empty()) compute = device == "cuda" ? "bf16" : "fp32";
   if (threads > 0) thread_count() = threads;
 }
 

@@ -14,15 +14,16 @@ namespace qlora::cli {
 
 /// What every command that computes takes.
 struct MachineOptions {
-  std::string device = "cpu";
-  std::string compute = "fp32";
-  int threads = 0;  ///< 0: the machine's
+  std::string device;   ///< empty: cuda where it is there, else cpu
+  std::string compute;  ///< empty: fp32 on the CPU, bf16 on a GPU
+  int threads = 0;      ///< 0: the machine's
   std::uint64_t seed = 1;
   bool quiet = false;
 
   void add_to(CLI::App& command);
-  /// Applies `--device` and `--threads`. Throws SystemError for a device that is not there.
-  void apply() const;
+  /// Chooses what was left open, and applies `--threads`. Throws SystemError for a device that is
+  /// not there.
+  void apply();
 
   report::Progress::Style progress() const {
     return quiet ? report::Progress::Style::silent : report::Progress::Style::automatic;

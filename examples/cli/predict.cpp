@@ -25,7 +25,7 @@ struct Predict {
   std::string fasta, out;
   bool logits = false;
 
-  void operator()() const {
+  void operator()() {
     check_output(out);
     auto total = 0.;  // a first look at the file finds what is wrong with it before work begins
     for_each_protein(fasta, [&](Protein const& protein) {

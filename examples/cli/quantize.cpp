@@ -17,7 +17,7 @@ struct Quantize {
   std::string quant = "nf4";
   MachineOptions machine;
 
-  void operator()() const {
+  void operator()() {
     machine.apply();
     auto const source = ModelFolder{find_model(model)};
     quantize_folder(source, quant::Any::parse(quant), out);

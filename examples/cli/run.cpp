@@ -87,6 +87,7 @@ std::string card_targets() {
 
 SessionOptions session_options(RunOptions const& options) {
   return {.model = options.model,
+          .device = options.machine.device,
           .compute = options.machine.compute,
           .quant = quant::Any::parse(options.training.quant),
           .placement = options.placement,
@@ -110,6 +111,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
           {"model", {{"name", options.model}, {"fingerprint", options.fingerprint}}},
           {"data", data},
           {"quant", session.quantization()},
+          {"device", options.machine.device},
           {"compute", options.machine.compute},
           {"placement", options.placement.name},
           {"seed", options.machine.seed},

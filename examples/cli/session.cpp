@@ -7,12 +7,16 @@
 #include <qlora/adapt/peft.hpp>
 #include <qlora/model/adapter.hpp>
 
+#include "cuda.hpp"
+
 namespace qlora::cli {
 
 namespace {
 
 std::unique_ptr<Session> make_session(SessionOptions const& options) {
-  return options.compute == "bf16" ? open_bf16(options) : open_fp32(options);
+  auto const narrow = options.compute == "bf16";
+  if (options.device == "cuda") return narrow ? open_cuda_bf16(options) : open_cuda_fp32(options);
+  return narrow ? open_bf16(options) : open_fp32(options);
 }
 
 void note_fresh_head(Session& session, std::string const& model) {

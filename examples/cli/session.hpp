@@ -65,6 +65,7 @@ inline std::int64_t residues(std::span<Protein const> proteins) {
 /// What a session is opened with.
 struct SessionOptions {
   std::string model;
+  std::string device = "cpu";
   std::string compute = "fp32";
   quant::Any quant;
   placement::Sites placement = placement::Sites::of(HeadOnly{});

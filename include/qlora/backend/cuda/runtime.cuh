@@ -29,14 +29,16 @@ inline void check(cudaError_t status, std::string const& what) {
   if (status != cudaSuccess) throw SystemError{what + ": " + cudaGetErrorString(status)};
 }
 
-/// Throws SystemError unless this machine has a device.
-inline void require_device() {
+/// Whether this machine has a device that can be used.
+inline cudaError_t device_status() {
   auto devices = 0;
   auto const status = cudaGetDeviceCount(&devices);
-  if (status != cudaSuccess || devices == 0) {
-    throw SystemError{std::string{"expected a CUDA device, found none: "} +
-                      cudaGetErrorString(status != cudaSuccess ? status : cudaErrorNoDevice)};
-  }
+  return status == cudaSuccess && devices == 0 ? cudaErrorNoDevice : status;
+}
+
+/// Throws SystemError unless this machine has a device.
+inline void require_device() {
+  check(device_status(), "expected a CUDA device, found none");
 }
 
 /// A queue of work on the current device; move-only.

@@ -1,0 +1,18 @@
+#include "cuda.hpp"
+#include "session_of.hpp"
+
+namespace qlora::cli {
+
+bool cuda_is_present() {
+  return cuda::device_status() == cudaSuccess;
+}
+
+void require_cuda() {
+  cuda::require_device();
+}
+
+std::unique_ptr<Session> open_cuda_fp32(SessionOptions const& options) {
+  return std::make_unique<SessionOf<backend::Cuda<float>>>(options);
+}
+
+}  // namespace qlora::cli
