@@ -99,7 +99,7 @@ TEST(PathMatcher, BoundsTheWork) {
   EXPECT_FALSE((PathMatcher{"(([a-z.0-9]+)+)+x", path}.run()));
   auto const error = testing::input_error_of([] {
     auto pattern = std::string{"a?"};
-    for (auto i = 0; i < 8; ++i) pattern = "(" + pattern + "){999}";
+    for (auto i = 0; i < 8; ++i) pattern.insert(0, "(").append("){999}");
     PathMatcher{pattern, std::string(900, 'a')}.run();
   });
   EXPECT_NE(error.find("takes too many steps"), std::string::npos) << error;

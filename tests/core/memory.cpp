@@ -11,12 +11,14 @@
 #include <qlora/core/memory.hpp>
 
 // Sanitizers end the program at an allocation that is too large unless told otherwise.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" char const* __asan_default_options() {
   return "allocator_may_return_null=1";
 }
 extern "C" char const* __tsan_default_options() {
   return "allocator_may_return_null=1";
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace qlora::inline v1 {
 
@@ -57,8 +59,10 @@ TEST(Buffer, MovesWithoutCopying) {
   auto const second = std::move(first);
   EXPECT_EQ(second.data(), data);
   EXPECT_EQ(second.bytes(), 16u);
+  // NOLINTBEGIN(bugprone-use-after-move, clang-analyzer-cplusplus.Move): it is empty
   EXPECT_EQ(first.data(), nullptr);
   EXPECT_EQ(first.bytes(), 0u);
+  // NOLINTEND(bugprone-use-after-move, clang-analyzer-cplusplus.Move)
 }
 
 TEST(Buffer, GivesEachAllocationBackOnce) {
@@ -81,7 +85,7 @@ TEST(Buffer, GivesEachAllocationBackOnce) {
 TEST(HostMemory, SaysWhatItCouldNotAllocate) {
   auto const bytes = std::numeric_limits<std::size_t>::max() / 2;
   try {
-    Buffer<Space::host>{bytes};
+    [[maybe_unused]] auto const buffer = Buffer<Space::host>{bytes};
     FAIL();
   } catch (SystemError const& error) {
     EXPECT_EQ(error.what(), "cannot allocate " + std::to_string(bytes) + " bytes of host memory");

@@ -116,12 +116,15 @@ TEST(Tensor, TakesItsMemoryAlongAndLeavesNoViewBehind) {
   auto* const data = first.data();
   auto second = std::move(first);
   EXPECT_EQ(second.data(), data);
+  // NOLINTBEGIN(bugprone-use-after-move, clang-analyzer-cplusplus.Move): it is empty
   EXPECT_EQ(first.data(), nullptr);
   EXPECT_EQ(first.size(), 0);
+  // NOLINTEND(bugprone-use-after-move, clang-analyzer-cplusplus.Move)
   auto third = numbered(4, 4);
   third = std::move(second);
   EXPECT_EQ(third.data(), data);
   EXPECT_EQ(third.size(), 6);
+  // NOLINTNEXTLINE(bugprone-use-after-move, clang-analyzer-cplusplus.Move): it has third's
   EXPECT_NE(second.data(), data);
 }
 
