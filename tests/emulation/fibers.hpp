@@ -118,11 +118,12 @@ template <class T, class Read>
 auto exchange_all(unsigned lanes, T value, std::source_location at, Read&& read) {
   static_assert(sizeof(T) <= sizeof(Fiber::shown));
   auto& me = this_fiber();
-  std::memcpy(me.shown.data(), &value, sizeof value);
+  std::memcpy(me.shown.data(), static_cast<void const*>(&value), sizeof value);
   wait(Waiting::for_lanes, lanes, at);
   auto const result = read([&](unsigned lane) {
     auto other = T{};
-    std::memcpy(&other, machine().fibers[me.rank / 32 * 32 + lane]->shown.data(), sizeof other);
+    std::memcpy(static_cast<void*>(&other),
+                machine().fibers[me.rank / 32 * 32 + lane]->shown.data(), sizeof other);
     return other;
   });
   wait(Waiting::for_lanes, lanes, at);

@@ -59,9 +59,9 @@ struct AttentionDelta {
 
 /// A tile of a sequence.
 struct SequenceTile {
-  Index first;   ///< token at which the sequence starts
-  Index length;  ///< of the sequence
-  Index begin;   ///< row of the sequence at which the tile starts; none for begin >= length
+  Index first;  ///< token at which the sequence starts
+  int length;   ///< of the sequence
+  int begin;    ///< row of the sequence at which the tile starts; none for begin >= length
 };
 
 /// The tile of block `number`. Sequence s owns the blocks from offset / rows + s on: enough of
@@ -77,8 +77,9 @@ __device__ inline SequenceTile tile_of(AttentionShape const& shape, Index rows, 
       high = middle - 1;
     }
   }
-  auto const first = Index{shape.offsets[low]};
-  return {first, shape.offsets[low + 1] - first, (number - first / rows - low) * rows};
+  auto const first = shape.offsets[low];
+  return {first, shape.offsets[low + 1] - first,
+          static_cast<int>((number - first / rows - low) * rows)};
 }
 
 /// Threads that share a row of scores. They are neighbours in a warp.

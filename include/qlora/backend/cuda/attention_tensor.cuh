@@ -53,7 +53,7 @@ struct NarrowTile {
   alignas(16) std::uint16_t values[rows][D + 8];
 
   /// Begins to fill the tile from rows `begin` ... of a sequence; the whole block takes part.
-  __device__ void load(HeadMatrix const& from, SequenceTile const& at, Index begin) {
+  __device__ void load(HeadMatrix const& from, SequenceTile const& at, int begin) {
     for (auto i = static_cast<int>(threadIdx.x); i < rows * octets;
          i += static_cast<int>(blockDim.x)) {
       auto const row = i / octets;
@@ -101,7 +101,7 @@ template <int D>
 struct OwnRows {
   FragmentA steps[D / 16];
 
-  __device__ void load(HeadMatrix const& from, SequenceTile const& at, Index row, int part) {
+  __device__ void load(HeadMatrix const& from, SequenceTile const& at, int row, int part) {
     QLORA_UNROLL
     for (auto step = 0; step < D / 16; ++step) {
       QLORA_UNROLL
@@ -145,7 +145,7 @@ __device__ void add_rows(FragmentC (&sums)[D / 8], FragmentA const& weights,
 template <int D>
 __device__ void store(FragmentC const (&sums)[D / 8], float const (&factors)[2],
                       Strided<bf16> const& out, AttentionShape const& shape, SequenceTile const& at,
-                      Index head, Index row, int part) {
+                      Index head, int row, int part) {
   QLORA_UNROLL
   for (auto half = 0; half < 2; ++half) {
     auto const own = row + half * 8;
@@ -171,14 +171,14 @@ struct TilePairs {
 template <int D, class Body>
 __device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
                               HeadMatrix const& second, SequenceTile const& at, Body&& body) {
-  constexpr auto rows = Index{NarrowTile<D>::rows};
-  auto const load = [&](int stage, Index begin) {
+  constexpr auto rows = NarrowTile<D>::rows;
+  auto const load = [&](int stage, int begin) {
     shared.first[stage].load(first, at, begin);
     shared.second[stage].load(second, at, begin);
   };
   load(0, 0);
   auto stage = 0;
-  for (auto begin = Index{0}; begin < at.length; begin += rows, stage = 1 - stage) {
+  for (auto begin = 0; begin < at.length; begin += rows, stage = 1 - stage) {
     wait_for_copies();
     __syncthreads();  // everybody's, and the other stage is no longer read
     if (begin + rows < at.length) load(1 - stage, begin + rows);
@@ -188,7 +188,7 @@ __device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
 
 /// The first of a lane's two rows in the sequence, the other being 8 below; its columns are 2 part
 /// and 2 part + 1 of every 8.
-__device__ inline Index lane_row(SequenceTile const& at) {
+__device__ inline int lane_row(SequenceTile const& at) {
   auto const thread = static_cast<int>(threadIdx.x);
   return at.begin + thread / warp_size * warp_rows + thread % warp_size / row_threads;
 }
@@ -213,7 +213,7 @@ __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
   float largest[2] = {-infinity, -infinity};  // of the scores, times log2(e)
   float total[2] = {};
   FragmentC sums[D / 8] = {};
-  auto const add_tile = [&](Index begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
+  auto const add_tile = [&](int begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
     FragmentC scores[columns];
     QLORA_UNROLL
     for (auto i = 0; i < columns; i += 2) {
@@ -293,7 +293,7 @@ __global__ void tensor_queries_backward_kernel(AttentionBackward<bf16> in) {
   }
 
   FragmentC sums[D / 8] = {};
-  auto const add_tile = [&](Index begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
+  auto const add_tile = [&](int begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
     for (auto i = 0; i < NarrowTile<D>::rows; i += 16) {
       FragmentC scores[2], slopes[2];
       score(scores[0], scores[1], queries, keys, i);
@@ -329,7 +329,7 @@ __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
 
   FragmentC key_sums[D / 8] = {};
   FragmentC value_sums[D / 8] = {};
-  auto const add_tile = [&](Index begin, NarrowTile<D> const& queries,
+  auto const add_tile = [&](int begin, NarrowTile<D> const& queries,
                             NarrowTile<D> const& gradients) {
     for (auto i = 0; i < NarrowTile<D>::rows; i += 16) {
       FragmentC scores[2], slopes[2];

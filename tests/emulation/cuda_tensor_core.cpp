@@ -1,4 +1,3 @@
 /// The instructions of tensor cores as the tests' emulator has them.
-#include "support/tensor_core.hpp"
-
 #include "emulation/device.hpp"
+#include "support/tensor_core.hpp"

@@ -1,4 +1,3 @@
 /// The verbs of the CUDA backend, their kernels run on the CPU.
-#include "support/verbs.hpp"
-
 #include "emulation/device.hpp"
+#include "support/verbs.hpp"
