@@ -2,6 +2,8 @@
 /// that CuTe gives for SM80_16x8x16. Included where there is a `Device`; see support/verbs.hpp.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -77,11 +79,10 @@ TEST_F(TensorCore, ProductsFollowTheLayouts) {
   Device::wait();
   for (auto lane = 0; lane < lanes; ++lane) {
     for (auto v = 0; v < 4; ++v) {
-      auto const place = place_in_c(lane, v);
-      auto expected = c[static_cast<std::size_t>(place)];
-      for (auto k = 0; k < 16; ++k) {
-        expected += a[static_cast<std::size_t>(place % 16 + 16 * k)] *
-                    b[static_cast<std::size_t>(place / 16 + 8 * k)];
+      auto const place = static_cast<std::size_t>(place_in_c(lane, v));
+      auto expected = c[place];
+      for (auto k = std::size_t{0}; k < 16; ++k) {
+        expected += a[place % 16 + 16 * k] * b[place / 16 + 8 * k];
       }
       EXPECT_EQ(sums[static_cast<std::size_t>(lane)].values[v], expected) << lane << ", " << v;
     }
@@ -99,7 +100,7 @@ __global__ void load_kernel(std::uint16_t const* in, bool sparse, cuda::Pair16* 
   auto& shared = cuda::shared_storage<Rows>();
   auto const lane = static_cast<int>(threadIdx.x);
   auto* const row = shared.values[lane];
-  cuda::copy_async(row, in + 8 * lane, !sparse || lane % 2 == 0);
+  cuda::copy_async(row, in + std::ptrdiff_t{8} * lane, !sparse || lane % 2 == 0);
   cuda::wait_for_copies();
   __syncthreads();
   cuda::Pair16 pairs[4];
@@ -137,7 +138,7 @@ TEST_F(TensorCore, LoadsMatricesBothWays) {
 }
 
 __global__ void round_kernel(float const* in, cuda::Pair16* pairs, float* powers) {
-  auto const i = threadIdx.x;
+  auto const i = std::size_t{threadIdx.x};
   pairs[i] = cuda::pair_of(in[2 * i], in[2 * i + 1]);
   powers[i] = cuda::exp2_fast(in[i]);
 }
