@@ -48,8 +48,10 @@ if [[ $nvcc ]]; then
   if nvidia-smi -L >/dev/null 2>&1; then
     build cuda
     trees+=(cuda)
+  elif [[ $all == yes ]]; then
+    build cuda
   else
-    build cuda cuda_programs
+    build cuda cuda_sources
   fi
 fi
 if [[ $all == yes ]]; then
@@ -58,7 +60,7 @@ if [[ $all == yes ]]; then
   build tsan
   if [[ $nvcc ]]; then
     cmake --preset cuda -B build/cuda-more -DCMAKE_CUDA_ARCHITECTURES='80-real;100-real' >/dev/null
-    cmake --build build/cuda-more -j "$jobs" --target cuda_programs
+    cmake --build build/cuda-more -j "$jobs" --target cuda_sources
   fi
 fi
 
