@@ -45,25 +45,31 @@ consteval std::array<float, 256> make_dynamic_map() {
 
 inline constexpr std::array<float, 256> dynamic_map = detail::make_dynamic_map();
 
-/// The code nearest to x in [-1, 1], which is first rounded to a multiple of 2 / 65535 as
-/// bitsandbytes' CPU library does.
-inline std::uint8_t encode_dynamic(float x) {
-  static constexpr auto ranks = detail::rank(dynamic_map);
-  auto const clamped = x > -1.f ? std::min(x, 1.f) : -1.f;
-  auto const tick = std::floor((clamped + 1.f) * .5f * 65535.f + .5f);
-  return static_cast<std::uint8_t>(
-      detail::count_below(ranks.midpoints, -1.f + 2.f * tick / 65535.f));
+namespace detail {
+inline constexpr auto dynamic_ranks = rank(dynamic_map);  // whose codes are 0, 1, ... 255
 }
 
-/// A scale from its parts. The product is rounded before the sum, which a fused operation would
-/// not do.
+/// The code nearest to x in [-1, 1], which is first rounded to a multiple of 2 / 65535 as
+/// bitsandbytes' CPU library does, given the 255 midpoints of the map.
+QLORA_HOST_DEVICE inline std::uint8_t encode_dynamic(float x, float const* midpoints) {
+  auto const clamped = x > -1.f ? (x < 1.f ? x : 1.f) : -1.f;
+  auto const tick = std::floor(multiply_then_add((clamped + 1.f) * .5f, 65535.f, .5f));
+  return static_cast<std::uint8_t>(count_below<255>(midpoints, -1.f + 2.f * tick / 65535.f));
+}
+inline std::uint8_t encode_dynamic(float x) {
+  return encode_dynamic(x, detail::dynamic_ranks.midpoints.data());
+}
+
+/// The code of a scale, given the mean of all and the largest distance from it in its nested block.
+QLORA_HOST_DEVICE inline std::uint8_t encode_scale(float scale, float offset, float largest,
+                                                   float const* midpoints) {
+  return largest == 0.f ? std::uint8_t{0}
+                        : encode_dynamic((scale - offset) * (1.f / largest), midpoints);
+}
+
+/// A scale from its parts.
 QLORA_HOST_DEVICE inline float nested_scale(float value, float nested, float offset) {
-#if defined(__CUDA_ARCH__)
-  return __fadd_rn(__fmul_rn(value, nested), offset);
-#else
-  float const volatile product = value * nested;
-  return product + offset;
-#endif
+  return multiply_then_add(value, nested, offset);
 }
 
 }  // namespace qlora::inline v1::quant

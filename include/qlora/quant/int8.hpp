@@ -20,7 +20,7 @@ struct Int8 {
   static constexpr float range = 127;
 
   /// Half precision, in which bitsandbytes quantizes.
-  static float prepare(float x) { return round_to_half(x); }
+  QLORA_HOST_DEVICE static float prepare(float x) { return round_to_half(x); }
   /// To the nearest, ties to even.
   QLORA_HOST_DEVICE static std::int8_t encode(float x) {
     return static_cast<std::int8_t>(std::rint(x));

@@ -9,17 +9,28 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/quant/double_quantization.hpp>
+#include <qlora/quant/normalize.hpp>
 #include <qlora/quant/quantized.hpp>
 #include <qlora/quant/scheme.hpp>
 
 namespace qlora::inline v1 {
 namespace quant::detail {
+
+/// Throws ShapeError unless `weight` can be quantized.
+template <class V>
+void check_dense(V const& weight) {
+  if (weight.size() == 0 || !weight.is_dense()) {
+    throw ShapeError{"quantize: expected a dense, non-empty matrix, got " + weight.shape() +
+                     " with stride " + std::to_string(weight.stride())};
+  }
+}
 
 /// Elements that one call of a parallel loop handles, roughly.
 inline constexpr Index piece_elements = 16384;
@@ -57,10 +68,8 @@ void for_each_block(Layout const& layout, Body&& body) {
 /// The largest magnitude of prepared elements; NaN counts as larger than infinity.
 template <class S>
 float largest_magnitude(float const* x, Index count) {
-  auto largest = std::uint32_t{0};  // as integers magnitudes keep their order
-  for (auto i = Index{0}; i < count; ++i) {
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(prepare<S>(x[i])) & 0x7fffffffu);
-  }
+  auto largest = std::uint32_t{0};
+  for (auto i = Index{0}; i < count; ++i) largest = std::max(largest, magnitude_bits<S>(x[i]));
   return std::bit_cast<float>(largest);
 }
 
@@ -82,11 +91,19 @@ void encode_block(float const* x, Index first, Index count, Normalize&& normaliz
   }
 }
 
+/// The refusal of a block with such an element; `first` and `last` are elements of it.
+inline InputError not_finite(std::string_view scheme, Layout const& layout, Index first,
+                             Index last) {
+  return InputError{std::string{scheme} + " matrix of " + std::to_string(layout.rows) + "x" +
+                    std::to_string(layout.columns) +
+                    ": expected finite elements, found NaN, infinity or one too large in rows " +
+                    std::to_string(first / layout.columns) + " to " +
+                    std::to_string(last / layout.columns)};
+}
+
 /// Codes, and scales before double quantization.
 template <class S>
 Parts<Space::host> encode_matrix(Matrix<float const> weight, Layout const& layout) {
-  // Smaller blocks of a scale this small become 0.
-  constexpr auto smallest = 1e-38f * range<S>;
   auto parts = Parts<Space::host>{};
   parts.codes = VectorTensor<std::uint8_t>{{layout.code_bytes}};
   parts.scales = VectorTensor<float>{{layout.blocks}};
@@ -95,56 +112,57 @@ Parts<Space::host> encode_matrix(Matrix<float const> weight, Layout const& layou
   for_each_block(layout, [&](Index block, Index first, Index count) {
     auto const largest = largest_magnitude<S>(weight.data() + first, count);
     if (!(largest <= std::numeric_limits<float>::max())) {
-      throw InputError{std::string{S::name} + " matrix of " + weight.shape() +
-                       ": expected finite elements, found NaN, infinity or one too large in rows " +
-                       std::to_string(first / layout.columns) + " to " +
-                       std::to_string((first + count - 1) / layout.columns)};
+      throw not_finite(S::name, layout, first, first + count - 1);
     }
+    auto const encode_scaled = [&](auto const& normalize) {
+      scales[block] = normalize.scale();
+      encode_block<S>(weight.data(), first, count, normalize, codes);
+    };
     if constexpr (S::block == unscaled) {
-      encode_block<S>(
-          weight.data(), first, count, [](float x) { return x; }, codes);
+      encode_block<S>(weight.data(), first, count, Unscaled{}, codes);
     } else if (count == layout.block) {
-      // The reciprocal first, as torch divides a number by a tensor: it decides ties.
-      auto const factor = range<S> * (1.f / std::max(largest, smallest));
-      scales[block] = largest;
-      encode_block<S>(
-          weight.data(), first, count,
-          [&](float x) { return std::clamp(x * factor, -range<S>, range<S>); }, codes);
-    } else {  // bitsandbytes divides in a short last block, and its scale cannot be zero
-      scales[block] = std::max(largest, smallest);
-      auto const step = scales[block] / range<S>;
-      encode_block<S>(
-          weight.data(), first, count,
-          [&](float x) { return std::clamp(x / step, -range<S>, range<S>); }, codes);
+      encode_scaled(WholeBlock<S>{largest});
+    } else {
+      encode_scaled(ShortBlock<S>{largest});
     }
   });
   return parts;
+}
+
+/// The mean of all scales in double, in an order that threads of a kernel can keep: first within
+/// each nested block.
+inline float mean_scale(Vector<float const> scales) {
+  auto total = 0.;
+  for (auto first = Index{0}; first < scales.size(); first += nested_block) {
+    auto sum = 0.;
+    for (auto i = first; i < std::min(first + nested_block, scales.size()); ++i) {
+      sum += double{scales[i]};
+    }
+    total += sum;
+  }
+  return static_cast<float>(total / static_cast<double>(scales.size()));
 }
 
 /// Replaces scales by their double quantization.
 inline void double_quantize(Parts<Space::host>& parts, std::optional<float> offset) {
   auto const scales = parts.scales.view();
   auto const blocks = scales.size();
-  auto const nested_blocks = (blocks + nested_block - 1) / nested_block;
-  if (!offset) {
-    auto sum = 0.;
-    for (auto const scale : scales) sum += double{scale};
-    offset = static_cast<float>(sum / static_cast<double>(blocks));
-  }
-  parts.offset = *offset;
+  parts.offset = offset ? *offset : mean_scale(scales);
   parts.scale_codes = VectorTensor<std::uint8_t>{{blocks}};
-  parts.nested_scales = VectorTensor<float>{{nested_blocks}};
+  parts.nested_scales = VectorTensor<float>{{(blocks + nested_block - 1) / nested_block}};
   parts.nested_map = VectorTensor<float>{{256}};
   std::ranges::copy(dynamic_map, parts.nested_map.data());
-  for (auto nested = Index{0}; nested < nested_blocks; ++nested) {
+  for (auto nested = Index{0}; nested < parts.nested_scales.size(); ++nested) {
     auto const first = nested * nested_block;
     auto const last = std::min(first + nested_block, blocks);
     auto largest = 0.f;
-    for (auto i = first; i < last; ++i) largest = std::max(largest, std::fabs(scales[i] - *offset));
+    for (auto i = first; i < last; ++i) {
+      largest = std::max(largest, std::fabs(scales[i] - parts.offset));
+    }
     parts.nested_scales.data()[nested] = largest;
     for (auto i = first; i < last; ++i) {
       parts.scale_codes.data()[i] =
-          largest == 0 ? std::uint8_t{0} : encode_dynamic((scales[i] - *offset) * (1.f / largest));
+          encode_scale(scales[i], parts.offset, largest, dynamic_ranks.midpoints.data());
     }
   }
   parts.scales = {};
@@ -160,10 +178,7 @@ template <class S>
 Quantized<S> quantize(S const& scheme, Matrix<float const> weight,
                       std::optional<float> offset = std::nullopt) {
   static_assert(quant::check_scheme<S>());
-  if (weight.size() == 0 || !weight.is_dense()) {
-    throw ShapeError{"quantize: expected a dense, non-empty matrix, got " + weight.shape() +
-                     " with stride " + std::to_string(weight.stride())};
-  }
+  quant::detail::check_dense(weight);
   auto const layout = quant::layout_of(scheme, weight.rows(), weight.columns());
   auto parts = quant::with_scheme(scheme, [&]<class Static>(Static) {
     return quant::detail::encode_matrix<Static>(weight, layout);

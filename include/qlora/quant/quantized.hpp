@@ -63,7 +63,7 @@ Layout layout_of(S const& scheme, Index rows, Index columns) {
     layout.blocks = rows;
   } else if (scheme.block != unscaled) {
     layout.block = scheme.block;
-    layout.blocks = (layout.size() + scheme.block - 1) / scheme.block;
+    layout.blocks = (layout.size() + layout.block - 1) / layout.block;
   }
   layout.code_bytes = (layout.size() * scheme.bits + 7) / 8;
   return layout;

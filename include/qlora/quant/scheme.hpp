@@ -139,17 +139,20 @@ consteval Ranks<N> rank(std::array<float, N> const& codebook) {
   return ranks;
 }
 
-/// How many of 2^k - 1 ascending numbers `x` is above.
+template <class S>
+inline constexpr auto ranks_of = rank(S::codebook);
+
+}  // namespace detail
+
+/// How many of N = 2^k - 1 ascending numbers `x` is above.
 template <std::size_t N>
-constexpr std::size_t count_below(std::array<float, N> const& numbers, float x) {
+QLORA_HOST_DEVICE constexpr std::size_t count_below(float const* numbers, float x) {
   auto count = std::size_t{0};
   for (auto step = (N + 1) / 2; step > 0; step /= 2) {
     count += x > numbers[count + step - 1] ? step : 0;
   }
   return count;
 }
-
-}  // namespace detail
 
 /// What encode returns; 4-bit codes are stored two in a byte, the first in the high half.
 template <class S>
@@ -161,18 +164,19 @@ inline constexpr float range = [] {
   return 1.f;
 }();
 
+/// What an element becomes before anything else.
 template <class S>
-float prepare(float x) {
+QLORA_HOST_DEVICE float prepare(float x) {
   if constexpr (requires { S::prepare(x); }) return S::prepare(x);
   return x;
 }
 
-/// The code of x in [-range, range].
+/// The code of x in [-range, range]. On the host; kernels bring a codebook as data.
 template <class S>
 Code<S> encode(float x) {
   if constexpr (WithCodebook<S>) {
-    static constexpr auto ranks = detail::rank(S::codebook);
-    return ranks.codes[detail::count_below(ranks.midpoints, x)];
+    constexpr auto const& ranks = detail::ranks_of<S>;
+    return ranks.codes[count_below<ranks.midpoints.size()>(ranks.midpoints.data(), x)];
   } else {
     return S::encode(x);
   }

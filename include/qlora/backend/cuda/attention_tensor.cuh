@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <numbers>
@@ -355,14 +356,17 @@ __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
   store<D>(value_sums, factors, in.dv, in.shape, at, head, row, part);
 }
 
-/// Attention by these kernels, in bf16 with float sums.
+/// Attention by these kernels, in bf16 with float sums. Templates, so that a source has the kernels
+/// only where it uses them.
 struct TensorAttention {
-  static void forward(AttentionForward<bf16> const& problem, cudaStream_t stream) {
+  template <std::same_as<bf16> T>
+  static void forward(AttentionForward<T> const& problem, cudaStream_t stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch_tiles(tensor_attention_kernel<D>, problem, block_rows, threads, stream);
     });
   }
-  static void backward(AttentionBackward<bf16> const& problem, cudaStream_t stream) {
+  template <std::same_as<bf16> T>
+  static void backward(AttentionBackward<T> const& problem, cudaStream_t stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch_tiles(tensor_queries_backward_kernel<D>, problem, block_rows, threads, stream);
       launch_tiles(tensor_keys_backward_kernel<D>, problem, block_rows, threads, stream);

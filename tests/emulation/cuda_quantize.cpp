@@ -1,0 +1,3 @@
+/// Kernels that quantize, run on the CPU.
+#include "emulation/device.hpp"
+#include "support/quantize.hpp"
