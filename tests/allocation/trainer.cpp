@@ -65,7 +65,7 @@ std::vector<Setting> settings() {
 }
 
 template <class Products>
-class Steps : public testing::Test {
+class Steps : public ::testing::Test {
  public:
   using Study =
       Experiment<model::Dynamic, quant::Any, placement::Sites, CardMetrics, backend::Cpu<Products>>;
@@ -106,9 +106,9 @@ struct ProductNames {
   }
 };
 #if defined(QLORA_HAS_ONEDNN)
-using AllProducts = testing::Types<EigenProducts, OneDnnProducts>;
+using AllProducts = ::testing::Types<EigenProducts, OneDnnProducts>;
 #else
-using AllProducts = testing::Types<EigenProducts>;
+using AllProducts = ::testing::Types<EigenProducts>;
 #endif
 TYPED_TEST_SUITE(Steps, AllProducts, ProductNames);
 

@@ -15,7 +15,7 @@ namespace {
 using namespace qlora;
 
 /// Runs under several numbers of threads, more than the machine has among them.
-class Threads : public testing::TestWithParam<int> {
+class Threads : public ::testing::TestWithParam<int> {
  public:
   Threads() { thread_count() = GetParam(); }
   ~Threads() override { thread_count() = before_; }
@@ -23,7 +23,7 @@ class Threads : public testing::TestWithParam<int> {
  private:
   int before_ = thread_count();
 };
-INSTANTIATE_TEST_SUITE_P(Parallel, Threads, testing::Values(1, 2, 7));
+INSTANTIATE_TEST_SUITE_P(Parallel, Threads, ::testing::Values(1, 2, 7));
 
 TEST_P(Threads, CallEveryPieceOnce) {
   for (auto const pieces : {0, 1, 3, 1000}) {

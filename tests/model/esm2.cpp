@@ -66,9 +66,9 @@ PackedBatch golden_batch(std::string const& name) {
 }
 
 template <class B>
-class Forward : public testing::Test {};
+class Forward : public ::testing::Test {};
 using Backends =
-    testing::Types<backend::Cpu<EigenProducts, float>, backend::Cpu<backend::BestProducts, float>,
+    ::testing::Types<backend::Cpu<EigenProducts, float>, backend::Cpu<backend::BestProducts, float>,
                    backend::Cpu<EigenProducts, double>>;
 TYPED_TEST_SUITE(Forward, Backends);
 
@@ -152,9 +152,9 @@ TYPED_TEST(Forward, NeitherNeighboursNorThreadsChangeAProtein) {
 }
 
 template <class B>
-class BFloat : public testing::Test {};
+class BFloat : public ::testing::Test {};
 using NarrowBackends =
-    testing::Types<backend::Cpu<EigenProducts, bf16>, backend::Cpu<backend::BestProducts, bf16>>;
+    ::testing::Types<backend::Cpu<EigenProducts, bf16>, backend::Cpu<backend::BestProducts, bf16>>;
 TYPED_TEST_SUITE(BFloat, NarrowBackends);
 
 // transformers' own error in bfloat16 is the yardstick.
@@ -227,7 +227,7 @@ constexpr auto odd_rslora =
     LoraOptions{.rank = 3, .alpha = 5.f, .scaling = LoraScaling::rank_stabilised};
 
 template <class B>
-class Gradients : public testing::Test {};
+class Gradients : public ::testing::Test {};
 TYPED_TEST_SUITE(Gradients, Backends);
 
 template <class B>
@@ -283,8 +283,8 @@ struct Interrupted {
 };
 
 template <class P>
-class FiniteDifferences : public testing::Test {};
-using Placements = testing::Types<Qkv, AllLinear, CardLiteral, HeadOnly, Sparse, Interrupted>;
+class FiniteDifferences : public ::testing::Test {};
+using Placements = ::testing::Types<Qkv, AllLinear, CardLiteral, HeadOnly, Sparse, Interrupted>;
 TYPED_TEST_SUITE(FiniteDifferences, Placements);
 
 TYPED_TEST(FiniteDifferences, AgreeInDoubleWithDropout) {
