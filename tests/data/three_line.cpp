@@ -49,8 +49,10 @@ TEST(ThreeLine, RefusesBrokenRecords) {
   EXPECT_EQ(refusal(">a\nMK\n\n01\n", read_all), ":3: expected the labels of 'a', found none");
   EXPECT_EQ(refusal(">a\nMK\n011\n", read_all), ":3: expected 2 labels for 'a', found 3");
   EXPECT_EQ(refusal(">a\nMK\n0\n", read_all), ":3: expected 2 labels for 'a', found 1");
-  EXPECT_EQ(refusal(">a\nMK\n02\n", read_all), ":3: column 2: expected a label 0, 1 or -, found '2'");
-  EXPECT_EQ(refusal(">a\nM1\n01\n", read_all), ":2: column 2: expected a residue letter, found '1'");
+  EXPECT_EQ(refusal(">a\nMK\n02\n", read_all),
+            ":3: column 2: expected a label 0, 1 or -, found '2'");
+  EXPECT_EQ(refusal(">a\nM1\n01\n", read_all),
+            ":2: column 2: expected a residue letter, found '1'");
   EXPECT_EQ(refusal(">a\nM\n0\n>a\nM\n0\n", read_all),
             ":4: expected a new identifier, found 'a' again");
 }

@@ -69,7 +69,7 @@ template <class B>
 class Forward : public ::testing::Test {};
 using Backends =
     ::testing::Types<backend::Cpu<EigenProducts, float>, backend::Cpu<backend::BestProducts, float>,
-                   backend::Cpu<EigenProducts, double>>;
+                     backend::Cpu<EigenProducts, double>>;
 TYPED_TEST_SUITE(Forward, Backends);
 
 TYPED_TEST(Forward, AgreesWithTransformersAtEveryLayer) {
