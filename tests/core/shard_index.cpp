@@ -37,8 +37,10 @@ TEST(TensorSet, OpensShards) {
   folder.write("2", shard("c"));
   auto const path = folder.write("index.json", index_of(R"("a":"1","b":"1","c":"2")"));
   auto const set = TensorSet::open_sharded(path);
-  EXPECT_EQ(as_text(set.find("c").tensor->bytes), "c");
-  EXPECT_EQ(set.find("c").where(), (folder.path() / "2").string());
+  auto const c = set.find("c");
+  ASSERT_NE(c.tensor, nullptr);
+  EXPECT_EQ(as_text(c.tensor->bytes), "c");
+  EXPECT_EQ(c.where(), (folder.path() / "2").string());
   EXPECT_EQ(set.find("d").tensor, nullptr);
   EXPECT_EQ(set.files().size(), 2u);
 }

@@ -53,6 +53,8 @@ T __shfl_down_sync(unsigned mask, T value, unsigned lanes,
 enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation, cudaErrorNoDevice };
 enum cudaMemcpyKind { cudaMemcpyDefault };
 using cudaStream_t = void*;
+using cudaEvent_t = void*;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 
 inline char const* cudaGetErrorString(cudaError_t status) {
@@ -87,6 +89,25 @@ inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
+  return cudaMalloc(data, bytes);
+}
+inline cudaError_t cudaFreeHost(void* data) {
+  return cudaFree(data);
+}
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t) {
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t) {

@@ -210,9 +210,10 @@ struct Lesson {
 
   double loss(Keep keep = Keep::nothing, Dropout dropout = {}) {
     auto const logits = model.forward(backend, batch, keep, dropout);
-    return backend.cross_entropy(logits, batch.labels(), class_weights, 1. / total_weight,
-                                 d_logits) /
-           total_weight;
+    auto numbers = StepNumbers{};
+    backend.cross_entropy(logits, batch.labels(), class_weights, 1. / total_weight, d_logits,
+                          {&numbers, {1}});
+    return numbers.loss / total_weight;
   }
   double learn(Keep keep, Dropout dropout = {}) {
     auto const value = loss(keep, dropout);

@@ -83,6 +83,33 @@ struct Line {
   Sample<U> matrix;
 };
 
+/// A step's numbers for both.
+class Numbers {
+ public:
+  Numbers(double loss, double squared_norm, double updates)
+      : numbers_{{loss, squared_norm, updates}} {}
+  Vector<StepNumbers> host() { return {numbers_.data(), {1}}; }
+  Vector<StepNumbers, Space::device> device() { return {numbers_.data(), {1}}; }
+
+  template <class B>
+  StepNumbers read(B& backend) {
+    auto reading = typename B::Reading{};
+    backend.read(device(), reading);
+    return reading.wait();
+  }
+  void expect_near(Numbers const& expected, double tolerance) const {
+    Device::wait();
+    auto const& a = numbers_.front();
+    auto const& b = expected.numbers_.front();
+    EXPECT_NEAR(a.loss, b.loss, tolerance * std::abs(b.loss));
+    EXPECT_NEAR(a.squared_norm, b.squared_norm, tolerance * b.squared_norm);
+    EXPECT_EQ(a.updates, b.updates);
+  }
+
+ private:
+  Shared<StepNumbers> numbers_;
+};
+
 /// A packed batch of sequences of these lengths.
 class Batch {
  public:
@@ -390,18 +417,39 @@ TYPED_TEST(Verbs, Sums) {
     auto gradient = Sample<A>{rows, 2};
     auto expected_gradient = gradient;
     auto const weights = std::array{.6, 3.};
-    auto const loss = this->cpu.cross_entropy(x.host(), {labels.data(), {rows}}, weights, .25,
-                                              expected_gradient.host());
-    EXPECT_NEAR(this->gpu->cross_entropy(x.device(), {labels.data(), {rows}}, weights, .25,
-                                         gradient.device()),
-                loss, 1e-12 * std::abs(loss));
-    gradient.expect_near(expected_gradient, this->exact, "cross_entropy");
-
     auto v = Line<A>{rows};
-    auto const norm = this->cpu.squared_norm(v.host());
-    EXPECT_NEAR(this->gpu->squared_norm(v.device()), norm, 1e-12 * norm);
+    auto expected_numbers = Numbers{7., 8., 2.};
+    auto numbers = expected_numbers;
+    for (auto pass = 0; pass < 2; ++pass) {
+      this->cpu.cross_entropy(x.host(), {labels.data(), {rows}}, weights, .25,
+                              expected_gradient.host(), expected_numbers.host());
+      this->gpu->cross_entropy(x.device(), {labels.data(), {rows}}, weights, .25, gradient.device(),
+                               numbers.device());
+    }
+    this->cpu.squared_norm(v.host(), expected_numbers.host());
+    this->gpu->squared_norm(v.device(), numbers.device());
+    gradient.expect_near(expected_gradient, this->exact, "cross_entropy");
+    numbers.expect_near(expected_numbers, 1e-12);
   }
-  EXPECT_EQ(this->gpu->squared_norm({}), 0.);
+  auto numbers = Numbers{0., 8., 2.};
+  this->gpu->squared_norm({}, numbers.device());
+  EXPECT_EQ(numbers.read(*this->gpu).squared_norm, 0.);
+}
+
+TYPED_TEST(Verbs, StepNumbers) {
+  auto numbers = Numbers{7., 8., 2.};
+  this->gpu->count_update(numbers.device());
+  this->gpu->begin_step(numbers.device());
+  auto const read = numbers.read(*this->gpu);
+  EXPECT_EQ(read.loss, 0.);
+  EXPECT_EQ(read.squared_norm, 8.);
+  EXPECT_EQ(read.updates, 3.);
+  constexpr auto infinity = std::numeric_limits<double>::infinity();
+  for (auto& bad : {Numbers{nan, 8., 2.}, Numbers{1., infinity, 2.}, Numbers{-infinity, 1., 2.}}) {
+    auto skipped = bad;
+    this->gpu->count_update(skipped.device());
+    EXPECT_EQ(skipped.read(*this->gpu).updates, 2.);
+  }
 }
 
 TYPED_TEST(Verbs, AdamW) {
@@ -411,14 +459,16 @@ TYPED_TEST(Verbs, AdamW) {
   for (auto& value : second.host()) value = std::abs(value);
   lines.push_back(second);
   auto expected = lines;
-  auto const step =
-      AdamWStep{.learning_rate = .01, .weight_decay = .3, .step = 3, .gradient_scale = .5};
-  this->cpu.adamw(expected[0].host(), expected[1].host(), expected[2].host(), expected[3].host(),
-                  step);
-  this->gpu->adamw(lines[0].device(), lines[1].device(), lines[2].device(), lines[3].device(),
-                   step);
-  for (auto i = std::size_t{0}; i < lines.size(); ++i) {
-    lines[i].matrix.expect_near(expected[i].matrix, 1e-7, "adamw");
+  auto const step = AdamWStep{.learning_rate = .01, .weight_decay = .3, .clip = .5};
+  for (auto const loss : {1., nan}) {  // which changes nothing
+    auto numbers = Numbers{loss, 4., 3.};
+    this->cpu.adamw(expected[0].host(), expected[1].host(), expected[2].host(), expected[3].host(),
+                    step, numbers.host());
+    this->gpu->adamw(lines[0].device(), lines[1].device(), lines[2].device(), lines[3].device(),
+                     step, numbers.device());
+    for (auto i = std::size_t{0}; i < lines.size(); ++i) {
+      lines[i].matrix.expect_near(expected[i].matrix, 1e-7, "adamw");
+    }
   }
 }
 
@@ -440,7 +490,9 @@ TYPED_TEST(Verbs, BitsDoNotDependOnTheOrderOfThreads) {
                          lse.device());
     this->gpu->template lora_project_backward<T, A>(q.device(), a.device(), input, this->device,
                                                     dh.device(), {}, da.device());
-    auto bits = std::vector<double>{this->gpu->squared_norm(dh.device().row(3))};
+    auto numbers = Numbers{0., 0., 0.};
+    this->gpu->squared_norm(dh.device().row(3), numbers.device());
+    auto bits = std::vector<double>{numbers.read(*this->gpu).squared_norm};
     for (auto j = Index{0}; j < 48; ++j) {
       bits.push_back(convert<double>(out.host()(this->n - 1, j)));
       bits.push_back(static_cast<double>(da.host()(3, j)));

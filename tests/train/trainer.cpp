@@ -255,14 +255,16 @@ TEST(AdamW, StepsAsTorch) {
     auto const steps = golden.floats(name + ".steps");
     auto const size = static_cast<Index>(values.size());
     auto moments = std::vector<float>(2 * values.size());
+    auto numbers = StepNumbers{};
     for (auto step = std::size_t{0}; step < 20; ++step) {
+      backend.count_update({&numbers, {1}});
       auto const at = step * values.size();
       backend.adamw({values.data(), {size}}, {gradients.data() + at, {size}},
                     {moments.data(), {size}}, {moments.data() + size, {size}},
                     {.learning_rate = settings.at("learning_rates").at(step),
                      .epsilon = settings.at("eps"),
-                     .weight_decay = decay,
-                     .step = static_cast<std::int64_t>(step) + 1});
+                     .weight_decay = decay},
+                    {&numbers, {1}});
       auto const expected = std::vector(steps.begin() + static_cast<std::ptrdiff_t>(at),
                                         steps.begin() + static_cast<std::ptrdiff_t>(at) + size);
       EXPECT_LE(excess(values, expected, 1e-6, 1e-5), 1.) << name << " step " << step;

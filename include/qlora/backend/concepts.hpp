@@ -7,10 +7,13 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 
 #include <qlora/backend/dropout.hpp>
+#include <qlora/core/host_device.hpp>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
@@ -22,15 +25,28 @@ enum class Write { assign, accumulate };
 enum class Rotation { forward, inverse };
 
 /// Hyperparameters of one AdamW step (Loshchilov and Hutter, "Decoupled weight decay
-/// regularization", ICLR 2019), `step` counting from 1.
+/// regularization", ICLR 2019).
 struct AdamWStep {
   double learning_rate = 1e-3;
   double beta1 = .9;
   double beta2 = .999;
   double epsilon = 1e-8;
   double weight_decay = 0.;
-  std::int64_t step = 1;
-  double gradient_scale = 1.;  ///< multiplies gradients first; clipping by global norm
+  double clip = 0.;  ///< largest norm of all gradients; they are scaled down to it; 0 for none
+};
+
+/// What is counted while a model is trained. It lies where the backend computes, so that no step
+/// waits for a number of its own.
+struct StepNumbers {
+  double loss;          ///< of the step so far: summed over tokens, weighted
+  double squared_norm;  ///< of the step's gradients
+  double updates;       ///< of the parameters, from the first step on
+
+  /// Whether the step's gradients can be used.
+  QLORA_HOST_DEVICE bool finite() const {
+    constexpr auto largest = std::numeric_limits<double>::max();
+    return std::fabs(loss) <= largest && squared_norm <= largest;
+  }
 };
 
 /// The matrices of one LoRA target, or of several that read the same input: `a` stacks `targets`
@@ -122,7 +138,8 @@ concept TrainingVerbs = BackendTypes<B> &&
              Vector<typename B::Accumulator, B::space> v,
              Vector<typename B::Accumulator const, B::space> u,
              Vector<std::int32_t const, B::space> labels, std::array<double, 2> class_weights,
-             double scale, AdamWStep step) {
+             double scale, AdamWStep step, Vector<StepNumbers, B::space> numbers,
+             typename B::Reading reading) {
   // the batch where the backend computes, valid until the next one
   { b.stage(batch) } -> std::same_as<TokenBatch<B::space>>;
   // y = x;  y = 0;  y = x rounded to T
@@ -132,11 +149,22 @@ concept TrainingVerbs = BackendTypes<B> &&
   // y (n, k) += v (k) on every row;  v (k) += the sum of x's rows
   b.add_bias(u, y);
   b.sum_rows(x, v);
-  // sum of w_y nll over the labelled tokens of logits (n, 2); dlogits = scale times its gradient
-  { b.cross_entropy(x, labels, class_weights, scale, y) } -> std::same_as<double>;
-  // sum of squares;  one update of parameters, given gradients and both moments
-  { b.squared_norm(u) } -> std::same_as<double>;
-  b.adamw(v, u, v, v, step);
+  // loss = 0
+  b.begin_step(numbers);
+  // loss += sum of w_y nll over the labelled tokens of logits (n, 2); dlogits = scale times its
+  // gradient
+  b.cross_entropy(x, labels, class_weights, scale, y, numbers);
+  // squared_norm = sum of squares
+  b.squared_norm(u, numbers);
+  // updates += 1 if the numbers are finite
+  b.count_update(numbers);
+  // one update of parameters, given gradients and both moments; none unless the numbers are finite
+  b.adamw(v, u, v, v, step, numbers);
+  // a copy of the numbers as they are after what was asked for so far
+  b.read(numbers, reading);
+  { reading.wait() } -> std::same_as<StepNumbers>;
+  // whether verbs return before their work is done
+  { B::asynchronous } -> std::convertible_to<bool>;
 };
 
 /// Everything together. Expanding a frozen weight, `dequantize(weight, y)`, is asked for where a

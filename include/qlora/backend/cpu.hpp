@@ -314,8 +314,22 @@ class Cpu {
                         });
   }
 
-  double cross_entropy(Matrix<A const> logits, Vector<std::int32_t const> labels,
-                       std::array<double, 2> class_weights, double scale, Matrix<A> dlogits) {
+  /// What was read is there at once.
+  class Reading {
+   public:
+    StepNumbers wait() const { return numbers_; }
+
+   private:
+    friend class Cpu;
+    StepNumbers numbers_{};
+  };
+  static constexpr bool asynchronous = false;
+
+  void begin_step(Vector<StepNumbers> numbers) { numbers[0].loss = 0.; }
+
+  void cross_entropy(Matrix<A const> logits, Vector<std::int32_t const> labels,
+                     std::array<double, 2> class_weights, double scale, Matrix<A> dlogits,
+                     Vector<StepNumbers> numbers) {
     expect_shape(logits, {labels.size(), 2}, "cross_entropy: logits");
     expect_shape(dlogits, logits.extents(), "cross_entropy: gradient");
     auto loss = 0.;
@@ -329,20 +343,27 @@ class Cpu {
                                            class_weights[static_cast<std::size_t>(label)], scale,
                                            dlogits.row(i));
     }
-    return loss;
+    numbers[0].loss += loss;
   }
 
-  double squared_norm(Vector<A const> v) {
+  void squared_norm(Vector<A const> v, Vector<StepNumbers> numbers) {
     auto sum = 0.;
     for (auto const value : v) sum += static_cast<double>(value) * static_cast<double>(value);
-    return sum;
+    numbers[0].squared_norm = sum;
+  }
+
+  void count_update(Vector<StepNumbers> numbers) {
+    if (numbers[0].finite()) ++numbers[0].updates;
   }
 
   void adamw(Vector<A> parameters, Vector<A const> gradients, Vector<A> first, Vector<A> second,
-             AdamWStep const& step) {
+             AdamWStep const& options, Vector<StepNumbers const> numbers) {
     expect_shape(gradients, parameters.extents(), "adamw: gradients");
-    reference::adamw(parameters, gradients, first, second, step);
+    auto const step = formula::AdamW<A>{options, numbers[0]};
+    if (step.finite) reference::adamw(parameters, gradients, first, second, step);
   }
+
+  void read(Vector<StepNumbers const> numbers, Reading& reading) { reading.numbers_ = numbers[0]; }
 
  private:
   static constexpr bool vectorised = L == Loops::vectorised && !std::same_as<A, double>;

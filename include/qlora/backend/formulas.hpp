@@ -56,17 +56,26 @@ QLORA_HOST_DEVICE inline Likelihood cross_entropy(double margin, std::int32_t la
 // ---- the optimizer
 
 /// One update of AdamW, with everything that is the same for all elements computed beforehand.
+/// `numbers` count it already.
 template <class A>
 struct AdamW {
-  explicit AdamW(AdamWStep const& options)
-      : scale{static_cast<A>(options.gradient_scale)},
+  QLORA_HOST_DEVICE AdamW(AdamWStep const& options, StepNumbers const& numbers)
+      : finite{numbers.finite()},
+        scale{static_cast<A>(clip_factor(options.clip, numbers.squared_norm))},
         beta1{static_cast<A>(options.beta1)},
         beta2{static_cast<A>(options.beta2)},
         decay{static_cast<A>(1. - options.learning_rate * options.weight_decay)},
         epsilon{static_cast<A>(options.epsilon)} {
-    auto const steps = static_cast<double>(options.step);
-    rate = static_cast<A>(options.learning_rate / (1. - std::pow(options.beta1, steps)));
-    correction = static_cast<A>(std::sqrt(1. - std::pow(options.beta2, steps)));
+    auto const updates = numbers.updates;
+    rate = static_cast<A>(options.learning_rate / (1. - std::pow(options.beta1, updates)));
+    correction = static_cast<A>(std::sqrt(1. - std::pow(options.beta2, updates)));
+  }
+
+  /// What gradients are multiplied by, so that their norm is at most `clip`.
+  QLORA_HOST_DEVICE static double clip_factor(double clip, double squared_norm) {
+    if (!(clip > 0.)) return 1.;
+    auto const factor = clip / (std::sqrt(squared_norm) + 1e-6);
+    return factor < 1. ? factor : 1.;
   }
 
   QLORA_HOST_DEVICE void update(A& parameter, A gradient, A& first, A& second) const {
@@ -76,6 +85,7 @@ struct AdamW {
     parameter = decay * parameter - rate * first / (std::sqrt(second) / correction + epsilon);
   }
 
+  bool finite;  ///< else nothing is to be updated
   A scale, beta1, beta2, decay, epsilon, rate{}, correction{};
 };
 

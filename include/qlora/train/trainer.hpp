@@ -12,6 +12,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/option.hpp>
+#include <qlora/core/transfer.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/train/class_weights.hpp>
@@ -85,21 +86,26 @@ class Trainer {
     reserve();
     backend_.clear(model_.parameters().first_moments());
     backend_.clear(model_.parameters().second_moments());
+    auto zero = StepNumbers{};
+    transfer(Vector<StepNumbers>{&zero, {1}}, numbers_.view());
   }
 
   std::int64_t steps() const { return steps_; }
   std::array<double, 2> const& class_weights() const { return weights_; }
 
   /// Runs all epochs; `on_step(StepRecord)` follows each step, `on_epoch(epoch)` each epoch (from
-  /// 1). Throws DivergedError after `patience` steps in a row without a finite gradient.
+  /// 1). Where a backend queues its work, the next step is queued before a step's numbers are
+  /// waited for. Throws DivergedError after `patience` steps in a row without a finite gradient.
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch) {
     auto step = std::int64_t{0};
     auto epoch = std::int64_t{0};
     for (auto const& plan : plans_) {
       for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
-        on_step(learn(plan.step(i), step++, epoch));
+        begin(plan.step(i), step++, epoch);
+        if (steps_begun_ > (B::asynchronous ? 1 : 0)) on_step(end());
       }
+      while (steps_begun_ > 0) on_step(end());
       on_epoch(++epoch);
     }
   }
@@ -107,29 +113,21 @@ class Trainer {
   /// One step (from 0) on the records of these numbers. A step that is larger than any of the
   /// plan's takes more memory.
   StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
-    auto const start = std::chrono::steady_clock::now();
-    auto& parameters = model_.parameters();
-    backend_.clear(parameters.gradients());
-    auto const total = total_weight(records);
-    auto result =
-        StepRecord{.step = step + 1,
-                   .epoch = epoch + 1,
-                   .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
-                                                  steps_, options_.warmup_steps)};
-    for_each_pass(records, [&](std::span<std::uint32_t const> part) {
-      pack(part);
-      result.loss += pass_over_batch(step, total);
-      result.tokens += batch_.tokens();
-    });
-    result.gradient_norm = std::sqrt(backend_.squared_norm(parameters.gradients()));
-    update(result, total);
-    auto const seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    result.tokens_per_second = static_cast<double>(result.tokens) / seconds;
-    return result;
+    begin(records, step, epoch);
+    return end();
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  /// A step whose numbers are not known yet.
+  struct Begun {
+    StepRecord record;
+    double total_weight = 0.;
+    typename B::Reading numbers;
+    Clock::time_point start;
+  };
+
   /// Calls `body(records)` for the records of each of a step's passes.
   template <class Body>
   void for_each_pass(std::span<std::uint32_t const> records, Body&& body) const {
@@ -175,8 +173,54 @@ class Trainer {
     for (auto const record : records) batch_.add(proteins_[record], record);
   }
 
-  /// This pass's share of the step's loss; gradients +=.
-  double pass_over_batch(std::int64_t step, double total) {
+  /// Asks the backend for a step.
+  void begin(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
+    auto& begun = begun_[static_cast<std::size_t>(step) % begun_.size()];
+    begun.start = Clock::now();
+    begun.total_weight = total_weight(records);
+    begun.record = {.step = step + 1,
+                    .epoch = epoch + 1,
+                    .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
+                                                   steps_, options_.warmup_steps)};
+    auto& parameters = model_.parameters();
+    backend_.clear(parameters.gradients());
+    backend_.begin_step(numbers_);
+    for_each_pass(records, [&](std::span<std::uint32_t const> part) {
+      pack(part);
+      begun.record.tokens += batch_.tokens();
+      pass_over_batch(step, begun.total_weight);
+    });
+    backend_.squared_norm(parameters.gradients(), numbers_);
+    if (begun.total_weight > 0.) update(begun.record.learning_rate);
+    backend_.read(numbers_, begun.numbers);
+    last_ = static_cast<std::size_t>(step);
+    ++steps_begun_;
+  }
+
+  /// What became of the oldest step that was begun.
+  StepRecord end() {
+    auto& begun = begun_[(last_ + 1 - steps_begun_) % begun_.size()];
+    --steps_begun_;
+    auto const numbers = begun.numbers.wait();
+    auto record = begun.record;
+    record.loss = begun.total_weight > 0. ? numbers.loss * (1. / begun.total_weight) : 0.;
+    record.gradient_norm = std::sqrt(numbers.squared_norm);
+    record.skipped = !numbers.finite() || begun.total_weight == 0.;
+    failures_ = numbers.finite() ? 0 : failures_ + 1;
+    if (failures_ == patience) {
+      throw DivergedError{"step " + std::to_string(record.step) +
+                          ": loss or gradient has not been finite for " + std::to_string(patience) +
+                          " steps; lower the learning rate"};
+    }
+    auto const now = Clock::now();
+    auto const seconds = std::chrono::duration<double>(now - std::max(begun.start, ended_)).count();
+    ended_ = now;
+    record.tokens_per_second = static_cast<double>(record.tokens) / seconds;
+    return record;
+  }
+
+  /// This pass's share of the step's loss and gradients.
+  void pass_over_batch(std::int64_t step, double total) {
     auto const dropout = Dropout{.probability = model_.lora().dropout,
                                  .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
@@ -186,34 +230,20 @@ class Trainer {
     }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
-    auto const loss =
-        backend_.cross_entropy(logits, model_.labels(), weights_, scale, d_logits) * scale;
+    backend_.cross_entropy(logits, model_.labels(), weights_, scale, d_logits, numbers_);
     model_.backward(backend_, d_logits);
-    return loss;
   }
 
-  void update(StepRecord& result, double total) {
-    auto const finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-    result.skipped = !finite || total == 0.;
-    failures_ = finite ? 0 : failures_ + 1;
-    if (failures_ == patience) {
-      throw DivergedError{"step " + std::to_string(result.step) +
-                          ": loss or gradient has not been finite for " + std::to_string(patience) +
-                          " steps; lower the learning rate"};
-    }
-    if (result.skipped) return;
+  void update(double rate) {
     auto const& parameters = model_.parameters();
-    auto step = AdamWStep{.learning_rate = result.learning_rate,
-                          .weight_decay = options_.weight_decay,
-                          .step = ++updates_};
-    if (options_.clip > 0.) {
-      step.gradient_scale = std::min(1., options_.clip / (result.gradient_norm + 1e-6));
-    }
+    auto step = AdamWStep{
+        .learning_rate = rate, .weight_decay = options_.weight_decay, .clip = options_.clip};
+    backend_.count_update(numbers_);
     auto const apply = [&](Index first, Index count) {
       backend_.adamw(parameters.values().slice(first, count),
                      parameters.gradients().slice(first, count),
                      parameters.first_moments().slice(first, count),
-                     parameters.second_moments().slice(first, count), step);
+                     parameters.second_moments().slice(first, count), step, numbers_);
     };
     apply(0, parameters.decayed());
     step.weight_decay = 0.;
@@ -227,8 +257,12 @@ class Trainer {
   std::array<double, 2> weights_;
   std::vector<EpochPlan> plans_;  // one an epoch
   std::int64_t steps_ = 0;
-  std::int64_t updates_ = 0;
   int failures_ = 0;
+  VectorTensor<StepNumbers, B::space> numbers_{{1}};
+  std::array<Begun, 2> begun_;
+  std::size_t steps_begun_ = 0;  // and not ended
+  std::size_t last_ = 0;         // step that was begun
+  Clock::time_point ended_{};
   PackedBatch batch_;
   MatrixTensor<A, B::space> d_logits_;
 };

@@ -25,8 +25,7 @@ double cross_entropy_row(Vector<A const> logits, std::int32_t label, double weig
 /// One AdamW update of parameters of a common weight decay.
 template <class A>
 void adamw(Vector<A> parameters, Vector<A const> gradients, Vector<A> first, Vector<A> second,
-           AdamWStep const& options) {
-  auto const step = formula::AdamW<A>{options};
+           formula::AdamW<A> const& step) {
   for (auto i = Index{0}; i < parameters.size(); ++i) {
     step.update(parameters[i], gradients[i], first[i], second[i]);
   }

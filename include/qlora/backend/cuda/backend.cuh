@@ -1,11 +1,12 @@
 /// The CUDA backend: every verb of backend/concepts.hpp as kernels, and products by a policy. Work
-/// is queued on one stream in the order of the calls. Verbs that return a number wait for it;
-/// whoever reads other results on the host waits for the stream first. Sums have a fixed order: the
-/// same bits every time.
+/// is queued on one stream in the order of the calls, and no verb waits for it: whoever reads
+/// results on the host waits for the stream first. Sums have a fixed order: the same bits every
+/// time.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include <qlora/backend/concepts.hpp>
 #include <qlora/backend/cuda/attention.cuh>
@@ -17,6 +18,7 @@
 #include <qlora/backend/cuda/reduce.cuh>
 #include <qlora/backend/cuda/rotary.cuh>
 #include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/staging.cuh>
 
 namespace qlora::inline v1::cuda {
 
@@ -195,16 +197,7 @@ class Backend {
   // ---- the ends of the backward pass
 
   TokenBatch<space> stage(TokenBatch<Space::host> const& batch) {
-    auto const& packing = batch.packing;
-    auto const upload = [&]<class U>(Vector<U const> from, Scratch& memory) {
-      auto const to = Vector<U, space>{memory.template take<U>(from.size()), {from.size()}};
-      cuda::copy(from, to, stream_);
-      return Vector<U const, space>{to};
-    };
-    return {upload(batch.ids, ids_),
-            upload(batch.labels, labels_),
-            {upload(packing.offsets, offsets_), upload(packing.positions, positions_),
-             upload(packing.samples, samples_), packing.longest}};
+    return staging_.upload(batch, stream_);
   }
 
   void copy(Matrix<A const, space> x, Matrix<A, space> y) {
@@ -233,26 +226,65 @@ class Backend {
     add_partials(partials, chunks, 1, x.columns(), {sum.data(), 0});
   }
 
-  double cross_entropy(Matrix<A const, space> logits, Vector<std::int32_t const, space> labels,
-                       std::array<double, 2> class_weights, double scale,
-                       Matrix<A, space> dlogits) {
-    expect_shape(logits, {labels.size(), 2}, "cross_entropy: logits");
-    expect_shape(dlogits, logits.extents(), "cross_entropy: gradient");
-    return sum(labels.size(), CrossEntropy<A>{strided(logits),
-                                              labels.data(),
-                                              {class_weights[0], class_weights[1]},
-                                              scale,
-                                              strided(dlogits)});
+  /// A copy on its way to the host.
+  class Reading {
+   public:
+    StepNumbers wait() const {
+      arrived_.synchronize();
+      auto numbers = StepNumbers{};
+      std::memcpy(&numbers, memory_.data(), sizeof numbers);
+      return numbers;
+    }
+
+   private:
+    friend class Backend;
+    Event arrived_;
+    PinnedBuffer memory_{sizeof(StepNumbers)};
+  };
+  static constexpr bool asynchronous = true;
+
+  void begin_step(Vector<StepNumbers, space> numbers) {
+    for_each_element(1, 1, stream_, BeginStep{numbers.data()});
   }
 
-  double squared_norm(Vector<A const, space> v) { return sum(v.size(), Square<A>{v.data()}); }
+  void cross_entropy(Matrix<A const, space> logits, Vector<std::int32_t const, space> labels,
+                     std::array<double, 2> class_weights, double scale, Matrix<A, space> dlogits,
+                     Vector<StepNumbers, space> numbers) {
+    expect_shape(logits, {labels.size(), 2}, "cross_entropy: logits");
+    expect_shape(dlogits, logits.extents(), "cross_entropy: gradient");
+    sum(labels.size(),
+        CrossEntropy<A>{strided(logits),
+                        labels.data(),
+                        {class_weights[0], class_weights[1]},
+                        scale,
+                        strided(dlogits)},
+        Write::accumulate, &numbers.data()->loss);
+  }
+
+  void squared_norm(Vector<A const, space> v, Vector<StepNumbers, space> numbers) {
+    sum(v.size(), Square<A>{v.data()}, Write::assign, &numbers.data()->squared_norm);
+  }
+
+  void count_update(Vector<StepNumbers, space> numbers) {
+    for_each_element(1, 1, stream_, CountUpdate{numbers.data()});
+  }
 
   void adamw(Vector<A, space> parameters, Vector<A const, space> gradients, Vector<A, space> first,
-             Vector<A, space> second, AdamWStep const& step) {
+             Vector<A, space> second, AdamWStep const& options,
+             Vector<StepNumbers const, space> numbers) {
     expect_shape(gradients, parameters.extents(), "adamw: gradients");
-    for_each_element(1, parameters.size(), stream_,
-                     UpdateAdamW<A>{parameters.data(), gradients.data(), first.data(),
-                                    second.data(), formula::AdamW<A>{step}});
+    auto* const step = partials_.template take<formula::AdamW<A>>(1);
+    for_each_element(1, 1, stream_, PrepareAdamW<A>{options, numbers.data(), step});
+    for_each_element(
+        1, parameters.size(), stream_,
+        UpdateAdamW<A>{parameters.data(), gradients.data(), first.data(), second.data(), step});
+  }
+
+  void read(Vector<StepNumbers const, space> numbers, Reading& reading) {
+    check(cudaMemcpyAsync(reading.memory_.data(), numbers.data(), sizeof(StepNumbers),
+                          cudaMemcpyDefault, stream_),
+          "copy of a step's numbers");
+    reading.arrived_.record(stream_);
   }
 
  private:
@@ -298,20 +330,15 @@ class Backend {
                      AddPartials<A>{partials, chunks, rows * columns, columns, out});
   }
 
-  /// The sum of `term(i)` over i < size, on the host.
+  /// *out = or += the sum of `term(i)` over i < size.
   template <class Term>
-  double sum(Index size, Term const& term) {
+  void sum(Index size, Term const& term, Write write, double* out) {
     auto const blocks = blocks_for(size, reduction_threads);
-    auto* const partials = partials_.template take<double>(Index{blocks} + 1);
-    auto* const result = partials + blocks;
+    auto* const partials = partials_.template take<double>(Index{blocks});
     auto const threads = dim3{reduction_threads};
     if (size > 0) launch(sum_kernel<Term>, dim3{blocks}, threads, stream_, term, size, partials);
     launch(finish_sum_kernel<reduction_threads>, dim3{1}, threads, stream_,
-           static_cast<double const*>(partials), Index{blocks}, result);
-    auto value = 0.;
-    cuda::copy(Vector<double const, space>{result, {1}}, Vector<double>{&value, {1}}, stream_);
-    stream_.synchronize();
-    return value;
+           static_cast<double const*>(partials), Index{blocks}, write, out);
   }
 
   /// Device memory that grows to the largest request and stays.
@@ -332,7 +359,7 @@ class Backend {
   Products products_;
   RotaryAngles<A> rotary_;
   Scratch bias_, partials_;
-  Scratch ids_, labels_, offsets_, positions_, samples_;  // of the staged batch
+  Staging staging_;
 };
 
 }  // namespace qlora::inline v1::cuda

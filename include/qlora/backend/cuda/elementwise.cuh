@@ -92,9 +92,30 @@ struct UpdateAdamW {
   A const* gradients;
   A* first;
   A* second;
-  formula::AdamW<A> step;
+  formula::AdamW<A> const* step;
   __device__ void operator()(Index, Index i) const {
-    step.update(parameters[i], gradients[i], first[i], second[i]);
+    if (step->finite) step->update(parameters[i], gradients[i], first[i], second[i]);
+  }
+};
+
+/// What an update has in common for all elements, by one thread.
+template <class A>
+struct PrepareAdamW {
+  AdamWStep options;
+  StepNumbers const* numbers;
+  formula::AdamW<A>* step;
+  __device__ void operator()(Index, Index) const { *step = formula::AdamW<A>{options, *numbers}; }
+};
+
+struct BeginStep {
+  StepNumbers* numbers;
+  __device__ void operator()(Index, Index) const { numbers->loss = 0.; }
+};
+
+struct CountUpdate {
+  StepNumbers* numbers;
+  __device__ void operator()(Index, Index) const {
+    if (numbers->finite()) numbers->updates += 1.;
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include <qlora/backend/cuda/runtime.cuh>
@@ -33,6 +34,27 @@ requires(To == Space::device || From == Space::device) struct Transfer<To, From>
 };
 
 namespace cuda {
+
+/// Memory of the host that copies to and from the device reach while the program goes on.
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  explicit PinnedBuffer(std::size_t bytes) : bytes_{bytes} {
+    void* data = nullptr;
+    check(cudaMallocHost(&data, bytes),
+          "cannot allocate " + std::to_string(bytes) + " bytes of pinned memory");
+    data_.reset(static_cast<std::byte*>(data));
+  }
+  std::byte* data() const { return data_.get(); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* data) const noexcept { cudaFreeHost(data); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t bytes_ = 0;
+};
 
 /// to = from, in the order of `stream`; both dense and of one shape. Host memory is pageable: the
 /// call returns when a copy from it has been read. Throws ShapeError.

@@ -74,13 +74,14 @@ __global__ void sum_kernel(Term term, Index size, double* partials) {
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-/// *out = the sum of all partials, by one block: each thread takes every `Threads`-th, in order.
+/// *out = or += the sum of all partials, by one block: each thread takes every `Threads`-th, in
+/// order.
 template <int Threads>
-__global__ void finish_sum_kernel(double const* partials, Index count, double* out) {
+__global__ void finish_sum_kernel(double const* partials, Index count, Write write, double* out) {
   auto own = 0.;
   for (auto i = Index{threadIdx.x}; i < count; i += Threads) own += partials[i];
   auto const sum = block_sum(own);
-  if (threadIdx.x == 0) *out = sum;
+  if (threadIdx.x == 0) *out = write == Write::assign ? sum : *out + sum;
 }
 
 /// The square of element i.

@@ -62,6 +62,30 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+/// A place in a stream that can be waited for; move-only.
+class Event {
+ public:
+  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "new event"); }
+  Event(Event&& other) noexcept : event_{std::exchange(other.event_, nullptr)} {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+  ~Event() {
+    if (event_ != nullptr) cudaEventDestroy(event_);
+  }
+
+  void record(cudaStream_t stream) const {
+    check(cudaEventRecord(event_, stream), "mark an event");
+  }
+  /// Waits for what was in the stream when the event was recorded. Throws SystemError if any of it
+  /// failed.
+  void synchronize() const { check(cudaEventSynchronize(event_), "wait for an event"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// The one struct in which a kernel keeps all its shared memory, uninitialised at first.
 template <class S>
 __device__ S& shared_storage() {
