@@ -1,5 +1,6 @@
 """A training step of transformers + PEFT (+ bitsandbytes) on an ESM-2 with random weights: the other side of
-against_hf.py, which runs it in a process of its own for every configuration.
+against_hf.py, which runs it in a process of its own for every configuration, and of gpu_results.py. Where PEFT is not
+installed, which only the latter meets, adapters are those of a few lines below.
 
 Prints a line when it is ready. Then, for every line of standard input, a number of seconds, it trains for about that
 long and prints a line of JSON. It shares no code with tests/parity/hf.py, which slows torch down for the sake of
@@ -14,14 +15,43 @@ import sys
 import tempfile
 import time
 
-import peft
 import torch
 import transformers
+
+try:
+    import peft
+except ImportError:
+    peft = None
 
 TARGETS = {
     "qkv": ["query", "key", "value"],
     "all": ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"],
 }
+
+
+class Lora(torch.nn.Module):
+    """A linear layer with an adapter of rank 2 and dropout 0.5, as PEFT computes it."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base, self.dropout = base, torch.nn.Dropout(0.5)
+        self.a = torch.nn.Linear(base.in_features, 2, bias=False)
+        self.b = torch.nn.Linear(2, base.out_features, bias=False)
+
+    def forward(self, x):
+        return self.base(x) + (0.5 * self.b(self.a(self.dropout(x.float())))).to(x.dtype)
+
+
+def add_lora(model, targets):
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and any(name.endswith("." + target) for target in targets):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, Lora(module))
+    for parameter in model.classifier.parameters():
+        parameter.requires_grad_(True)
+    return model
 
 
 def make_model(options):
@@ -42,23 +72,27 @@ def make_model(options):
             model.save_pretrained(folder)
             model = transformers.EsmForTokenClassification.from_pretrained(
                 folder, quantization_config=quantization, dtype=dtype, attn_implementation=options.attention)
+    model = model.to(dtype) if options.base == "full" else model
+    if peft is None:
+        return add_lora(model, TARGETS[options.placement]).train()
     lora = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
                            target_modules=TARGETS[options.placement])
-    return peft.get_peft_model(model.to(dtype) if options.base == "full" else model, lora).train()
+    return peft.get_peft_model(model, lora).train()
 
 
 def make_step(options):
     """A function that trains one step on a fixed random batch without pads."""
     torch.manual_seed(1)
-    model = make_model(options)
+    model = make_model(options).to(options.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
     ids = torch.randint(4, 24, (options.sequences, options.length))
     ids[:, 0], ids[:, -1] = 0, 2
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": (torch.rand(ids.shape) < 0.1).long()}
+    batch = {name: values.to(options.device) for name, values in batch.items()}
     forward = torch.compile(model) if options.compile else model
     autocast = options.precision == "autocast"
-    context = torch.autocast("cpu", torch.bfloat16) if autocast else contextlib.nullcontext()
+    context = torch.autocast(options.device, torch.bfloat16) if autocast else contextlib.nullcontext()
 
     def step():
         optimizer.zero_grad()
@@ -84,6 +118,7 @@ def main():
     parser.add_argument("--length", type=int, required=True)
     parser.add_argument("--sequences", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)

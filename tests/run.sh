@@ -23,9 +23,9 @@ packages=(g++ cmake ninja-build clang-format libeigen3-dev librandom123-dev nloh
   clang-tools-19 libbenchmark-dev python3-venv)
 bash cmake/install_debian_packages.sh "${packages[@]}"
 
-build() { # PRESET [TARGET]
+build() { # PRESET [TARGET [OPTION...]]
   echo "== build/$1"
-  cmake --preset "$1" -DQLORA_TESTS=ON >build/"$1".log || { cat build/"$1".log; return 1; }
+  cmake --preset "$1" -DQLORA_TESTS=ON "${@:3}" >build/"$1".log || { cat build/"$1".log; return 1; }
   cmake --build --preset "$1" -j "$jobs" --target "${2:-all}"
 }
 
@@ -49,7 +49,7 @@ if [[ $nvcc ]]; then
     build cuda
     trees+=(cuda)
   elif [[ $all == yes ]]; then
-    build cuda
+    build cuda all -DQLORA_BENCH=ON
   else
     build cuda cuda_sources
   fi

@@ -1,173 +1,18 @@
-/// Whole steps of ESM-2 models with random weights: training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and
-/// inference/..., N sequences of L tokens with `<cls>` and `<eos>`. `peak_MB` is the process's, so
-/// it belongs to a step that runs alone.
-#include <algorithm>
-#include <cstdint>
-#include <numeric>
-#include <span>
-#include <string>
-#include <utility>
-#include <vector>
-
-#include <benchmark/benchmark.h>
-#include <sys/resource.h>
+/// Steps on the CPU.
+#include "train/step.hpp"
 
 #include <qlora/backend/cpu.hpp>
-#include <qlora/model/esm2.hpp>
-#include <qlora/model/sizes.hpp>
-#include <qlora/quant/any.hpp>
-#include <qlora/quant/dequantize.hpp>
-#include <qlora/quant/quantize.hpp>
-#include <qlora/train/trainer.hpp>
 
+namespace bench {
 namespace {
-using namespace qlora;
-
-/// What one benchmark is run on.
-struct Setting {
-  nn::EncoderShape shape;
-  placement::Sites placement;
-  quant::Any quantization;
-  Index length, sequences;
-
-  Index tokens() const { return length * sequences; }
-};
-
-template <class M>
-nn::EncoderShape shape_of() {
-  return {.hidden = M::hidden,
-          .layers = M::layers,
-          .heads = M::heads,
-          .intermediate = M::intermediate,
-          .vocabulary = M::vocabulary};
-}
-
-/// A source of weights that no file holds, of the magnitude of an untrained model's.
-class RandomWeights {
- public:
-  explicit RandomWeights(quant::Any scheme) : scheme_{std::move(scheme)} {}
-
-  MatrixTensor<float> tensor(std::string const& name, Index rows, Index columns) {
-    auto const mean = name.ends_with("orm.weight") || name.ends_with("after.weight") ? 1.f : 0.f;
-    auto values = MatrixTensor<float>{{rows, columns}};
-    for (auto i = Index{0}; i < values.size(); ++i) {
-      values.data()[i] = mean + .07f * (random_.uniform() - .5f);
-    }
-    return values;
-  }
-  Quantized<quant::Any> weight(Site, Index rows, Index columns) {
-    return quantize(scheme_, tensor("", rows, columns));
-  }
-
- private:
-  quant::Any scheme_;
-  RandomSequence random_{{.seed = 1, .step = 0, .sample = 0, .site = 0}};
-};
-
-/// Proteins with a tenth of their residues positive.
-std::vector<Protein> random_proteins(Setting const& setting) {
-  auto random = RandomSequence{{.seed = 2, .step = 0, .sample = 0, .site = 0}};
-  auto proteins = std::vector<Protein>(static_cast<std::size_t>(setting.sequences));
-  for (auto& protein : proteins) {
-    for (auto i = Index{0}; i + 2 < setting.length; ++i) {
-      protein.sequence += "LAGVSERTIDPKQNFYMHWC"[random.below(20)];
-      protein.labels.push_back(random.below(10) == 0 ? label_positive : label_negative);
-    }
-  }
-  return proteins;
-}
 
 template <class T>
-struct Run {
-  using B = backend::Cpu<backend::BestProducts, T>;
-  using Model = Esm2<B, Quantized<quant::Any>>;
+using Cpu = backend::Cpu<backend::BestProducts, T>;
 
-  explicit Run(Setting const& setting)
-      : setting{setting},
-        source{setting.quantization},
-        model{setting.shape, source, setting.placement, {.rank = 2, .alpha = 1.f, .dropout = .5f}},
-        proteins{random_proteins(setting)} {
-    auto const classifier = model.classifier();
-    auto const values = source.tensor("classifier.weight", classifier.rows(), classifier.columns());
-    std::copy_n(values.data(), values.size(), classifier.data());
-  }
-
-  void finish(benchmark::State& state) const {
-    constexpr auto mega = 1e6;
-    auto usage = rusage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(setting.tokens()),
-                                                    benchmark::Counter::kIsIterationInvariantRate);
-    state.counters["activation_MB"] = static_cast<double>(model.activation_bytes()) / mega;
-    state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) * 1024 / mega;
-    state.counters["trainable"] = static_cast<double>(model.parameters().size());
-  }
-
-  Setting const& setting;
-  RandomWeights source;
-  B backend;
-  Model model;
-  std::vector<Protein> proteins;
-};
-
-template <class T>
-void train(benchmark::State& state, Setting const& setting) {
-  auto run = Run<T>{setting};
-  auto const options = FitOptions{.batch = {.sequences = setting.sequences}};
-  auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, options};
-  auto records = std::vector<std::uint32_t>(run.proteins.size());
-  std::iota(records.begin(), records.end(), 0u);
-  auto step = std::int64_t{0};
-  trainer.learn(records, step++, 0);  // takes memory
-  for (auto _ : state) trainer.learn(records, step++, 0);
-  run.finish(state);
-}
-
-template <class T>
-void infer(benchmark::State& state, Setting const& setting) {
-  auto run = Run<T>{setting};
-  auto batch = PackedBatch{};
-  for (auto const& protein : run.proteins) batch.add(protein, 0);
-  run.model.forward(run.backend, batch, Keep::nothing);  // takes memory
-  for (auto _ : state) run.model.forward(run.backend, batch, Keep::nothing);
-  run.finish(state);
-}
-
-void add(std::string const& name, void (*body)(benchmark::State&, Setting const&),
-         Setting const& setting) {
-  benchmark::RegisterBenchmark(name.c_str(), body, setting)
-      ->UseRealTime()
-      ->Unit(benchmark::kMillisecond);
-}
-
-/// Every combination; a filter selects some.
-int add_all() {
-  auto const models =
-      std::vector<std::pair<std::string, nn::EncoderShape>>{{"8M", shape_of<esm2::T6_8M>()},
-                                                            {"35M", shape_of<esm2::T12_35M>()},
-                                                            {"150M", shape_of<esm2::T30_150M>()}};
-  auto const sizes = std::vector<std::pair<Index, Index>>{{512, 8}, {1000, 8}, {128, 32}, {512, 2}};
-  for (auto const& [model, shape] : models) {
-    for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
-      for (auto const* const quantization : {"none", "nf4"}) {
-        for (auto const& [length, sequences] : sizes) {
-          auto const setting =
-              Setting{shape, placement, quant::Any::parse(quantization), length, sequences};
-          auto const name = [&](std::string const& what, std::string const& compute) {
-            return what + "/" + model + "/" + placement.name + "/" + quantization + "/" + compute +
-                   "/" + std::to_string(length) + "x" + std::to_string(sequences);
-          };
-          add(name("training", "fp32"), train<float>, setting);
-          add(name("training", "bf16"), train<bf16>, setting);
-          add(name("inference", "fp32"), infer<float>, setting);
-          add(name("inference", "bf16"), infer<bf16>, setting);
-        }
-      }
-    }
-  }
-  return 0;
-}
-
-[[maybe_unused]] auto const added = add_all();
+[[maybe_unused]] auto const added = add_all<Cpu>({{"8M", shape_of<esm2::T6_8M>()},
+                                                  {"35M", shape_of<esm2::T12_35M>()},
+                                                  {"150M", shape_of<esm2::T30_150M>()}},
+                                                 {{512, 8}, {1000, 8}, {128, 32}, {512, 2}});
 
 }  // namespace
+}  // namespace bench

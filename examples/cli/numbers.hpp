@@ -21,6 +21,7 @@ template <class T>
 std::optional<T> parse_number(std::string_view text) {
   auto value = T{};
   auto const* const end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given
   auto const [rest, error] = std::from_chars(text.data(), end, value);
   return error == std::errc{} && rest == end ? std::optional{value} : std::nullopt;
 }

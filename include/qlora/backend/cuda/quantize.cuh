@@ -79,7 +79,7 @@ __device__ void encode_block(QuantizeProblem<S> const& problem, Ascending<S> con
     return encode<S>(table, normalize(quant::prepare<S>(problem.weight[first + i])));
   };
   auto const lane = static_cast<int>(threadIdx.x) % warp_size;
-  for (auto i = Index{2} * lane; i < count; i += 2 * warp_size) {
+  for (auto i = Index{2} * lane; i < count; i += Index{2} * warp_size) {
     auto const both = i + 1 < count;
     if constexpr (S::bits == 4) {
       auto const low = both ? code(i + 1) : encode<S>(table, 0.f);

@@ -1,6 +1,9 @@
-/// Whole training steps of a small model on the CUDA backend, its kernels run on the CPU, against
-/// the CPU backend.
+/// Whole training steps of a small model on the CUDA backend against the CPU backend. Included
+/// where there is a `Device`; see support/verbs.hpp.
+#pragma once
+
 #include <algorithm>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,13 +11,11 @@
 #include <gtest/gtest.h>
 
 #include <qlora/backend/cpu.hpp>
-#include <qlora/backend/cuda/backend.cuh>
 #include <qlora/data/read.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/train/inference.hpp>
 #include <qlora/train/trainer.hpp>
 
-#include "emulation/products.hpp"
 #include "support/golden.hpp"
 
 namespace qlora::test {
@@ -37,7 +38,7 @@ std::vector<Protein> short_proteins() {
   return proteins;
 }
 
-/// Four steps each; under a sanitizer one tells as much, and the others take minutes.
+/// Four steps each; under a sanitizer one tells as much, and the others take minutes on the CPU.
 #if defined(EMULATION_ASAN) || defined(EMULATION_TSAN)
 constexpr auto epochs = 1;
 #else
@@ -51,14 +52,15 @@ struct Outcome {
 };
 
 template <class B>
-Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Keep keep) {
+Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Keep keep,
+            std::int64_t passes = epochs) {
   auto backend = B{};
   auto source = GoldenModel{"odd", scheme};
   auto const lora = LoraOptions{.rank = 3, .alpha = 5.f, .dropout = dropout, .seed = 3};
   auto model =
       Esm2<B, Quantized<quant::Any, B::space>>{golden_shape("odd"), source, placement, lora};
   auto const proteins = short_proteins();
-  auto const options = FitOptions{.epochs = epochs,
+  auto const options = FitOptions{.epochs = passes,
                                   .learning_rate = 5e-3,
                                   .weight_decay = .1,
                                   .batch = {.sequences = 2},
@@ -77,8 +79,7 @@ void expect_same_training(quant::Any const& scheme, Sites const& placement, floa
                           Keep keep) {
   auto const expected =
       run<backend::Cpu<EigenProducts, float>>(scheme, placement, dropout, Keep::everything);
-  auto const found =
-      run<cuda::Backend<float, emulation::Products>>(scheme, placement, dropout, keep);
+  auto const found = run<Device::Backend<float>>(scheme, placement, dropout, keep);
   ASSERT_EQ(found.losses.size(), std::size_t{4} * epochs);
   for (auto i = std::size_t{0}; i < found.losses.size(); ++i) {
     EXPECT_NEAR(found.losses[i], expected.losses[i], 1e-5) << "step " << i;
@@ -89,14 +90,32 @@ void expect_same_training(quant::Any const& scheme, Sites const& placement, floa
   }
 }
 
-TEST(CudaTraining, AgreesWithTheCpu) {
+class CudaTraining : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!Device::available()) GTEST_SKIP() << "needs a device";
+  }
+};
+
+TEST_F(CudaTraining, AgreesWithTheCpu) {
   expect_same_training({}, Sites::of(AllLinear{}), 0.f, Keep::everything);
 }
-TEST(CudaTraining, AgreesWithDropoutOn4Bits) {
+TEST_F(CudaTraining, AgreesWithDropoutOn4Bits) {
   expect_same_training(Nf4<64>{}, Sites::of(AllLinear{}), .3f, Keep::everything);
 }
-TEST(CudaTraining, AgreesWhenActivationsAreComputedAgain) {
+TEST_F(CudaTraining, AgreesWhenActivationsAreComputedAgain) {
   expect_same_training(Nf4<64>{}, Sites::of(CardLiteral{}), .3f, Keep::inputs);
+}
+
+/// Both round to bf16, at the same places but after sums of another order.
+TEST_F(CudaTraining, AgreesInBf16) {
+  auto const placement = Sites::of(AllLinear{});
+  auto const expected =
+      run<backend::Cpu<EigenProducts, bf16>>(Nf4<64>{}, placement, .3f, Keep::everything, 1);
+  auto const found = run<Device::Backend<bf16>>(Nf4<64>{}, placement, .3f, Keep::everything, 1);
+  for (auto i = std::size_t{0}; i < expected.losses.size(); ++i) {
+    EXPECT_NEAR(found.losses[i], expected.losses[i], 3e-3) << "step " << i;
+  }
 }
 
 }  // namespace

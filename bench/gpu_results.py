@@ -1,0 +1,160 @@
+"""Measures on a GPU, and writes a table of everything to a file: training steps of ESM-2 shapes with random weights, the
+kernels, torch's attention and matrix products on the same device, and transformers (with PEFT where it is installed).
+
+    python3 bench/gpu_results.py --build build/gpu --out docs/gpu_results.md
+
+Every number is that of one run on one device, whose name is in the file.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import torch
+
+import opponent
+
+SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20], "650M": [1280, 33, 20], "3B": [2560, 36, 40]}
+
+
+def benchmarks(program, pattern, seconds=0.5):
+    """Counters of a program's benchmarks, by name. One that fails (too large for the device) is left out, and said."""
+    process = subprocess.run([program, f"--benchmark_filter={pattern}", f"--benchmark_min_time={seconds}",
+                              "--benchmark_format=json"], stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode != 0 or not process.stdout:
+        print(f"{program} {pattern}: failed with {process.returncode}", file=sys.stderr)
+        return {}
+    return {one["name"].removesuffix("/manual_time"): one for one in json.loads(process.stdout)["benchmarks"]}
+
+
+def seconds_of(body, repeats=20):
+    """Of one call on the device."""
+    for _ in range(3):
+        body()
+    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(repeats):
+        body()
+    stop.record()
+    stop.synchronize()
+    return start.elapsed_time(stop) * 1e-3 / repeats
+
+
+def peak_flops():
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    b = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    return 2 * 8192**3 / seconds_of(lambda: a @ b)
+
+
+def torch_attention(head_dim, length=1024, tokens=16384):
+    """FLOP/s of scaled_dot_product_attention, forward and backward, by its fastest kernel."""
+    shape = (tokens // length, 1280 // head_dim, length, head_dim)
+    q, k, v, dout = (torch.randn(shape, device="cuda", dtype=torch.bfloat16, requires_grad=i < 3) for i in range(4))
+    best = {}
+    for backend in (torch.nn.attention.SDPBackend.FLASH_ATTENTION, torch.nn.attention.SDPBackend.CUDNN_ATTENTION):
+        try:
+            with torch.nn.attention.sdpa_kernel(backend):
+                forward = seconds_of(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v))
+                out = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+                backward = seconds_of(lambda: out.backward(dout, retain_graph=True))
+        except RuntimeError:
+            continue  # not for this head dim
+        best[backend.name] = forward + backward
+    flops = 7 * 2 * tokens * length * 1280
+    return max(((flops / seconds, name) for name, seconds in best.items()), default=(0.0, "none"))
+
+
+def transformers_step(model, length, sequences, base="full"):
+    """Tokens/s of a step of transformers, best of its attentions."""
+    options = types.SimpleNamespace(size=SIZES[model], placement="qkv", precision="bf16", base=base, compile=False,
+                                    length=length, sequences=sequences, device="cuda", attention="sdpa")
+    try:
+        step = opponent.make_step(options)
+        return length * sequences / seconds_of(step, 10)
+    except (torch.cuda.OutOfMemoryError, ImportError) as error:
+        print(f"transformers {model}: {error}", file=sys.stderr)
+        return float("nan")
+    finally:
+        torch.cuda.empty_cache()
+
+
+def table(columns, rows):
+    widths = [max(len(str(row[i])) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = ["| " + " | ".join(str(cell).rjust(width) for cell, width in zip(row, widths)) + " |"
+             for row in [columns, ["-" * width for width in widths], *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def training(program, peak):
+    rows = []
+    for model in SIZES:
+        ours = {quant: benchmarks(program, f"^training/{model}/qkv/{quant}/bf16/1000x16/") for quant in ("none", "nf4")}
+        found = {quant: next(iter(runs.values()), None) for quant, runs in ours.items()}
+        if not found["none"] or not found["nf4"]:
+            continue
+        theirs = transformers_step(model, 1000, 16)
+        speed = {quant: one["tokens/s"] for quant, one in found.items()}
+        rows.append([model, f"{speed['nf4']:,.0f}", f"{100 * found['nf4']['FLOP/s'] / peak:.1f} %",
+                     f"{speed['none']:,.0f}", f"{100 * (speed['none'] / speed['nf4'] - 1):.1f} %", f"{theirs:,.0f}",
+                     f"{speed['none'] / theirs:.2f}", f"{found['nf4']['device_MB']:,.0f}"])
+    return table(["model", "NF4 tokens/s", "of peak", "bf16 tokens/s", "NF4's cost", "transformers bf16 tokens/s", "ratio",
+                  "NF4 device MB"], rows)
+
+
+def attention(program, peak):
+    ours = benchmarks(program, "^attention(_backward)?<bf16>")
+    rows = []
+    for head_dim in (16, 32, 64, 128):
+        forward, backward = (ours[f"{name}<bf16>/{head_dim}"]["FLOP/s"] for name in ("attention", "attention_backward"))
+        both = 7 / (2 / forward + 5 / backward)
+        theirs, name = torch_attention(head_dim)
+        rows.append([head_dim, f"{forward / 1e12:.0f}", f"{backward / 1e12:.0f}", f"{both / 1e12:.0f}",
+                     f"{theirs / 1e12:.0f} ({name})", f"{both / theirs:.2f}" if theirs else "", f"{100 * both / peak:.0f} %"])
+    return table(["head dim", "forward TFLOP/s", "backward", "both", "torch, both", "ratio", "of peak"], rows)
+
+
+def kernels(program):
+    rows = []
+    for name, one in benchmarks(program, "^(?!attention)").items():
+        counter = "B/s" if "B/s" in one else "FLOP/s"
+        unit = "GB/s" if counter == "B/s" else "TFLOP/s"
+        rows.append([name, f"{one['real_time']:,.0f} {one['time_unit']}",
+                     f"{one[counter] / (1e9 if counter == 'B/s' else 1e12):,.0f} {unit}"])
+    return table(["kernel", "time", "rate"], rows)
+
+
+def small_step(program):
+    one, = benchmarks(program, "^training/8M/qkv/nf4/bf16/256x1/").values()
+    return f"One step, 8M, one sequence of 256 tokens: {one['real_time']:.3f} {one['time_unit']}.\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    options = parser.parse_args()
+    steps, kernel_program = (options.build / "bin" / name for name in ("bench_train_step_cuda", "bench_backend_kernels_cuda"))
+    peak = peak_flops()
+    adapters = "PEFT" if opponent.peft else "adapters of bench/opponent.py, PEFT not being installed"
+    parts = [
+        "# Measured on a GPU\n",
+        f"{torch.cuda.get_device_name()}, {datetime.date.today()}; `bash tests/gpu/run.sh timings`. Random weights. torch "
+        f"{torch.__version__}, transformers {opponent.transformers.__version__} with {adapters}. \"Of peak\": of the "
+        f"{peak / 1e12:.0f} TFLOP/s that torch reached in the same run on a bf16 product of 8192 cubed.\n",
+        "## Training: 16 sequences of 1,000 tokens, LoRA of rank 2 on query, key and value\n", training(steps, peak),
+        small_step(steps),
+        "## Attention: 16 sequences of 1,024 tokens, width 1,280, bf16\n", attention(kernel_program, peak),
+        "## Kernels: 16,384 tokens, width 1,280; weights of 5,120 x 1,280\n", kernels(kernel_program),
+    ]
+    written = options.out.with_suffix(".part")
+    written.write_text("\n".join(parts))
+    os.replace(written, options.out)
+
+
+if __name__ == "__main__":
+    main()

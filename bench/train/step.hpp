@@ -1,0 +1,192 @@
+/// Whole steps of ESM-2 models with random weights on any backend:
+/// training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and inference/..., N sequences of L tokens with
+/// `<cls>` and `<eos>`. `peak_MB` is the process's, so it belongs to a step that runs alone.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+
+#include <qlora/core/transfer.hpp>
+#include <qlora/model/esm2.hpp>
+#include <qlora/model/sizes.hpp>
+#include <qlora/quant/any.hpp>
+#include <qlora/quant/dequantize.hpp>
+#include <qlora/quant/quantize.hpp>
+#include <qlora/train/trainer.hpp>
+
+#include "support/measure.hpp"
+
+namespace bench {
+namespace {
+using namespace qlora;
+
+/// What one benchmark is run on.
+struct Setting {
+  nn::EncoderShape shape;
+  placement::Sites placement;
+  quant::Any quantization;
+  Index length, sequences;
+
+  Index tokens() const { return length * sequences; }
+  /// Of a training step with a frozen base: products of the weights, forward and for the input's
+  /// gradient, and attention, whose backward pass is twice its forward one.
+  double flops() const {
+    auto const weights = 12 * shape.hidden * shape.hidden * shape.layers;
+    auto const attention = 4 * length * shape.hidden * shape.layers;
+    return static_cast<double>(tokens()) * static_cast<double>(4 * weights + 3 * attention);
+  }
+};
+
+template <class M>
+nn::EncoderShape shape_of() {
+  return {.hidden = M::hidden,
+          .layers = M::layers,
+          .heads = M::heads,
+          .intermediate = M::intermediate,
+          .vocabulary = M::vocabulary};
+}
+
+/// A source of weights that no file holds, of the magnitude of an untrained model's.
+class RandomWeights {
+ public:
+  explicit RandomWeights(quant::Any scheme) : scheme_{std::move(scheme)} {}
+
+  MatrixTensor<float> tensor(std::string const& name, Index rows, Index columns) {
+    auto const mean = name.ends_with("orm.weight") || name.ends_with("after.weight") ? 1.f : 0.f;
+    auto values = MatrixTensor<float>{{rows, columns}};
+    for (auto i = Index{0}; i < values.size(); ++i) {
+      values.data()[i] = mean + .07f * (random_.uniform() - .5f);
+    }
+    return values;
+  }
+  Quantized<quant::Any> weight(Site, Index rows, Index columns) {
+    return quantize(scheme_, tensor("", rows, columns));
+  }
+
+ private:
+  quant::Any scheme_;
+  RandomSequence random_{{.seed = 1, .step = 0, .sample = 0, .site = 0}};
+};
+
+/// Proteins with a tenth of their residues positive.
+std::vector<Protein> random_proteins(Setting const& setting) {
+  auto random = RandomSequence{{.seed = 2, .step = 0, .sample = 0, .site = 0}};
+  auto proteins = std::vector<Protein>(static_cast<std::size_t>(setting.sequences));
+  for (auto& protein : proteins) {
+    for (auto i = Index{0}; i + 2 < setting.length; ++i) {
+      protein.sequence += "LAGVSERTIDPKQNFYMHWC"[random.below(20)];
+      protein.labels.push_back(random.below(10) == 0 ? label_positive : label_negative);
+    }
+  }
+  return proteins;
+}
+
+template <class B>
+struct Run {
+  using A = typename B::Accumulator;
+  using Model = Esm2<B, Quantized<quant::Any, B::space>>;
+
+  explicit Run(Setting const& setting)
+      : setting{setting},
+        source{setting.quantization},
+        model{setting.shape, source, setting.placement, {.rank = 2, .alpha = 1.f, .dropout = .5f}},
+        proteins{random_proteins(setting)} {
+    auto const classifier = model.classifier();
+    auto const values = source.tensor("classifier.weight", classifier.rows(), classifier.columns());
+    auto const converted = MatrixTensor<A>{classifier.extents()};
+    std::copy_n(values.data(), values.size(), converted.data());
+    transfer(converted.view(), classifier);
+  }
+
+  void finish(benchmark::State& state) const {
+    constexpr auto mega = 1e6;
+    auto usage = rusage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(setting.tokens()),
+                                                    benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["FLOP/s"] =
+        benchmark::Counter(setting.flops(), benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["activation_MB"] = static_cast<double>(model.activation_bytes()) / mega;
+    state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) * 1024 / mega;
+    state.counters["device_MB"] = static_cast<double>(device_bytes_taken() - before) / mega;
+    state.counters["trainable"] = static_cast<double>(model.parameters().size());
+  }
+
+  Setting const& setting;
+  std::size_t before = device_bytes_taken();  ///< by the context, which is not ours
+  RandomWeights source;
+  B backend;
+  Model model;
+  std::vector<Protein> proteins;
+};
+
+template <class B>
+void train(benchmark::State& state, Setting const& setting) {
+  auto run = Run<B>{setting};
+  auto const options = FitOptions{.batch = {.sequences = setting.sequences}};
+  auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, options};
+  auto records = std::vector<std::uint32_t>(run.proteins.size());
+  std::iota(records.begin(), records.end(), 0u);
+  auto step = std::int64_t{0};
+  trainer.learn(records, step++, 0);  // takes memory
+  measure(state, run.backend, [&] { trainer.learn(records, step++, 0); });
+  run.finish(state);
+}
+
+template <class B>
+void infer(benchmark::State& state, Setting const& setting) {
+  auto run = Run<B>{setting};
+  auto batch = PackedBatch{};
+  for (auto const& protein : run.proteins) batch.add(protein, 0);
+  run.model.forward(run.backend, batch, Keep::nothing);  // takes memory
+  measure(state, run.backend, [&] { run.model.forward(run.backend, batch, Keep::nothing); });
+  run.finish(state);
+}
+
+template <class B>
+void add(std::string const& name, void (*body)(benchmark::State&, Setting const&),
+         Setting const& setting) {
+  with_clock_of<B>(benchmark::RegisterBenchmark(name.c_str(), body, setting))
+      ->Unit(benchmark::kMillisecond);
+}
+
+/// Training and inference in one precision, under the names that the file's head gives.
+template <class B>
+void add_both(std::string const& model, Setting const& setting, std::string const& compute) {
+  auto const name = "/" + model + "/" + setting.placement.name + "/" +
+                    std::string{setting.quantization.name} + "/" + compute + "/" +
+                    std::to_string(setting.length) + "x" + std::to_string(setting.sequences);
+  add<B>("training" + name, train<B>, setting);
+  add<B>("inference" + name, infer<B>, setting);
+}
+
+/// Every combination of these models (by name) and sizes (length, sequences), `of<T>` being the
+/// backend; a filter selects some.
+template <template <class> class Of>
+int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
+            std::vector<std::pair<Index, Index>> const& sizes) {
+  for (auto const& [model, shape] : models) {
+    for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
+      for (auto const* const quantization : {"none", "nf4"}) {
+        for (auto const& [length, sequences] : sizes) {
+          auto const setting =
+              Setting{shape, placement, quant::Any::parse(quantization), length, sequences};
+          add_both<Of<float>>(model, setting, "fp32");
+          add_both<Of<bf16>>(model, setting, "bf16");
+        }
+      }
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace bench

@@ -1,0 +1,3 @@
+/// Training steps on a GPU.
+#include "support/gpu.hpp"
+#include "support/training.hpp"
