@@ -27,8 +27,10 @@ Arm parse_arm(std::string const& text) {
     auto const equals = std::min(change.find('='), change.size());
     auto key = change.substr(0, equals);
     if (std::ranges::find(arm.changes, key, &Arm::Change::first) != arm.changes.end()) {
-      throw InputError{"--arms: " + text + ": expected each of its changes once, found " + key +
-                       " again"};
+      auto message = "--arms: " + text;
+      throw InputError{message.append(": expected each of its changes once, found ")
+                           .append(key)
+                           .append(" again")};
     }
     arm.changes.emplace_back(std::move(key), change.substr(std::min(equals + 1, change.size())));
     first = last + 1;

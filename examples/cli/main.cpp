@@ -63,7 +63,7 @@ int main(int argc, char** argv) try {
 #if defined(__GLIBC__)
   // A freed matrix goes back to the system; its place in the heap would soon hold something small,
   // and the next matrix need a new one.
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // NOLINT(concurrency-mt-unsafe): no thread runs yet
 #endif
   return run({argv + 1, argv + argc});
 } catch (qlora::InputError const& error) {

@@ -8,7 +8,7 @@ bool cuda_is_present() {
 }
 
 void require_cuda() {
-  cuda::require_device();
+  cuda::check(cuda::device_status(), "--device cuda: expected a device, found none");
 }
 
 std::unique_ptr<Session> open_cuda_fp32(SessionOptions const& options) {

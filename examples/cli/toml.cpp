@@ -73,7 +73,7 @@ class Line {
 
   /// A number, true or false.
   std::string plain_value() {
-    auto const text = std::string{take(std::min(rest_.find_first_of(" \t#"), rest_.size()))};
+    auto text = std::string{take(std::min(rest_.find_first_of(" \t#"), rest_.size()))};
     if (text == "true" || text == "false") return text;
     auto digits = text.substr(text.starts_with('+') ? 1 : 0);
     std::erase(digits, '_');
