@@ -24,7 +24,7 @@ struct EigenProducts {
     } else {
       tile::with_whole_tile(x, y, write, row_multiple, [&](auto whole_x, auto whole_y) {
         begin(bias, whole_y, write);
-        auto const one_thread = tile::OneThread{};
+        [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_x), map(w).transpose(), map(whole_y));
       });
     }
@@ -38,7 +38,7 @@ struct EigenProducts {
     } else {
       tile::with_whole_tile(dy, dx, write, row_multiple, [&](auto whole_dy, auto whole_dx) {
         begin(Vector<T const>{}, whole_dx, write);
-        auto const one_thread = tile::OneThread{};
+        [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_dy), map(w), map(whole_dx));
       });
     }
