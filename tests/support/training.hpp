@@ -107,6 +107,7 @@ TEST_F(CudaTraining, AgreesWhenActivationsAreComputedAgain) {
   expect_same_training(Nf4<64>{}, Sites::of(CardLiteral{}), .3f, Keep::inputs);
 }
 
+#if !defined(EMULATION_ASAN) && !defined(EMULATION_TSAN)  // which see each of its kernels elsewhere
 /// Both round to bf16, at the same places but after sums of another order.
 TEST_F(CudaTraining, AgreesInBf16) {
   auto const placement = Sites::of(AllLinear{});
@@ -117,6 +118,7 @@ TEST_F(CudaTraining, AgreesInBf16) {
     EXPECT_NEAR(found.losses[i], expected.losses[i], 3e-3) << "step " << i;
   }
 }
+#endif
 
 }  // namespace
 }  // namespace qlora::test

@@ -23,13 +23,15 @@ struct Memory<Space::device> {
   static void deallocate(std::byte* data) noexcept { cudaFree(data); }
 };
 
-/// Waits for all work of the device first, on whatever stream it was queued.
+/// Waits for all work of the device first, on whatever stream it was queued, and for the copy,
+/// which cudaMemcpy itself does not when it comes from pageable memory.
 template <Space To, Space From>
 requires(To == Space::device || From == Space::device) struct Transfer<To, From> {
   static void run(void* to, void const* from, std::size_t bytes) {
     cuda::check(cudaDeviceSynchronize(), "wait for the device");
     cuda::check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault),
                 "copy of " + std::to_string(bytes) + " bytes");
+    cuda::check(cudaStreamSynchronize(nullptr), "wait for a copy");
   }
 };
 
