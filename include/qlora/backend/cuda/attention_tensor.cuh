@@ -97,19 +97,36 @@ struct NarrowTile {
   }
 };
 
+/// Where a lane of a block stands: in its tile, and in its head.
+struct LanePlace {
+  SequenceTile at;
+  Index head;
+  int row;   ///< the first of its two rows in the sequence, the other being 8 below
+  int part;  ///< its columns are 2 part and 2 part + 1 of every 8
+
+  __device__ explicit LanePlace(AttentionShape const& shape)
+      : at{tile_of(shape, block_rows, blockIdx.x)}, head{blockIdx.y} {
+    auto const thread = static_cast<int>(threadIdx.x);
+    row = at.begin + thread / warp_size * warp_rows + thread % warp_size / row_threads;
+    part = thread % row_threads;
+  }
+  /// Whether the block has nothing to do.
+  __device__ bool idle() const { return at.begin >= at.length; }
+};
+
 /// The 16 rows of a warp, as operands.
 template <int D>
 struct OwnRows {
   FragmentA steps[D / 16];
 
-  __device__ void load(HeadMatrix const& from, SequenceTile const& at, int row, int part) {
+  __device__ void load(HeadMatrix const& from, LanePlace const& place) {
     QLORA_UNROLL
     for (auto step = 0; step < D / 16; ++step) {
       QLORA_UNROLL
       for (auto i = 0; i < 4; ++i) {
-        auto const own = row + i % 2 * 8;
-        steps[step].pairs[i] =
-            own < at.length ? from.pair(at.first + own, 16 * step + i / 2 * 8 + 2 * part) : 0;
+        auto const own = place.row + i % 2 * 8;
+        auto const column = 16 * step + i / 2 * 8 + 2 * place.part;
+        steps[step].pairs[i] = own < place.at.length ? from.pair(place.at.first + own, column) : 0;
       }
     }
   }
@@ -145,17 +162,17 @@ __device__ void add_rows(FragmentC (&sums)[D / 8], FragmentA const& weights,
 /// Writes sums (16, D), multiplied by a factor for each of a lane's two rows.
 template <int D>
 __device__ void store(FragmentC const (&sums)[D / 8], float const (&factors)[2],
-                      Strided<bf16> const& out, AttentionShape const& shape, SequenceTile const& at,
-                      Index head, int row, int part) {
+                      Strided<bf16> const& out, AttentionShape const& shape,
+                      LanePlace const& place) {
   QLORA_UNROLL
   for (auto half = 0; half < 2; ++half) {
-    auto const own = row + half * 8;
-    if (own >= at.length) continue;
+    auto const own = place.row + half * 8;
+    if (own >= place.at.length) continue;
     QLORA_UNROLL
     for (auto i = 0; i < D / 8; ++i) {
-      auto const column = 8 * i + 2 * part;
+      auto const column = 8 * i + 2 * place.part;
       if (column >= shape.head_dim) continue;  // an even number
-      auto* const to = &out(at.first + own, head * shape.head_dim + column);
+      auto* const to = &out(place.at.first + own, place.head * shape.head_dim + column);
       to[0] = bf16{factors[half] * sums[i].values[2 * half]};
       to[1] = bf16{factors[half] * sums[i].values[2 * half + 1]};
     }
@@ -187,29 +204,18 @@ __device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
   }
 }
 
-/// The first of a lane's two rows in the sequence, the other being 8 below; its columns are 2 part
-/// and 2 part + 1 of every 8.
-__device__ inline int lane_row(SequenceTile const& at) {
-  auto const thread = static_cast<int>(threadIdx.x);
-  return at.begin + thread / warp_size * warp_rows + thread % warp_size / row_threads;
-}
-__device__ inline int lane_part() {
-  return static_cast<int>(threadIdx.x) % row_threads;
-}
-
 /// A block for each tile of queries.
 template <int D>
 __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
   constexpr auto infinity = std::numeric_limits<float>::infinity();
   constexpr auto columns = NarrowTile<D>::rows / 8;
   auto& shared = shared_storage<TilePairs<D>>();
-  auto const at = tile_of(in.shape, block_rows, blockIdx.x);
-  if (at.begin >= at.length) return;
-  auto const head = Index{blockIdx.y};
-  auto const row = lane_row(at);
-  auto const part = lane_part();
+  auto const place = LanePlace{in.shape};
+  if (place.idle()) return;
+  auto const& at = place.at;
+  auto const head = place.head;
   OwnRows<D> queries;
-  queries.load({in.q, in.shape, head}, at, row, part);
+  queries.load({in.q, in.shape, head}, place);
 
   float largest[2] = {-infinity, -infinity};  // of the scores, times log2(e)
   float total[2] = {};
@@ -225,7 +231,7 @@ __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
       for (auto i = 0; i < columns; ++i) {
         QLORA_UNROLL
         for (auto e = 0; e < 4; ++e) {
-          if (begin + 8 * i + 2 * part + e % 2 >= at.length) scores[i].values[e] = -infinity;
+          if (begin + 8 * i + 2 * place.part + e % 2 >= at.length) scores[i].values[e] = -infinity;
         }
       }
     }
@@ -263,10 +269,10 @@ __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
 
   for (auto& sum : total) sum = lanes_sum<row_threads>(sum);
   float const factors[2] = {1.f / total[0], 1.f / total[1]};
-  store<D>(sums, factors, in.out, in.shape, at, head, row, part);
-  if (part != 0) return;
+  store<D>(sums, factors, in.out, in.shape, place);
+  if (place.part != 0) return;
   for (auto half = 0; half < 2; ++half) {
-    auto const own = row + half * 8;
+    auto const own = place.row + half * 8;
     if (own < at.length) {
       in.lse(head, at.first + own) = largest[half] / log2_e + std::log(total[half]);
     }
@@ -277,18 +283,17 @@ __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
 template <int D>
 __global__ void tensor_queries_backward_kernel(AttentionBackward<bf16> in) {
   auto& shared = shared_storage<TilePairs<D>>();
-  auto const at = tile_of(in.shape, block_rows, blockIdx.x);
-  if (at.begin >= at.length) return;
-  auto const head = Index{blockIdx.y};
-  auto const row = lane_row(at);
-  auto const part = lane_part();
+  auto const place = LanePlace{in.shape};
+  if (place.idle()) return;
+  auto const& at = place.at;
+  auto const head = place.head;
   OwnRows<D> queries, gradients;
-  queries.load({in.q, in.shape, head}, at, row, part);
-  gradients.load({in.dout, in.shape, head}, at, row, part);
+  queries.load({in.q, in.shape, head}, place);
+  gradients.load({in.dout, in.shape, head}, place);
   float lse[2], delta[2];
   for (auto half = 0; half < 2; ++half) {
-    auto const inside = row + half * 8 < at.length;
-    auto const token = at.first + (inside ? row + half * 8 : 0);
+    auto const inside = place.row + half * 8 < at.length;
+    auto const token = at.first + (inside ? place.row + half * 8 : 0);
     lse[half] = inside ? log2_e * in.lse(head, token) : 0.f;
     delta[half] = inside ? in.delta(head, token) : 0.f;
   }
@@ -304,7 +309,7 @@ __global__ void tensor_queries_backward_kernel(AttentionBackward<bf16> in) {
         auto const half = e % 4 / 2;
         auto& slope = slopes[e / 4].values[e % 4];
         auto const p = exp2_fast(scores[e / 4].values[e % 4] * log2_e - lse[half]);
-        auto const inside = begin + i + e / 4 * 8 + 2 * part + e % 2 < at.length;
+        auto const inside = begin + i + e / 4 * 8 + 2 * place.part + e % 2 < at.length;
         slope = inside ? p * (slope - delta[half]) : 0.f;
       }
       add_rows(sums, operand_of(slopes[0], slopes[1]), keys, i);
@@ -312,21 +317,20 @@ __global__ void tensor_queries_backward_kernel(AttentionBackward<bf16> in) {
   };
   for_each_tile(shared, {in.k, in.shape, head}, {in.v, in.shape, head}, at, add_tile);
   float const factors[2] = {1.f, 1.f};
-  store<D>(sums, factors, in.dq, in.shape, at, head, row, part);
+  store<D>(sums, factors, in.dq, in.shape, place);
 }
 
 /// dk = ds^T q and dv = p^T dout: a block for each tile of keys.
 template <int D>
 __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
   auto& shared = shared_storage<TilePairs<D>>();
-  auto const at = tile_of(in.shape, block_rows, blockIdx.x);
-  if (at.begin >= at.length) return;
-  auto const head = Index{blockIdx.y};
-  auto const row = lane_row(at);
-  auto const part = lane_part();
+  auto const place = LanePlace{in.shape};
+  if (place.idle()) return;
+  auto const& at = place.at;
+  auto const head = place.head;
   OwnRows<D> keys, values;
-  keys.load({in.k, in.shape, head}, at, row, part);
-  values.load({in.v, in.shape, head}, at, row, part);
+  keys.load({in.k, in.shape, head}, place);
+  values.load({in.v, in.shape, head}, place);
 
   FragmentC key_sums[D / 8] = {};
   FragmentC value_sums[D / 8] = {};
@@ -338,7 +342,7 @@ __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
       score(slopes[0], slopes[1], values, gradients, i);
       QLORA_UNROLL
       for (auto e = 0; e < 8; ++e) {
-        auto const query = begin + i + e / 4 * 8 + 2 * part + e % 2;
+        auto const query = begin + i + e / 4 * 8 + 2 * place.part + e % 2;
         auto const inside = query < at.length;
         auto const token = at.first + (inside ? query : 0);
         auto& p = scores[e / 4].values[e % 4];
@@ -352,8 +356,8 @@ __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
   };
   for_each_tile(shared, {in.q, in.shape, head}, {in.dout, in.shape, head}, at, add_tile);
   float const factors[2] = {1.f, 1.f};
-  store<D>(key_sums, factors, in.dk, in.shape, at, head, row, part);
-  store<D>(value_sums, factors, in.dv, in.shape, at, head, row, part);
+  store<D>(key_sums, factors, in.dk, in.shape, place);
+  store<D>(value_sums, factors, in.dv, in.shape, place);
 }
 
 /// Attention by these kernels, in bf16 with float sums. Templates, so that a source has the kernels
