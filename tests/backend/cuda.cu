@@ -18,8 +18,7 @@ static_assert(BackendTypes<backend::Cuda<float>> && BackendTypes<backend::Cuda<b
               BackendTypes<backend::Cuda<double>>);
 
 bool has_device() {
-  auto devices = 0;
-  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  return cuda::device_status() == cudaSuccess;
 }
 
 template <class T>

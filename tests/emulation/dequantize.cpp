@@ -20,18 +20,7 @@ namespace {
 
 using testing::example;
 using testing::rounded_to;
-
-/// A user's scheme: blocks of three bytes, so that pairs of elements straddle them.
-struct Byte {
-  static constexpr std::string_view name = "byte";
-  static constexpr int bits = 8;
-  static constexpr Index block = 3;
-  static constexpr bool double_quantized = true;
-  static std::uint8_t encode(float x) {
-    return static_cast<std::uint8_t>(std::rint((x + 1) * 127.5f));
-  }
-  static float decode(std::uint8_t code) { return static_cast<float>(code) / 127.5f - 1; }
-};
+using testing::Thirds;
 
 /// Whether the kernel gives the host's bits, at an output that is `shift` elements off alignment.
 template <class T, class S>
@@ -60,7 +49,7 @@ void expect_equal(S const& scheme, Index rows, Index columns, Index shift = 0) {
 
 template <class S>
 class DequantizeKernel : public ::testing::Test {};
-using Schemes = ::testing::Types<Nf4<64>, Fp4<128>, Nf4<2>, Int8, Full<float>, Full<bf16>, Byte>;
+using Schemes = ::testing::Types<Nf4<64>, Fp4<128>, Nf4<2>, Int8, Full<float>, Full<bf16>, Thirds>;
 TYPED_TEST_SUITE(DequantizeKernel, Schemes);
 
 TYPED_TEST(DequantizeKernel, GivesTheBitsOfTheHost) {

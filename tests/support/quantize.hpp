@@ -21,19 +21,7 @@
 namespace qlora {
 namespace {
 
-/// A user's scheme: blocks of three bytes.
-struct Thirds {
-  static constexpr std::string_view name = "thirds";
-  static constexpr int bits = 8;
-  static constexpr Index block = 3;
-  static constexpr bool double_quantized = true;
-  QLORA_HOST_DEVICE static std::uint8_t encode(float x) {
-    return static_cast<std::uint8_t>(std::rint((x + 1) * 127.5f));
-  }
-  QLORA_HOST_DEVICE static float decode(std::uint8_t code) {
-    return static_cast<float>(code) / 127.5f - 1;
-  }
-};
+using testing::Thirds;
 
 template <class T>
 void expect_same(Vector<T const> expected, Vector<T const, Space::device> device,
