@@ -128,9 +128,17 @@ def kernels(program):
     return table(["kernel", "time", "rate"], rows)
 
 
-def small_step(program):
-    one, = benchmarks(program, "^training/8M/qkv/nf4/bf16/256x1/").values()
-    return f"One step, 8M, one sequence of 256 tokens: {one['real_time']:.3f} {one['time_unit']}.\n"
+def variants(program):
+    """Steps that start as one graph, kernel by kernel, and with timed algorithms of products."""
+    rows = []
+    for model in ("8M", "650M"):
+        for size in ("256x1", "1000x8"):
+            times = []
+            for compute in ("bf16", "bf16-eager", "bf16-timed"):
+                found = benchmarks(program, f"^training/{model}/qkv/nf4/{compute}/{size}/").values()
+                times += [one["real_time"] for one in found] or [float("nan")]
+            rows.append([model, size, *(f"{time:.3f}" for time in times), f"{times[1] / times[0]:.2f}"])
+    return table(["model", "tokens", "graph, ms", "eager, ms", "graph and timed products, ms", "eager / graph"], rows)
 
 
 def main():
@@ -147,7 +155,7 @@ def main():
         f"{torch.__version__}, transformers {opponent.transformers.__version__} with {adapters}. \"Of peak\": of the "
         f"{peak / 1e12:.0f} TFLOP/s that torch reached in the same run on a bf16 product of 8192 cubed.\n",
         "## Training: 16 sequences of 1,000 tokens, LoRA of rank 2 on query, key and value\n", training(steps, peak),
-        small_step(steps),
+        "## One step: as one graph, kernel by kernel, and with the fastest of eight algorithms a product\n", variants(steps),
         "## Attention: 16 sequences of 1,024 tokens, width 1,280, bf16\n", attention(kernel_program, peak),
         "## Kernels: 16,384 tokens, width 1,280; weights of 5,120 x 1,280\n", kernels(kernel_program),
     ]

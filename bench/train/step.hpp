@@ -158,14 +158,19 @@ void add(std::string const& name, void (*body)(benchmark::State&, Setting const&
       ->Unit(benchmark::kMillisecond);
 }
 
-/// Training and inference in one precision, under the names that the file's head gives.
+/// The name that the file's head gives.
+inline std::string name_of(std::string const& what, std::string const& model,
+                           Setting const& setting, std::string const& compute) {
+  return what + "/" + model + "/" + setting.placement.name + "/" +
+         std::string{setting.quantization.name} + "/" + compute + "/" +
+         std::to_string(setting.length) + "x" + std::to_string(setting.sequences);
+}
+
+/// Training and inference in one precision.
 template <class B>
 void add_both(std::string const& model, Setting const& setting, std::string const& compute) {
-  auto const name = "/" + model + "/" + setting.placement.name + "/" +
-                    std::string{setting.quantization.name} + "/" + compute + "/" +
-                    std::to_string(setting.length) + "x" + std::to_string(setting.sequences);
-  add<B>("training" + name, train<B>, setting);
-  add<B>("inference" + name, infer<B>, setting);
+  add<B>(name_of("training", model, setting, compute), train<B>, setting);
+  add<B>(name_of("inference", model, setting, compute), infer<B>, setting);
 }
 
 /// Every combination of these models (by name) and sizes (length, sequences), `of<T>` being the

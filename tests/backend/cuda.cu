@@ -72,9 +72,8 @@ TYPED_TEST(OnDevice, DequantizeGivesTheBitsOfTheHost) {
 }
 
 /// The largest error of linear relative to the sum of magnitudes; U is the output's type.
-template <class T, class U>
-double linear_error(backend::Cuda<T>& backend, Index tokens, Index in, Index out, bool with_bias,
-                    Write write) {
+template <class T, class U, class B>
+double linear_error(B& backend, Index tokens, Index in, Index out, bool with_bias, Write write) {
   using A = Accumulate<T>;
   auto const x = example<T>(tokens, in, 1.3f);
   auto const w = example<T>(out, in, .7f);
@@ -106,10 +105,9 @@ double linear_error(backend::Cuda<T>& backend, Index tokens, Index in, Index out
   return worst;
 }
 
-TYPED_TEST(OnDevice, LinearMultiplies) {
-  using T = TypeParam;
+template <class T, class B>
+void expect_products(B&& backend) {
   using A = Accumulate<T>;
-  auto backend = backend::Cuda<T>{};
   auto const tolerance = [](auto like) {
     using Like = decltype(like);
     return std::is_same_v<Like, double> ? 1e-14 : std::is_same_v<Like, bf16> ? 8e-3 : 1e-6;
@@ -123,6 +121,14 @@ TYPED_TEST(OnDevice, LinearMultiplies) {
       }
     }
   }
+}
+
+TYPED_TEST(OnDevice, LinearMultiplies) {
+  expect_products<TypeParam>(backend::Cuda<TypeParam>{});
+}
+
+TYPED_TEST(OnDevice, LinearMultipliesByTimedAlgorithms) {
+  expect_products<TypeParam>(cuda::Backend<TypeParam, cuda::TimedCublasLt>{});
 }
 
 TYPED_TEST(OnDevice, LinearChecksShapes) {

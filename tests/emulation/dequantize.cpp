@@ -99,7 +99,7 @@ TEST(DequantizeKernel, ReadsPlainScales) {
   *parts.scales.data() = 3;
   auto const matrix = Quantized<Nf4<64>, Space::device>{{}, 1, 2, std::move(parts)};
   auto out = MatrixTensor<float, Space::device>{{1, 2}};
-  cuda::dequantize(matrix, out.view(), nullptr);
+  cuda::dequantize(matrix, out.view(), cuda::Stream{});
   EXPECT_EQ(out.data()[0], -3);
   EXPECT_EQ(out.data()[1], 3);
 }
@@ -107,8 +107,8 @@ TEST(DequantizeKernel, ReadsPlainScales) {
 TEST(DequantizeKernel, ChecksItsOutput) {
   auto const matrix = moved_to<Space::device>(quantize(Int8{}, example(4, 6)));
   auto out = MatrixTensor<float, Space::device>{{4, 7}};
-  EXPECT_THROW(cuda::dequantize(matrix, out.view(), nullptr), ShapeError);
-  EXPECT_THROW(cuda::dequantize(matrix, out.view().columns(0, 6), nullptr), ShapeError);
+  EXPECT_THROW(cuda::dequantize(matrix, out.view(), cuda::Stream{}), ShapeError);
+  EXPECT_THROW(cuda::dequantize(matrix, out.view().columns(0, 6), cuda::Stream{}), ShapeError);
 }
 
 }  // namespace

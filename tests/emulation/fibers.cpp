@@ -5,13 +5,20 @@
 
 #include <gtest/gtest.h>
 
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/backend/cuda/tensor_core.cuh>
 
 namespace {
 
-using qlora::cuda::launch;
 using qlora::cuda::shared_storage;
+
+/// Runs a kernel to its end.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments const&... arguments) {
+  auto const stream = qlora::cuda::Stream{};
+  qlora::cuda::launch(kernel, grid, block, stream, arguments...);
+  stream.synchronize();
+}
 
 constexpr auto threads = 96;
 
@@ -38,7 +45,7 @@ int wrong_results(std::uint64_t seed) {
   for (auto i = std::size_t{0}; i < in.size(); ++i) in[i] = static_cast<float>(i * i);
   auto out = std::vector<float>(in.size(), -1.f);
   emulation::machine().seed = seed;
-  launch(mirror_kernel<B>, dim3{3}, dim3{threads}, nullptr, in.data(), out.data());
+  launch(mirror_kernel<B>, dim3{3}, dim3{threads}, in.data(), out.data());
   auto wrong = 0;
   for (auto block = 0; block < 3; ++block) {
     for (auto i = 0; i < threads; ++i) {
@@ -69,7 +76,7 @@ __global__ void indices_kernel(unsigned* out) {
 
 TEST(Emulation, NumbersThreadsAndBlocksInThreeDimensions) {
   auto out = std::vector<unsigned>(std::size_t{2} * 3 * 4 * 5 * 6 * 7);
-  launch(indices_kernel, dim3{2, 3, 4}, dim3{5, 6, 7}, nullptr, out.data());
+  launch(indices_kernel, dim3{2, 3, 4}, dim3{5, 6, 7}, out.data());
   EXPECT_EQ(out, std::vector<unsigned>(out.size(), 1));
 }
 
@@ -92,7 +99,7 @@ __global__ void shuffle_kernel(float* sums, float* pairs, float* third) {
 
 TEST(Emulation, ShufflesWithinWarps) {
   auto sums = std::vector<float>(64), pairs = sums, third = sums;
-  launch(shuffle_kernel, dim3{1}, dim3{64}, nullptr, sums.data(), pairs.data(), third.data());
+  launch(shuffle_kernel, dim3{1}, dim3{64}, sums.data(), pairs.data(), third.data());
   for (auto i = std::size_t{0}; i < 64; ++i) {
     EXPECT_EQ(sums[i], i < 32 ? 496 : 1520);
     auto const pair = i / 2;
@@ -104,7 +111,7 @@ TEST(Emulation, ShufflesWithinWarps) {
 template <class Kernel, class... Arguments>
 std::string error_of(Kernel kernel, unsigned block, Arguments... arguments) {
   try {
-    launch(kernel, dim3{1}, dim3{block}, nullptr, arguments...);
+    launch(kernel, dim3{1}, dim3{block}, arguments...);
   } catch (emulation::Error const& error) {
     return error.what();
   }
@@ -161,7 +168,7 @@ __global__ void unwritten_kernel(float* out) {
 
 TEST(Emulation, FillsSharedMemoryWithNan) {
   auto out = std::vector<float>(1);
-  launch(unwritten_kernel, dim3{1}, dim3{1}, nullptr, out.data());
+  launch(unwritten_kernel, dim3{1}, dim3{1}, out.data());
   EXPECT_TRUE(std::isnan(out[0]));
 }
 
@@ -182,7 +189,7 @@ TEST(Emulation, MakesCopiesLate) {
   auto const in = Octet{{1, 2, 3, 4}};
   auto early = 0.f;
   auto late = 0.f;
-  launch(copying_kernel, dim3{1}, dim3{1}, nullptr, &in.values[0], &early, &late);
+  launch(copying_kernel, dim3{1}, dim3{1}, &in.values[0], &early, &late);
   EXPECT_TRUE(std::isnan(early));
   EXPECT_EQ(late, 2);
 }
@@ -209,8 +216,8 @@ __global__ void overrun_kernel(unsigned count) {
 }
 
 TEST(EmulationDeathTest, LetsAddressSanitizerSeeOverruns) {
-  launch(overrun_kernel, dim3{1}, dim3{32}, nullptr, unsigned{threads});
-  EXPECT_DEATH(launch(overrun_kernel, dim3{1}, dim3{32}, nullptr, unsigned{threads + 1}),
+  launch(overrun_kernel, dim3{1}, dim3{32}, unsigned{threads});
+  EXPECT_DEATH(launch(overrun_kernel, dim3{1}, dim3{32}, unsigned{threads + 1}),
                "heap-buffer-overflow|out of bounds");
 }
 #endif

@@ -2,8 +2,11 @@
 /// place.
 #pragma once
 
+#include <cstddef>
+#include <cstring>
+
 #include <qlora/backend/concepts.hpp>
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -19,15 +22,37 @@ class Products {
  public:
   template <class T, class U>
   void multiply_transposed(In<T> x, In<T> w, qlora::Vector<U const, qlora::Space::device> bias,
-                           Out<U> y, qlora::Write write, cudaStream_t) {
-    run(x, w.data(), w.stride(), Index{1}, bias.data(), y, write);
+                           Out<U> y, qlora::Write write, std::byte* workspace,
+                           qlora::cuda::Stream const& stream) {
+    ask(x, w.data(), w.stride(), Index{1}, bias.data(), y, write, workspace, stream);
   }
   template <class T, class U>
-  void multiply(In<T> dy, In<T> w, Out<U> dx, qlora::Write write, cudaStream_t) {
-    run(dy, w.data(), Index{1}, w.stride(), static_cast<U const*>(nullptr), dx, write);
+  void multiply(In<T> dy, In<T> w, Out<U> dx, qlora::Write write, std::byte* workspace,
+                qlora::cuda::Stream const& stream) {
+    ask(dy, w.data(), Index{1}, w.stride(), static_cast<U const*>(nullptr), dx, write, workspace,
+        stream);
   }
+  static constexpr auto workspace_bytes = std::size_t{64};
 
  private:
+  /// A product as a recording sees it.
+  struct Call {
+    void const *x, *w, *bias, *y;
+    Index rows, columns, sum, write;
+  };
+
+  template <class T, class U>
+  static void ask(In<T> x, T const* w, Index row, Index column, U const* bias, Out<U> y,
+                  qlora::Write write, std::byte* workspace, qlora::cuda::Stream const& stream) {
+    auto const call = Call{x.data(), w,           bias,        y.data(),
+                           y.rows(), y.columns(), x.columns(), static_cast<Index>(write)};
+    if (!stream.wants(call)) return;
+    emulation::enqueue(*static_cast<cudaStream_t>(stream), [=] {
+      std::memset(workspace, 0xff, workspace_bytes);
+      run(x, w, row, column, bias, y, write);
+    });
+  }
+
   /// y (n, m) = or += x (n, k) w + bias, where element (k, j) of w lies at j row + k column.
   template <class T, class U>
   static void run(In<T> x, T const* w, Index row, Index column, U const* bias, Out<U> y,

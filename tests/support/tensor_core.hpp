@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/backend/cuda/tensor_core.cuh>
 #include <qlora/core/scalar.hpp>
 
@@ -40,7 +42,17 @@ class TensorCore : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!Device::available()) GTEST_SKIP() << "needs a device";
+    stream_.emplace();
   }
+  /// Runs a kernel in one warp, to its end.
+  template <class... Parameters, class... Arguments>
+  void run(void (*kernel)(Parameters...), Arguments const&... arguments) {
+    cuda::launch(kernel, dim3{1}, dim3{lanes}, *stream_, arguments...);
+    stream_->synchronize();
+  }
+
+ private:
+  std::optional<cuda::Stream> stream_;
 };
 
 cuda::Pair16 pair(std::vector<float> const& numbers, int first, int second) {
@@ -74,9 +86,7 @@ TEST_F(TensorCore, ProductsFollowTheLayouts) {
       sums[i].values[v] = c[static_cast<std::size_t>(place_in_c(lane, v))];
     }
   }
-  cuda::launch(multiply_kernel, dim3{1}, dim3{lanes}, nullptr, left.data(), right.data(),
-               sums.data());
-  Device::wait();
+  run(multiply_kernel, left.data(), right.data(), sums.data());
   for (auto lane = 0; lane < lanes; ++lane) {
     for (auto v = 0; v < 4; ++v) {
       auto const place = static_cast<std::size_t>(place_in_c(lane, v));
@@ -117,11 +127,9 @@ TEST_F(TensorCore, LoadsMatricesBothWays) {
       return sparse && i % 2 != 0 ? 0u : static_cast<unsigned>((8 * matrix + i) * 8 + j + 1);
     };
     for (auto const transposed : {false, true}) {
-      cuda::launch(transposed ? load_kernel<cuda::Orientation::transposed>
-                              : load_kernel<cuda::Orientation::as_stored>,
-                   dim3{1}, dim3{lanes}, nullptr, static_cast<std::uint16_t const*>(in.data()),
-                   sparse, out.data());
-      Device::wait();
+      run(transposed ? load_kernel<cuda::Orientation::transposed>
+                     : load_kernel<cuda::Orientation::as_stored>,
+          in.data(), sparse, out.data());
       for (auto lane = 0; lane < lanes; ++lane) {
         auto const group = lane / 4;
         auto const part = lane % 4 * 2;
@@ -150,9 +158,7 @@ TEST_F(TensorCore, RoundsLikeTheHost) {
   }
   auto pairs = Shared<cuda::Pair16>(lanes);
   auto powers = Shared<float>(lanes);
-  cuda::launch(round_kernel, dim3{1}, dim3{lanes}, nullptr, static_cast<float const*>(in.data()),
-               pairs.data(), powers.data());
-  Device::wait();
+  run(round_kernel, in.data(), pairs.data(), powers.data());
   for (auto i = std::size_t{0}; i < lanes; ++i) {
     EXPECT_EQ(pairs[i],
               cuda::Pair16{bf16{in[2 * i]}.bits} | cuda::Pair16{bf16{in[2 * i + 1]}.bits} << 16);

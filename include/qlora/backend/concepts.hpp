@@ -139,7 +139,8 @@ concept TrainingVerbs = BackendTypes<B> &&
              Vector<typename B::Accumulator const, B::space> u,
              Vector<std::int32_t const, B::space> labels, std::array<double, 2> class_weights,
              double scale, AdamWStep step, Vector<StepNumbers, B::space> numbers,
-             typename B::Reading reading) {
+             typename B::Reading reading, typename B::Repeats repeats, BatchShape shape,
+             void (*body)()) {
   // the batch where the backend computes, valid until the next one
   { b.stage(batch) } -> std::same_as<TokenBatch<B::space>>;
   // y = x;  y = 0;  y = x rounded to T
@@ -163,12 +164,21 @@ concept TrainingVerbs = BackendTypes<B> &&
   // a copy of the numbers as they are after what was asked for so far
   b.read(numbers, reading);
   { reading.wait() } -> std::same_as<StepNumbers>;
+  // calls body(), which asks for the work of a pass over a batch of this shape and does nothing
+  // else: it may be called twice. `repeats` is kept by whoever asks for the same passes again
+  b.repeat(repeats, shape, body);
   // whether verbs return before their work is done
   { B::asynchronous } -> std::convertible_to<bool>;
 };
 
-/// Everything together. Expanding a frozen weight, `dequantize(weight, y)`, is asked for where a
-/// weight's scheme is known.
+/// Everything together. Two verbs are asked for where a weight's scheme is known:
+///
+///     dequantize(weight, y)             y (out, in) = the frozen weight
+///     expanded(weights, memory, use)    use(w), w (sum of out, in) = weights below each other
+///
+/// The latter lets w lie in `memory`, of `B::panels` times w's size at least, while what `use` asks
+/// for reads it, and not longer. That memory is for this alone: a backend may fill it for the next
+/// call before the work asked for in between is done.
 template <class B>
 concept Backend = ProductVerbs<B> && LoraVerbs<B> && LayerVerbs<B> && TrainingVerbs<B>;
 

@@ -63,6 +63,18 @@ class Cpu {
     detail::expand(weight, y);
   }
 
+  static constexpr int panels = 1;
+  template <class Weights, class Use>
+  void expanded(Weights const& weights, Vector<T> memory, Use&& use) {
+    auto const rows = weights.front().rows();
+    auto const count = static_cast<Index>(weights.size());
+    auto const panel = Matrix<T>{memory.data(), {count * rows, weights.front().columns()}};
+    for (auto i = Index{0}; i < count; ++i) {
+      dequantize(weights[static_cast<std::size_t>(i)], panel.slice(i * rows, rows));
+    }
+    use(Matrix<T const>{panel});
+  }
+
   template <class U>
   void linear(Matrix<T const> x, Matrix<T const> w, Vector<A const> bias, Matrix<U> y,
               Write write) {
@@ -324,6 +336,12 @@ class Cpu {
     StepNumbers numbers_{};
   };
   static constexpr bool asynchronous = false;
+
+  struct Repeats {};
+  template <class Body>
+  void repeat(Repeats&, BatchShape const&, Body&& body) {
+    body();
+  }
 
   void begin_step(Vector<StepNumbers> numbers) { numbers[0].loss = 0.; }
 

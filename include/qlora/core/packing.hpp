@@ -11,6 +11,15 @@ namespace qlora::inline v1 {
 /// Label of tokens that no loss counts; the field's convention.
 inline constexpr std::int32_t ignored_label = -100;
 
+/// What is equal for batches that take the same work.
+struct BatchShape {
+  Index tokens = 0;
+  Index sequences = 0;
+  Index longest = 0;
+
+  friend bool operator==(BatchShape const&, BatchShape const&) = default;
+};
+
 /// Per-token views of a packed batch of `sequences()` sequences and `tokens()` tokens.
 template <Space M>
 struct Packing {
@@ -21,6 +30,7 @@ struct Packing {
 
   Index sequences() const { return offsets.size() - 1; }
   Index tokens() const { return positions.size(); }
+  BatchShape shape() const { return {tokens(), sequences(), longest}; }
 };
 
 /// What a pass over a packed batch reads.

@@ -72,12 +72,15 @@ class Esm2 {
   /// Logits (tokens, 2) of a batch, valid until the next call. `dropout` is inactive outside
   /// training.
   Matrix<A, space> forward(B& backend, PackedBatch const& batch, Keep keep, Dropout dropout = {}) {
-    auto const n = batch.tokens();
-    reserve(n, keep);
-    batch_ = backend.stage(batch.view());
-    pass_ = {batch_.packing, dropout};
+    return forward(backend, backend.stage(batch.view()), keep, dropout);
+  }
+  /// The same of a batch that is where the backend computes.
+  Matrix<A, space> forward(B& backend, TokenBatch<space> const& batch, Keep keep,
+                           Dropout dropout = {}) {
+    reserve(batch.packing.tokens(), keep);
+    pass_ = {batch.packing, dropout};
     auto const scale = shape_.token_dropout ? static_cast<A>(token_dropout_scale) : A{1};
-    backend.embed(batch_.ids, scale, embedding_, inputs_[0]);
+    backend.embed(batch.ids, scale, embedding_, inputs_[0]);
     for (auto i = std::size_t{0}; i < layers_.size(); ++i) {
       layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, input(i + 1));
     }
@@ -92,9 +95,6 @@ class Esm2 {
     }
     return logits_;
   }
-
-  /// Labels (tokens) of the last batch, where the backend computes.
-  Vector<std::int32_t const, space> labels() const { return batch_.labels; }
 
   /// Gradients of every parameter += from d_logits (tokens, 2) of the last forward pass, which must
   /// have kept inputs or everything.
@@ -300,6 +300,17 @@ class Esm2 {
   void lay_out(Arena<space>& arena, Index n, Keep keep) {
     auto const d = shape_.hidden;
     auto const layers = layers_.size();
+    auto panel = Index{0};
+    auto widest = Index{1};
+    for (auto const& layer : layers_) {
+      for (auto const* linear : {&layer.qkv, &layer.out, &layer.up, &layer.down}) {
+        panel = std::max(panel, linear->expanded_size());
+        widest = std::max(widest, linear->hidden());
+      }
+    }
+    // First, so that they lie at the same place for every n: a backend may fill them for the next
+    // pass while this one goes on.
+    auto const panels = arena.template vector<T>(B::panels * panel);
     inputs_.clear();
     auto const streams = keep == Keep::nothing ? std::size_t{2} : layers + 1;
     for (auto i = std::size_t{0}; i < streams; ++i) {
@@ -315,17 +326,9 @@ class Esm2 {
       end_of_states = std::max(end_of_states, arena.mark());
     }
     arena.release(end_of_states);
-    auto panel = Index{0};
-    auto widest = Index{1};
-    for (auto const& layer : layers_) {
-      for (auto const* linear : {&layer.qkv, &layer.out, &layer.up, &layer.down}) {
-        panel = std::max(panel, linear->expanded_size());
-        widest = std::max(widest, linear->hidden());
-      }
-    }
     auto const training = keep != Keep::nothing;
     auto const m = training ? n : 0;
-    scratch_ = {.panel = arena.template vector<T>(panel),
+    scratch_ = {.panels = panels,
                 .normed = arena.template matrix<T>(n, d),
                 .narrow = arena.template matrix<T>(m, d),
                 .activated = arena.template matrix<T>(n, shape_.intermediate),
@@ -372,7 +375,6 @@ class Esm2 {
 
   std::optional<Arena<space>> arena_;
   Keep kept_ = Keep::nothing;
-  TokenBatch<space> batch_;
   nn::Pass<space> pass_;
   std::vector<Matrix<A, space>> inputs_;  // (n, hidden) into each layer, and out of the last
   std::vector<nn::LayerState<B>> states_;

@@ -46,7 +46,7 @@ struct LayerScratch {
   using A = typename B::Accumulator;
   static constexpr Space space = B::space;
 
-  Vector<T, space> panel;      ///< one expanded weight
+  Vector<T, space> panels;     ///< expanded weights
   Matrix<T, space> normed;     ///< (n, hidden)
   Matrix<T, space> narrow;     ///< (n, hidden)
   Matrix<T, space> activated;  ///< (n, intermediate)
@@ -96,7 +96,7 @@ struct EncoderLayer {
                Matrix<A, space> y) const {
     auto const d = shape.hidden;
     normalise(backend, shape, attention_norm, x, scratch, state.attention_stats);
-    qkv.forward(backend, pass, scratch.normed, scratch.panel, state.h_qkv, state.qkv,
+    qkv.forward(backend, pass, scratch.normed, scratch.panels, state.h_qkv, state.qkv,
                 Write::assign);
     auto const q = state.qkv.columns(0, d);
     auto const k = state.qkv.columns(d, d);
@@ -105,14 +105,14 @@ struct EncoderLayer {
     backend.rotary(k, shape.heads, pass.packing, A{1}, Rotation::forward);
     backend.attention(q, k, v, shape.heads, pass.packing, state.context, state.lse);
     backend.copy(x, state.middle);
-    out.forward(backend, pass, state.context, scratch.panel, state.h_out, state.middle,
+    out.forward(backend, pass, state.context, scratch.panels, state.h_out, state.middle,
                 Write::accumulate);
 
     normalise(backend, shape, ffn_norm, state.middle, scratch, state.ffn_stats);
-    up.forward(backend, pass, scratch.normed, scratch.panel, state.h_up, state.up, Write::assign);
+    up.forward(backend, pass, scratch.normed, scratch.panels, state.h_up, state.up, Write::assign);
     backend.gelu(state.up, scratch.activated);
     backend.copy(state.middle, y);
-    down.forward(backend, pass, scratch.activated, scratch.panel, state.h_down, y,
+    down.forward(backend, pass, scratch.activated, scratch.panels, state.h_down, y,
                  Write::accumulate);
   }
 
@@ -127,17 +127,17 @@ struct EncoderLayer {
 
     backend.gelu(state.up, scratch.activated);
     backend.round(d, scratch.narrow);
-    down.backward(backend, pass, scratch.activated, state.h_down, scratch.narrow, scratch.panel,
+    down.backward(backend, pass, scratch.activated, state.h_down, scratch.narrow, scratch.panels,
                   dh(down), scratch.d_up);
     backend.gelu_backward(state.up, scratch.d_up, scratch.d_up);
     normalise(backend, shape, ffn_norm, state.middle, scratch, state.ffn_stats);
-    up.backward(backend, pass, scratch.normed, state.h_up, scratch.d_up, scratch.panel, dh(up),
+    up.backward(backend, pass, scratch.normed, state.h_up, scratch.d_up, scratch.panels, dh(up),
                 scratch.d_normed);
     backend.layer_norm_backward(scratch.d_normed, state.middle, ffn_norm.gamma, state.ffn_stats, d);
 
     backend.round(d, scratch.narrow);
     auto const d_context = scratch.normed;  // (n, hidden)
-    out.backward(backend, pass, state.context, state.h_out, scratch.narrow, scratch.panel, dh(out),
+    out.backward(backend, pass, state.context, state.h_out, scratch.narrow, scratch.panels, dh(out),
                  d_context);
     auto const part = [&](auto matrix, Index i) { return matrix.columns(i * hidden, hidden); };
     auto const dq = part(scratch.d_qkv, 0);
@@ -148,7 +148,7 @@ struct EncoderLayer {
     backend.rotary(dq, shape.heads, pass.packing, query_scale(shape), Rotation::inverse);
     backend.rotary(dk, shape.heads, pass.packing, A{1}, Rotation::inverse);
     normalise(backend, shape, attention_norm, x, scratch, state.attention_stats);
-    qkv.backward(backend, pass, scratch.normed, state.h_qkv, scratch.d_qkv, scratch.panel, dh(qkv),
+    qkv.backward(backend, pass, scratch.normed, state.h_qkv, scratch.d_qkv, scratch.panels, dh(qkv),
                  lowest ? Matrix<A, space>{} : scratch.d_normed);
     if (lowest) return;
     backend.layer_norm_backward(scratch.d_normed, x, attention_norm.gamma, state.attention_stats,

@@ -48,11 +48,12 @@ class Linear {
   Index expanded_size() const { return stacked_out() * in(); }
 
   /// y (n, stacked out) = or += the layer's output for x (n, in). Saves h (n, hidden) = dropout(x)
-  /// A^T. `panel` holds `expanded_size()` elements.
+  /// A^T. `panels` holds `B::panels` times `expanded_size()` elements.
   template <class U>
   void forward(B& backend, Pass<space> const& pass, Matrix<T const, space> x,
-               Vector<T, space> panel, Matrix<A, space> h, Matrix<U, space> y, Write write) const {
-    backend.linear(x, expand(backend, panel), bias_, y, write);
+               Vector<T, space> panels, Matrix<A, space> h, Matrix<U, space> y, Write write) const {
+    with_weight(backend, panels,
+                [&](Matrix<T const, space> w) { backend.linear(x, w, bias_, y, write); });
     auto column = Index{0};
     for (auto const& group : groups_) {
       auto const part = h.columns(column, group.a.rows());  // (n, targets rank)
@@ -71,10 +72,12 @@ class Linear {
   /// dx (n, in) = the input's gradient, left out when dx is empty. `dh` (n, hidden) is scratch.
   template <class U>
   void backward(B& backend, Pass<space> const& pass, Matrix<T const, space> x,
-                Matrix<A const, space> h, Matrix<T const, space> dy, Vector<T, space> panel,
+                Matrix<A const, space> h, Matrix<T const, space> dy, Vector<T, space> panels,
                 Matrix<A, space> dh, Matrix<U, space> dx) const {
     if (dx.data() != nullptr) {
-      backend.linear_backward(dy, expand(backend, panel), dx, Write::assign);
+      with_weight(backend, panels, [&](Matrix<T const, space> w) {
+        backend.linear_backward(dy, w, dx, Write::assign);
+      });
     }
     auto column = Index{0};
     for (auto const& group : groups_) {
@@ -93,17 +96,15 @@ class Linear {
   }
 
  private:
-  Matrix<T const, space> expand(B& backend, Vector<T, space> panel) const {
+  /// Calls `use(w)` with the stacked weights (stacked out, in).
+  template <class Use>
+  void with_weight(B& backend, Vector<T, space> panels, Use&& use) const {
     if constexpr (requires { weights_.front().template plain<T>(); }) {
       if (weights_.size() == 1) {
-        if (auto const stored = weights_.front().template plain<T>()) return *stored;
+        if (auto const stored = weights_.front().template plain<T>()) return use(*stored);
       }
     }
-    for (auto i = std::size_t{0}; i < weights_.size(); ++i) {
-      auto const offset = static_cast<Index>(i) * out() * in();
-      backend.dequantize(weights_[i], Matrix<T, space>{panel.data() + offset, {out(), in()}});
-    }
-    return {panel.data(), {stacked_out(), in()}};
+    backend.expanded(weights_, panels, use);
   }
   static LoraInput input(LoraGroup<A, space> const& group, Pass<space> const& pass) {
     return {group.targets, group.first_site, pass.dropout};

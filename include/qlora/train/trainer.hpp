@@ -224,14 +224,17 @@ class Trainer {
     auto const dropout = Dropout{.probability = model_.lora().dropout,
                                  .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
-    auto const logits = model_.forward(backend_, batch_, options_.keep, dropout);
+    auto const batch = backend_.stage(batch_.view());
     if (d_logits_.extent(0) < batch_.tokens()) {
       d_logits_ = MatrixTensor<A, B::space>{{batch_.tokens(), Model::classes}};
     }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
-    backend_.cross_entropy(logits, model_.labels(), weights_, scale, d_logits, numbers_);
-    model_.backward(backend_, d_logits);
+    backend_.repeat(repeats_, batch.packing.shape(), [&] {
+      auto const logits = model_.forward(backend_, batch, options_.keep, dropout);
+      backend_.cross_entropy(logits, batch.labels, weights_, scale, d_logits, numbers_);
+      model_.backward(backend_, d_logits);
+    });
   }
 
   void update(double rate) {
@@ -264,6 +267,7 @@ class Trainer {
   std::size_t last_ = 0;         // step that was begun
   Clock::time_point ended_{};
   PackedBatch batch_;
+  typename B::Repeats repeats_;
   MatrixTensor<A, B::space> d_logits_;
 };
 

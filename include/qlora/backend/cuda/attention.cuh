@@ -16,11 +16,11 @@ namespace qlora::inline v1::cuda {
 /// The library's own attention: on tensor cores in bf16, exact in float and double.
 struct OwnAttention {
   template <class T>
-  static void forward(AttentionForward<T> const& problem, cudaStream_t stream) {
+  static void forward(AttentionForward<T> const& problem, Stream const& stream) {
     Kernels<T>::forward(problem, stream);
   }
   template <class T>
-  static void backward(AttentionBackward<T> const& problem, cudaStream_t stream) {
+  static void backward(AttentionBackward<T> const& problem, Stream const& stream) {
     Kernels<T>::backward(problem, stream);
   }
 

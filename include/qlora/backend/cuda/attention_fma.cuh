@@ -239,13 +239,13 @@ __global__ void attention_keys_backward_kernel(AttentionBackward<T> in) {
 /// Attention by these kernels, in any compute type.
 struct FmaAttention {
   template <class T>
-  static void forward(AttentionForward<T> const& problem, cudaStream_t stream) {
+  static void forward(AttentionForward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch<T, D>(attention_kernel<T, D>, problem, stream);
     });
   }
   template <class T>
-  static void backward(AttentionBackward<T> const& problem, cudaStream_t stream) {
+  static void backward(AttentionBackward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch<T, D>(attention_queries_backward_kernel<T, D>, problem, stream);
       launch<T, D>(attention_keys_backward_kernel<T, D>, problem, stream);
@@ -254,7 +254,7 @@ struct FmaAttention {
 
  private:
   template <class T, int D, class Problem>
-  static void launch(void (*kernel)(Problem), Problem const& problem, cudaStream_t stream) {
+  static void launch(void (*kernel)(Problem), Problem const& problem, Stream const& stream) {
     constexpr auto rows = HeadTile<Accumulate<T>, D>::rows;
     launch_tiles(kernel, problem, rows, rows * row_threads, stream);
   }

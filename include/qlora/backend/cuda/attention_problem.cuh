@@ -98,7 +98,7 @@ __device__ A row_largest(A value) {
 /// Starts a kernel with a block for every tile of `rows` of every head.
 template <class Problem>
 void launch_tiles(void (*kernel)(Problem), Problem const& problem, Index rows, int threads,
-                  cudaStream_t stream) {
+                  Stream const& stream) {
   auto const& shape = problem.shape;
   auto const tiles = static_cast<unsigned>(shape.tokens / rows + shape.sequences);
   launch(kernel, dim3{tiles, static_cast<unsigned>(shape.heads)},

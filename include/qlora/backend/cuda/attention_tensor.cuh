@@ -364,13 +364,13 @@ __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
 /// only where it uses them.
 struct TensorAttention {
   template <std::same_as<bf16> T>
-  static void forward(AttentionForward<T> const& problem, cudaStream_t stream) {
+  static void forward(AttentionForward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch_tiles(tensor_attention_kernel<D>, problem, block_rows, threads, stream);
     });
   }
   template <std::same_as<bf16> T>
-  static void backward(AttentionBackward<T> const& problem, cudaStream_t stream) {
+  static void backward(AttentionBackward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
       launch_tiles(tensor_queries_backward_kernel<D>, problem, block_rows, threads, stream);
       launch_tiles(tensor_keys_backward_kernel<D>, problem, block_rows, threads, stream);

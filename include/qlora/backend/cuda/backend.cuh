@@ -1,7 +1,7 @@
 /// The CUDA backend: every verb of backend/concepts.hpp as kernels, and products by a policy. Work
-/// is queued on one stream in the order of the calls, and no verb waits for it: whoever reads
-/// results on the host waits for the stream first. Sums have a fixed order: the same bits every
-/// time.
+/// is queued on one stream in the order of the calls, but for frozen weights, which are expanded
+/// beside it, and no verb waits for it: whoever reads results on the host waits for the stream
+/// first. Sums have a fixed order: the same bits every time.
 #pragma once
 
 #include <array>
@@ -12,18 +12,22 @@
 #include <qlora/backend/cuda/attention.cuh>
 #include <qlora/backend/cuda/dequantize.cuh>
 #include <qlora/backend/cuda/elementwise.cuh>
+#include <qlora/backend/cuda/expansion.cuh>
 #include <qlora/backend/cuda/layer_norm.cuh>
 #include <qlora/backend/cuda/lora.cuh>
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/backend/cuda/reduce.cuh>
+#include <qlora/backend/cuda/repeats.cuh>
 #include <qlora/backend/cuda/rotary.cuh>
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/scratch.cuh>
 #include <qlora/backend/cuda/staging.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 
 namespace qlora::inline v1::cuda {
 
 /// `T` is what activations are stored and multiplied in. `Products` multiplies whole matrices:
-/// `multiply_transposed(x, w, bias, y, write, stream)` and `multiply(dy, w, dx, write, stream)`.
+/// `multiply_transposed(x, w, bias, y, write, workspace, stream)` and `multiply(dy, w, dx, write,
+/// workspace, stream)`, where the workspace is device memory of `Products::workspace_bytes`.
 /// `Attention` has `forward(AttentionForward<T>, stream)` and `backward(AttentionBackward<T>,
 /// stream)`.
 template <ComputeType T, class Products, class Attention = OwnAttention>
@@ -47,6 +51,13 @@ class Backend {
     cuda::dequantize(weight, y, stream_);
   }
 
+  /// The memory for `expanded` holds two of the largest.
+  static constexpr int panels = Expansion::panels;
+  template <class Weights, class Use>
+  void expanded(Weights const& weights, Vector<T, space> memory, Use&& use) {
+    expansion_.run(weights, memory, stream_, use);
+  }
+
   /// Where y is bf16, the bias is rounded to bf16 before it is added in float, as cuBLASLt wants it
   /// to be of y's type.
   template <class U>
@@ -55,7 +66,12 @@ class Backend {
     expect_shape(w, {y.columns(), x.columns()}, "linear: weight");
     expect_shape(y, {x.rows(), w.rows()}, "linear: output");
     if (bias.data() != nullptr) expect_shape(bias, {w.rows()}, "linear: bias");
-    products_.multiply_transposed(x, w, of_type<U>(bias), y, write, stream_);
+    auto const rounded = bias.data() != nullptr && !std::same_as<U, A>;
+    auto const bias_bytes = rounded ? static_cast<std::size_t>(bias.size()) * sizeof(U) : 0;
+    auto const [bias_memory, workspace] =
+        scratch_.take(std::array{bias_bytes, Products::workspace_bytes});
+    products_.multiply_transposed(x, w, of_type(bias, reinterpret_cast<U*>(bias_memory)), y, write,
+                                  workspace, stream_);
   }
 
   template <class U>
@@ -63,7 +79,8 @@ class Backend {
                        Write write) {
     expect_shape(w, {dy.columns(), dx.columns()}, "linear_backward: weight");
     expect_shape(dx, {dy.rows(), w.columns()}, "linear_backward: input gradient");
-    products_.multiply(dy, w, dx, write, stream_);
+    auto* const workspace = scratch_.template take<std::byte>(Index{Products::workspace_bytes});
+    products_.multiply(dy, w, dx, write, workspace, stream_);
   }
 
   // ---- skinny products with trained parameters
@@ -184,7 +201,7 @@ class Backend {
     if (q.rows() == 0) return;
     auto const shape = shape_of(q, heads, packing);
     auto const delta =
-        Strided<A>{partials_.template take<A>(heads * q.rows()), q.rows()};  // (heads, n)
+        Strided<A>{scratch_.template take<A>(heads * q.rows()), q.rows()};  // (heads, n)
     for_each_element(heads, q.rows(), stream_,
                      AttentionDelta<T>{strided(out), strided(dout), delta, shape.head_dim});
     Attention::backward(
@@ -220,7 +237,7 @@ class Backend {
   void sum_rows(Matrix<A const, space> x, Vector<A, space> sum) {
     expect_shape(sum, {x.columns()}, "sum_rows: output");
     auto const chunks = chunks_of(x.rows());
-    auto* const partials = partials_.template take<A>(chunks * x.columns());
+    auto* const partials = scratch_.template take<A>(chunks * x.columns());
     for_each_element(chunks, x.columns(), stream_,
                      SumRows<A>{strided(x), x.rows(), x.columns(), partials});
     add_partials(partials, chunks, 1, x.columns(), {sum.data(), 0});
@@ -242,6 +259,22 @@ class Backend {
     PinnedBuffer memory_{sizeof(StepNumbers)};
   };
   static constexpr bool asynchronous = true;
+
+  /// Passes that come again start as one CUDA graph.
+  using Repeats = cuda::Repeats;
+  template <class Body>
+  void repeat(Repeats& repeats, BatchShape const& shape, Body&& body) {
+    repeats.find(shape, body, [&](Recording& recording) {
+      auto const whole = [&] {
+        expansion_.begin(stream_);
+        body();
+        expansion_.end(stream_);
+      };
+      auto& side = expansion_.stream();
+      if (!recording.repeat(stream_, side, whole)) recording.record(stream_, side, whole);
+      expansion_.begin(stream_);
+    });
+  }
 
   void begin_step(Vector<StepNumbers, space> numbers) {
     for_each_element(1, 1, stream_, BeginStep{numbers.data()});
@@ -273,7 +306,7 @@ class Backend {
              Vector<A, space> second, AdamWStep const& options,
              Vector<StepNumbers const, space> numbers) {
     expect_shape(gradients, parameters.extents(), "adamw: gradients");
-    auto* const step = partials_.template take<formula::AdamW<A>>(1);
+    auto* const step = scratch_.template take<formula::AdamW<A>>(1);
     for_each_element(1, 1, stream_, PrepareAdamW<A>{options, numbers.data(), step});
     for_each_element(
         1, parameters.size(), stream_,
@@ -299,14 +332,13 @@ class Backend {
     return {packing.offsets.data(), packing.sequences(), q.rows(), heads, q.columns() / heads};
   }
 
-  /// The bias in the type that a product adds it in.
+  /// The bias in the type that a product adds it in, in this memory where it needs any.
   template <class U>
-  Vector<U const, space> of_type(Vector<A const, space> bias) {
+  Vector<U const, space> of_type(Vector<A const, space> bias, [[maybe_unused]] U* rounded) {
     if constexpr (std::same_as<U, A>) {
       return bias;
     } else {
       if (bias.data() == nullptr) return {};
-      auto* const rounded = bias_.template take<U>(bias.size());
       for_each_element(1, bias.size(), stream_, Round<A, U>{{bias.data(), 0}, {rounded, 0}});
       return {rounded, {bias.size()}};
     }
@@ -318,7 +350,7 @@ class Backend {
                  Index targets, Strided<A> const& out) {
     auto const chunks = chunks_of(x.rows());
     auto const rank = dh.columns() / targets;
-    auto* const partials = partials_.template take<A>(chunks * dh.columns() * x.columns());
+    auto* const partials = scratch_.template take<A>(chunks * dh.columns() * x.columns());
     auto const outer = LoraOuter<U, A>{strided(dh), strided(x),  scale,   masks, partials,
                                        x.rows(),    x.columns(), targets, rank};
     for_each_element(chunks * targets * outer.groups(), octets(x.columns()), stream_, outer);
@@ -334,31 +366,18 @@ class Backend {
   template <class Term>
   void sum(Index size, Term const& term, Write write, double* out) {
     auto const blocks = blocks_for(size, reduction_threads);
-    auto* const partials = partials_.template take<double>(Index{blocks});
+    auto* const partials = scratch_.template take<double>(Index{blocks});
     auto const threads = dim3{reduction_threads};
     if (size > 0) launch(sum_kernel<Term>, dim3{blocks}, threads, stream_, term, size, partials);
     launch(finish_sum_kernel<reduction_threads>, dim3{1}, threads, stream_,
            static_cast<double const*>(partials), Index{blocks}, write, out);
   }
 
-  /// Device memory that grows to the largest request and stays.
-  class Scratch {
-   public:
-    template <class U>
-    U* take(Index count) {
-      auto const bytes = static_cast<std::size_t>(count) * sizeof(U);
-      if (buffer_.bytes() < bytes) buffer_ = Buffer<space>{bytes};
-      return reinterpret_cast<U*>(buffer_.data());
-    }
-
-   private:
-    Buffer<space> buffer_;
-  };
-
   Stream stream_ = open();
   Products products_;
   RotaryAngles<A> rotary_;
-  Scratch bias_, partials_;
+  Scratch scratch_;
+  Expansion expansion_;
   Staging staging_;
 };
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <qlora/backend/cuda/memory.cuh>
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/quant/quantized.hpp>
@@ -146,7 +146,7 @@ __global__ void dequantize_kernel(QuantizedPointers<S> from, T* out) {
 /// dense and of the matrix's shape.
 template <class S, class T>
 void dequantize(Quantized<S, Space::device> const& matrix, Matrix<T, Space::device> out,
-                cudaStream_t stream) {
+                Stream const& stream) {
   expect_shape(out, {matrix.rows(), matrix.columns()}, "dequantize: output");
   if (!out.is_dense()) {
     throw ShapeError{"dequantize: expected a dense output of " + out.shape() + ", got stride " +

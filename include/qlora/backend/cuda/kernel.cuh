@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/memory.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -55,7 +55,7 @@ __global__ void for_each_element_kernel(Body body, Index rows, Index columns) {
 
 /// Calls `body(row, column)`, a device function object, for every element of a matrix.
 template <class Body>
-void for_each_element(Index rows, Index columns, cudaStream_t stream, Body const& body) {
+void for_each_element(Index rows, Index columns, Stream const& stream, Body const& body) {
   if (rows == 0 || columns == 0) return;
   // Narrow matrices get narrow blocks: a warp at least.
   auto const threads =
@@ -74,7 +74,7 @@ __global__ void for_each_row_kernel(Body body, Index rows) {
 
 /// Calls `body(row, lane)`, a device function object, with a whole warp for every row.
 template <class Body>
-void for_each_row(Index rows, cudaStream_t stream, Body const& body) {
+void for_each_row(Index rows, Stream const& stream, Body const& body) {
   if (rows == 0) return;
   launch(for_each_row_kernel<Body>, dim3{blocks_for(rows, warps_per_block)},
          dim3{warp_size, warps_per_block}, stream, body, rows);

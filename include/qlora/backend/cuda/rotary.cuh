@@ -10,7 +10,7 @@ template <class A>
 class RotaryAngles {
  public:
   /// Makes sure that positions below `positions` are there for heads of `head_dim`.
-  void cover(Index positions, Index head_dim, cudaStream_t stream) {
+  void cover(Index positions, Index head_dim, Stream const& stream) {
     if (head_dim == head_dim_ && positions <= positions_) return;
     head_dim_ = head_dim;
     positions_ = positions;

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include <qlora/backend/cuda/memory.cuh>
-#include <qlora/backend/cuda/runtime.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -18,7 +18,7 @@ namespace qlora::inline v1::cuda {
 class Staging {
  public:
   /// The batch on the device, in the order of `stream`, until the next upload.
-  TokenBatch<Space::device> upload(TokenBatch<Space::host> const& batch, cudaStream_t stream) {
+  TokenBatch<Space::device> upload(TokenBatch<Space::host> const& batch, Stream const& stream) {
     auto const& packing = batch.packing;
     auto const bytes = aligned(batch.ids) + aligned(batch.labels) + aligned(packing.offsets) +
                        aligned(packing.positions) + aligned(packing.samples);

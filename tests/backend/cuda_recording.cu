@@ -1,0 +1,3 @@
+/// Recordings on a GPU.
+#include "support/gpu.hpp"
+#include "support/recording.hpp"
