@@ -37,6 +37,20 @@ requires(To == Space::device || From == Space::device) struct Transfer<To, From>
 
 namespace cuda {
 
+/// Device memory that grows to the largest request and stays.
+class Scratch {
+ public:
+  template <class U>
+  U* take(Index count) {
+    auto const bytes = static_cast<std::size_t>(count) * sizeof(U);
+    if (buffer_.bytes() < bytes) buffer_ = Buffer<Space::device>{bytes};
+    return reinterpret_cast<U*>(buffer_.data());
+  }
+
+ private:
+  Buffer<Space::device> buffer_;
+};
+
 /// Memory of the host that copies to and from the device reach while the program goes on.
 class PinnedBuffer {
  public:
