@@ -107,15 +107,22 @@ def training(program, peak):
 
 
 def attention(program, peak):
+    """The library's own, by cuDNN where it is compiled in, and torch's."""
     ours = benchmarks(program, "^attention(_backward)?<bf16>")
+    cudnn = benchmarks(program, "^attention(_backward)?<bf16, CudnnAttention>")
     rows = []
     for head_dim in (16, 32, 64, 128):
-        forward, backward = (ours[f"{name}<bf16>/{head_dim}"]["FLOP/s"] for name in ("attention", "attention_backward"))
-        both = 7 / (2 / forward + 5 / backward)
+        rates = [[found[f"{name}<{types}>/{head_dim}"]["FLOP/s"] for name in ("attention", "attention_backward")]
+                 for found, types in ((ours, "bf16"), (cudnn, "bf16, CudnnAttention"))
+                 if f"attention_backward<{types}>/{head_dim}" in found]
+        both = [7 / (2 / forward + 5 / backward) for forward, backward in rates]
+        (forward, backward), *_ = rates
         theirs, name = torch_attention(head_dim)
-        rows.append([head_dim, f"{forward / 1e12:.0f}", f"{backward / 1e12:.0f}", f"{both / 1e12:.0f}",
-                     f"{theirs / 1e12:.0f} ({name})", f"{both / theirs:.2f}" if theirs else "", f"{100 * both / peak:.0f} %"])
-    return table(["head dim", "forward TFLOP/s", "backward", "both", "torch, both", "ratio", "of peak"], rows)
+        rows.append([head_dim, f"{forward / 1e12:.0f}", f"{backward / 1e12:.0f}", f"{both[0] / 1e12:.0f}",
+                     f"{both[1] / 1e12:.0f}" if both[1:] else "", f"{theirs / 1e12:.0f} ({name})",
+                     f"{both[0] / theirs:.2f}" if theirs else "", f"{100 * both[0] / peak:.0f} %"])
+    return table(["head dim", "forward TFLOP/s", "backward", "both", "by cuDNN, both", "torch, both", "ratio", "of peak"],
+                 rows)
 
 
 def kernels(program):

@@ -1,7 +1,9 @@
 # Targets of the parts that need more than headers. Used by the build and by the installed package,
-# so that a program finds what its own machine has. QLORA_ONEDNN and QLORA_CUDA: AUTO, ON or OFF.
+# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_CUDA and QLORA_CUDNN: AUTO, ON or
+# OFF.
 
-# qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package has all the targets.
+# qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, "NAME;VERSION" where
+# that matters, has all the targets.
 function(qlora_find_component name package)
   string(TOUPPER ${name} option)
   if(TARGET qlora::${name} OR "${QLORA_${option}}" STREQUAL "OFF")
@@ -34,5 +36,10 @@ if(TARGET qlora::cuda)
   if(OpenMP_CXX_FLAGS)
     target_compile_options(
       qlora::cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${OpenMP_CXX_FLAGS}>)
+  endif()
+  # Attention by cuDNN, for programs that link it.
+  qlora_find_component(cudnn "CuDNN;9.8" CuDNN::CuDNN qlora::cuda)
+  if(TARGET qlora::cudnn)
+    target_compile_definitions(qlora::cudnn INTERFACE QLORA_HAS_CUDNN=1)
   endif()
 endif()

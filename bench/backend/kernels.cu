@@ -14,6 +14,10 @@
 #include <qlora/quant/int8.hpp>
 #include <qlora/quant/nf4.hpp>
 
+#ifdef QLORA_HAS_CUDNN
+#include <qlora/backend/cuda/attention_cudnn.cuh>
+#endif
+
 #include "support/measure.hpp"
 
 namespace {
@@ -152,9 +156,9 @@ struct AttentionData {
                           dk = filled<T>(tokens, d), dv = filled<T>(tokens, d);
 };
 
-template <class T>
+template <class T, class Attention = cuda::OwnAttention>
 void attention(benchmark::State& state) {
-  auto backend = B<T>{};
+  auto backend = cuda::Backend<T, cuda::CublasLt, Attention>{};
   auto const head_dim = Index{state.range(0)};
   auto const x = AttentionData<T>{head_dim};
   auto const heads = x.heads(head_dim);
@@ -164,9 +168,9 @@ void attention(benchmark::State& state) {
   });
   count(state, "FLOP/s", x.flops(2));
 }
-template <class T>
+template <class T, class Attention = cuda::OwnAttention>
 void attention_backward(benchmark::State& state) {
-  auto backend = B<T>{};
+  auto backend = cuda::Backend<T, cuda::CublasLt, Attention>{};
   auto const head_dim = Index{state.range(0)};
   auto const x = AttentionData<T>{head_dim};
   auto const heads = x.heads(head_dim);
@@ -185,6 +189,11 @@ void head_dims(benchmark::internal::Benchmark* bench) {
 BENCHMARK_TEMPLATE(attention, bf16)->Apply(head_dims);
 BENCHMARK_TEMPLATE(attention_backward, bf16)->Apply(head_dims);
 BENCHMARK_TEMPLATE(attention, float)->Arg(64)->UseManualTime();
+#ifdef QLORA_HAS_CUDNN
+using cuda::CudnnAttention;
+BENCHMARK_TEMPLATE(attention, bf16, CudnnAttention)->Arg(64)->Arg(128)->UseManualTime();
+BENCHMARK_TEMPLATE(attention_backward, bf16, CudnnAttention)->Arg(64)->Arg(128)->UseManualTime();
+#endif
 
 // ---- adapters: query, key and value of the 650M model, dropout 0.1
 

@@ -16,6 +16,7 @@ namespace qlora::inline v1::cuda {
 struct AttentionShape {
   std::int32_t const* offsets;
   Index sequences;
+  Index longest;  ///< tokens of the longest sequence
   Index tokens;
   Index heads;
   Index head_dim;
@@ -31,13 +32,14 @@ struct AttentionForward {
   Strided<Accumulate<T>> lse;
 };
 
-/// Gradients of q, k and v, given out's, lse and delta (heads, n), the sum over a head's columns of
-/// dout out.
+/// Gradients of q, k and v, given out, its gradient and lse. `delta` (heads, n) is room for the
+/// sums of dout out over a head's columns.
 template <class T>
 struct AttentionBackward {
   AttentionShape shape;
-  Strided<T const> q, k, v, dout;
-  Strided<Accumulate<T> const> lse, delta;
+  Strided<T const> q, k, v, out, dout;
+  Strided<Accumulate<T> const> lse;
+  Strided<Accumulate<T>> delta;
   Strided<T> dq, dk, dv;
 };
 

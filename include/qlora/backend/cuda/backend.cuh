@@ -187,7 +187,7 @@ class Backend {
                  Matrix<A, space> lse) {
     expect_shape(lse, {heads, q.rows()}, "attention: lse");
     if (q.rows() == 0) return;
-    Attention::forward(AttentionForward<T>{shape_of(q, heads, packing), strided(q), strided(k),
+    attention_.forward(AttentionForward<T>{shape_of(q, heads, packing), strided(q), strided(k),
                                            strided(v), strided(out), strided(lse)},
                        stream_);
   }
@@ -202,12 +202,9 @@ class Backend {
     auto const shape = shape_of(q, heads, packing);
     auto const delta =
         Strided<A>{scratch_.template take<A>(heads * q.rows()), q.rows()};  // (heads, n)
-    for_each_element(heads, q.rows(), stream_,
-                     AttentionDelta<T>{strided(out), strided(dout), delta, shape.head_dim});
-    Attention::backward(
-        AttentionBackward<T>{shape, strided(q), strided(k), strided(v), strided(dout), strided(lse),
-                             Strided<A const>{delta.data, delta.stride}, strided(dq), strided(dk),
-                             strided(dv)},
+    attention_.backward(
+        AttentionBackward<T>{shape, strided(q), strided(k), strided(v), strided(out), strided(dout),
+                             strided(lse), delta, strided(dq), strided(dk), strided(dv)},
         stream_);
   }
 
@@ -329,7 +326,8 @@ class Backend {
   static Index octets(Index columns) { return (columns + octet_size - 1) / octet_size; }
   static AttentionShape shape_of(Matrix<T const, space> q, Index heads,
                                  Packing<space> const& packing) {
-    return {packing.offsets.data(), packing.sequences(), q.rows(), heads, q.columns() / heads};
+    return {packing.offsets.data(), packing.sequences(), packing.longest, q.rows(), heads,
+            q.columns() / heads};
   }
 
   /// The bias in the type that a product adds it in, in this memory where it needs any.
@@ -375,6 +373,7 @@ class Backend {
 
   Stream stream_ = open();
   Products products_;
+  Attention attention_;
   RotaryAngles<A> rotary_;
   Scratch scratch_;
   Expansion expansion_;
