@@ -32,7 +32,7 @@ struct Memory<Space::host> {
     }
     return static_cast<std::byte*>(data);
   }
-  static void deallocate(std::byte* data) noexcept {
+  static void deallocate(std::byte* data, std::size_t) noexcept {
     ::operator delete (data, std::align_val_t{alignment_bytes});
   }
 };
@@ -54,7 +54,7 @@ class Buffer {
   ~Buffer() {
     // The analyzer does not see through std::optional that this is done once.
     if (data_ != nullptr)
-      Memory<S>::deallocate(data_);  // NOLINT(clang-analyzer-cplusplus.NewDelete)
+      Memory<S>::deallocate(data_, bytes_);  // NOLINT(clang-analyzer-cplusplus.NewDelete)
   }
 
   std::byte* data() const { return data_; }

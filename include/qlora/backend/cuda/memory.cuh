@@ -1,6 +1,7 @@
 /// Device memory, and copies between the host and it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -12,15 +13,26 @@
 
 namespace qlora::inline v1 {
 
+/// Also counts what is held, for reports: the device itself tells of all programs' memory alone.
 template <>
 struct Memory<Space::device> {
   static std::byte* allocate(std::size_t bytes) {
     void* data = nullptr;
     cuda::check(cudaMalloc(&data, bytes),
                 "cannot allocate " + std::to_string(bytes) + " bytes of device memory");
+    auto const held = held_bytes += bytes;
+    auto most = peak_bytes.load();
+    while (most < held && !peak_bytes.compare_exchange_weak(most, held)) {
+    }
     return static_cast<std::byte*>(data);
   }
-  static void deallocate(std::byte* data) noexcept { cudaFree(data); }
+  static void deallocate(std::byte* data, std::size_t bytes) noexcept {
+    cudaFree(data);
+    held_bytes -= bytes;
+  }
+
+  inline static std::atomic<std::size_t> held_bytes = 0;
+  inline static std::atomic<std::size_t> peak_bytes = 0;  ///< since a program last lowered it
 };
 
 /// Waits for all work of the device first, on whatever stream it was queued, and for the copy,
