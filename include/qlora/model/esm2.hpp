@@ -141,6 +141,10 @@ class Esm2 {
     arena_->release(0);
     lay_out(*arena_, tokens, keep);
   }
+  /// What `reserve` would take. Ends the last pass.
+  std::size_t bytes_of_pass(Index tokens, Keep keep) {
+    return Arena<space>::measure([&](Arena<space>& arena) { lay_out(arena, tokens, keep); });
+  }
   std::size_t activation_bytes() const { return arena_ ? arena_->capacity_bytes() : 0; }
 
   /// Residual stream that entered layer `i` (tokens, hidden), or left the last one, after a forward

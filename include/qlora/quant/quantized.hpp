@@ -69,6 +69,15 @@ Layout layout_of(S const& scheme, Index rows, Index columns) {
   return layout;
 }
 
+/// Memory that a (rows, columns) matrix takes when it is quantized by this scheme.
+template <Quantization S>
+Index stored_bytes(S const& scheme, Index rows, Index columns) {
+  constexpr auto number = Index{sizeof(float)};
+  auto const layout = layout_of(scheme, rows, columns);
+  if (!scheme.double_quantized) return layout.code_bytes + number * layout.blocks;
+  return layout.code_bytes + layout.blocks + number * (layout.nested_blocks() + 256);
+}
+
 }  // namespace quant
 
 /// A (rows, columns) matrix stored as `Scheme` says, in memory space M; move-only.

@@ -1,0 +1,115 @@
+// qlora memory: what a training run will take, before it is run.
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qlora/backend/cpu.hpp>
+#include <qlora/model/cache.hpp>
+#include <qlora/model/folder.hpp>
+#include <qlora/model/memory.hpp>
+#include <qlora/model/sizes.hpp>
+#include <qlora/quant/any.hpp>
+#include <qlora/report/table.hpp>
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "peak_memory.hpp"
+
+namespace qlora::cli {
+namespace {
+
+/// Code and buffers of libraries that a run has and this command has not, as measured.
+constexpr auto library_bytes = std::size_t{11'000'000};
+
+template <class M>
+nn::EncoderShape shape_of() {
+  return {.hidden = M::hidden,
+          .layers = M::layers,
+          .heads = M::heads,
+          .intermediate = M::intermediate,
+          .vocabulary = M::vocabulary};
+}
+
+struct MemoryCommand {
+  std::string model, placement = "all";
+  TrainingOptions training;
+  MachineOptions machine;
+
+  /// Tokens of the largest pass that these flags allow.
+  Index tokens() const {
+    auto const longest = training.max_length + 2;
+    auto const step = training.batch_sequences > 0 ? training.batch_sequences * longest
+                                                   : std::max(training.batch_tokens, longest);
+    return std::max((step + training.accumulate - 1) / training.accumulate, longest);
+  }
+
+  MemoryPlan plan(nn::EncoderShape const& shape, quant::Any const& quant) const {
+    auto const lora = training.lora(machine.seed);
+    auto const sites = placement::Sites::parse(placement);
+    auto const keep = training.recompute ? Keep::inputs : Keep::everything;
+    using backend::BestProducts;
+    if (machine.compute == "bf16") {
+      return plan_memory<backend::Cpu<BestProducts, bf16>>(shape, quant, sites, lora, tokens(),
+                                                           keep);
+    }
+    return plan_memory<backend::Cpu<BestProducts, float>>(shape, quant, sites, lora, tokens(),
+                                                          keep);
+  }
+
+  void operator()() {
+    machine.apply();
+    auto quant = quant::Any::parse(training.quant);
+    auto models = std::vector<std::pair<std::string, nn::EncoderShape>>{
+        {"ESM-2 8M", shape_of<esm2::T6_8M>()}, {"35M", shape_of<esm2::T12_35M>()},
+        {"150M", shape_of<esm2::T30_150M>()},  {"650M", shape_of<esm2::T33_650M>()},
+        {"3B", shape_of<esm2::T36_3B>()},      {"15B", shape_of<esm2::T48_15B>()}};
+    if (!model.empty()) {
+      models = {{model, ModelFolder{find_model(model)}.config().shape}};
+    }
+    auto table = report::Table{{{"model", report::Align::left},
+                                {"parameters"},
+                                {"trained"},
+                                {"frozen weights, MB", report::Align::right, 1},
+                                {"trained numbers, MB", report::Align::right, 1},
+                                {"activations, MB", report::Align::right, 1},
+                                {"peak, MB", report::Align::right, 0}}};
+    auto const own = peak_memory_bytes() + library_bytes;
+    auto const mega = [](std::size_t bytes) { return static_cast<double>(bytes) / 1e6; };
+    for (auto const& [name, shape] : models) {
+      auto const found = plan(shape, quant);
+      table.add({name, found.base_parameters, found.trainable_parameters,
+                 mega(found.frozen_bytes + found.plain_bytes), mega(found.trained_bytes),
+                 mega(found.activation_bytes), mega(found.total() + own)});
+    }
+    std::cout << table.text(report::terminal_width(stdout));
+    if (machine.quiet) return;
+    std::cerr << "passes of at most " << tokens() << " tokens, " << training.quant << ", "
+              << machine.compute << "\n";
+  }
+};
+
+}  // namespace
+
+void add_memory(CLI::App& app) {
+  auto* const command =
+      app.add_subcommand("memory", "Predict the memory of a training run before it is run.");
+  auto const memory = std::make_shared<MemoryCommand>();
+  add_option(*command, "--model", memory->model,
+             "model folder, or a name in the Hugging Face cache; all sizes of ESM-2 without it");
+  add_option(*command, "--placement", memory->placement, "adapted matrices: qkv, all, card or head")
+      ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
+  memory->training.add_to(*command);
+  memory->machine.add_to(*command);
+  add_config(*command);
+  command->footer(
+      "Example:\n  qlora memory --model facebook/esm2_t33_650M_UR50D --quant nf4 --batch-tokens "
+      "8000");
+  command->callback([memory] { (*memory)(); });
+}
+
+}  // namespace qlora::cli
