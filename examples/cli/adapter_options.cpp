@@ -25,11 +25,7 @@ Remembered read_remembered(std::filesystem::path const& adapter) {
   auto const file = path.string();
   auto const document = json::read_object(path);
   remembered.quant = json::find<std::string>(document, "quant", file).value_or(remembered.quant);
-  try {
-    quant::Any::parse(remembered.quant);
-  } catch (InputError const& error) {
-    throw InputError{at(file, error.what())};
-  }
+  located<InputError>(file, [&] { quant::Any::parse(remembered.quant); });
   if (auto const weights = json::find<std::vector<double>>(document, "class_weights", file)) {
     if (weights->size() != 2 || !((*weights)[0] > 0.) || !((*weights)[1] > 0.)) {
       throw InputError{at(file, "class_weights: expected two positive numbers, found " +

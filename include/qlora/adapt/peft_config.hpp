@@ -156,11 +156,7 @@ inline ModuleNames read_names(Json const& document, std::string_view key, std::s
         .value_or(std::vector<std::string>{});
   }
   auto pattern = entry->get<std::string>();
-  try {
-    std::ignore = PathMatcher{pattern, ""}.run();
-  } catch (InputError const& error) {
-    throw InputError{at(file, std::string{key} + ": " + error.what())};
-  }
+  located<InputError>(at(file, key), [&] { std::ignore = PathMatcher{pattern, ""}.run(); });
   return pattern;
 }
 
