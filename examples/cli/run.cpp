@@ -100,8 +100,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
   auto labelled = std::int64_t{0};
   for (auto const& protein : splits.train.proteins) {
     positives += std::ranges::count(protein.labels, label_positive);
-    labelled += static_cast<std::int64_t>(protein.labels.size()) -
-                std::ranges::count(protein.labels, label_unknown);
+    labelled += std::ranges::count_if(protein.labels, is_known);
   }
   auto data = OrderedJson::object();
   splits.for_each([&](char const* name, DataSet const& set) {
@@ -152,7 +151,10 @@ Run::Run(RunOptions options, Splits const& splits)
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
   check(fit_);
-  std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
+  located<InputError>(splits.train.file, [&] {
+    std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
+  });
+  if (!options_.select.empty()) check_selection(options_.select, splits.valid.value());
   auto const session = session_options(options_);
   session_ = options_.init_adapter.empty() ? open_session(session)
                                            : open_session(session, options_.init_adapter);
