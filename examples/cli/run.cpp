@@ -188,9 +188,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();
     if (options_.select.empty()) return;
-    best.offer(evaluate(*session_, splits_.valid.value().proteins, options_.label,
-                        report::Progress::Style::silent),
-               epoch);
+    best.offer(
+        evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
+        epoch);
   };
   session_->fit(splits_.records, fit_, on_step, on_epoch);
   best.restore();
@@ -208,9 +208,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   session_->save_adapter(folder);
   auto scores = OrderedJson::object();
   splits_.for_each([&](char const* name, DataSet const& data) {
-    result.scores.emplace_back(
-        name, evaluate(*session_, data.proteins, options_.label + name + " metrics",
-                       options_.machine.progress()));
+    result.scores.emplace_back(name, evaluate(*session_, data, options_.label + name + " metrics",
+                                              options_.machine.progress()));
     scores[name] = result.scores.back().second;
   });
   write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
