@@ -17,16 +17,6 @@
 namespace qlora::cli {
 namespace {
 
-/// Throws InputError unless it is the name of one metric.
-void expect_metric(std::string const& name) {
-  auto known = std::string{};
-  for (auto const candidate : metrics::Chosen::names) {
-    if (candidate == name) return;
-    known.append(" ").append(candidate);
-  }
-  throw metrics::unknown_name(known, name);
-}
-
 struct Train {
   RunOptions run;
   std::string train, valid, test, out;
@@ -34,9 +24,8 @@ struct Train {
 
   void operator()(CLI::App const& command) {
     run.machine.apply();
-    if (!run.select.empty()) {
-      if (valid.empty()) throw InputError{"--select: expected --valid beside it, found none"};
-      expect_metric(run.select);
+    if (!run.select.empty() && valid.empty()) {
+      throw InputError{"--select: expected --valid beside it, found none"};
     }
     auto of_adapter = std::vector<std::string>{};
     if (run.init_adapter.empty()) {
@@ -86,7 +75,9 @@ void add_train(CLI::App& app) {
   add_option(*command, "--init-adapter", run.init_adapter,
              "PEFT adapter to start from, with its rank, alpha and placement");
   add_option(*command, "--select", run.select,
-             "keep the epoch that is best on --valid by this metric");
+             "keep the epoch that is best on --valid by this metric")
+      ->check(CLI::IsMember(
+          std::vector<std::string>{metrics::Chosen::names.begin(), metrics::Chosen::names.end()}));
   run.training.add_to(*command);
   run.machine.add_to(*command);
   add_config(*command);
