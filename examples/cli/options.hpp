@@ -30,7 +30,8 @@ struct MachineOptions {
   }
 };
 
-inline constexpr auto most_rank = std::int64_t{65'536};
+/// The group of the flags that a recipe sets.
+inline constexpr auto training_group = "Training";
 
 /// What `train` and `compare` take. The defaults are the standard recipe; see docs/recipe.md.
 struct TrainingOptions {
