@@ -115,8 +115,8 @@ class Experiment {
   void save_adapter(std::filesystem::path const& folder) const {
     export_adapter(network_, model_).write(folder);
   }
-  /// Takes the values of an adapter of this experiment's rank and placement, and returns those of
-  /// its targets that match no module. Throws InputError for one that does not fit.
+  /// Takes the values of an adapter of this experiment's rank, scale and placement, and returns
+  /// those of its targets that match no module. Throws InputError for one that does not fit.
   std::vector<std::string> load_adapter(std::filesystem::path const& folder) {
     auto const adapter = PeftAdapter::read(folder);
     auto unmatched = import_adapter(network_, adapter, folder.string());
