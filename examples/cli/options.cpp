@@ -9,7 +9,6 @@
 #include <qlora/core/parallel.hpp>
 
 #include "cuda.hpp"
-#include "numbers.hpp"
 
 namespace qlora::cli {
 namespace {

@@ -1,7 +1,9 @@
 /// Flags that several commands share, with their defaults.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +11,8 @@
 #include <qlora/adapt/lora.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/train/trainer.hpp>
+
+#include "numbers.hpp"
 
 namespace qlora::cli {
 
@@ -64,11 +68,21 @@ struct TrainingOptions {
 /// `--config`, which `expand` has read by the time a command is parsed.
 void add_config(CLI::App& command);
 
-/// An option whose last value counts, with its default shown.
+/// An option whose last value counts, with its default shown. CLI11 alone would read 010 as eight,
+/// and a number that does not fit as the nearest that does.
 template <class T>
 CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
                         std::string const& description) {
-  return command.add_option(flags, value, description)->take_last()->capture_default_str();
+  auto* const option =
+      command.add_option(flags, value, description)->take_last()->capture_default_str();
+  if constexpr (std::integral<T>) {
+    option->check([](std::string const& text) {
+      if (parse_number<T>(text)) return std::string{};
+      return "expected an integer in decimal digits, without leading zeros and at most " +
+             std::to_string(std::numeric_limits<T>::max()) + ", found " + text;
+    });
+  }
+  return option;
 }
 
 /// A required path or name.

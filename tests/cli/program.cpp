@@ -33,6 +33,11 @@ TEST(Cli, RefusesWrongUsage) {
   program.refuses({"synth"}, {"--out"});
   program.refuses({"synth", "--out", "corpus", "--family", "3"}, {"--family"});
   program.refuses({"synth", "--out", "corpus", "--families", "1"}, {"families"});
+  program.refuses({"synth", "--out", "corpus", "--seed", "010"},
+                  {"--seed", "leading zeros", "010"});
+  program.refuses({"synth", "--out", "corpus", "--members", "0x6"}, {"--members", "0x6"});
+  program.refuses({"synth", "--out", "corpus", "--members", "99999999999999999999"},
+                  {"--members", "at most 4294967295"});
   program.refuses({"evaluate", "--model", golden("models/odd"), "--data", "none.txt"},
                   {"none.txt"});
   EXPECT_FALSE(std::filesystem::exists(program.path("corpus")));
