@@ -10,16 +10,14 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 
-#include "numbers.hpp"
+#include "options.hpp"
 #include "shared_files.hpp"
 #include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
 
-using Flag = std::pair<std::string, std::string>;
-
-/// The published model card's values; those of the standard recipe are the same flags' defaults.
+/// What the published model card says. All else, and the standard recipe, are the flags' defaults.
 std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"alpha", "1"},
                                     {"rslora", "false"},
@@ -34,15 +32,17 @@ std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"batch-sequences", "36"},
                                     {"accumulate", "1"}};
 
-/// The flags of a recipe; none for a name or command that has none, which parsing will say.
+/// Every training flag of a command as a recipe has it; parsing will say if that is none.
 std::vector<Flag> recipe_flags(CLI::App const& command, std::string const& recipe) {
-  if (command.get_option_no_throw("--recipe") == nullptr) return {};
-  if (recipe == "card") return card_recipe;
-  if (recipe != "standard") return {};
-  auto flags = card_recipe;
-  for (auto& [name, value] : flags) {
-    auto const& standard = command.get_option("--" + name)->get_default_str();
-    value = standard.empty() ? "false" : standard;
+  auto flags = std::vector<Flag>{};
+  for (auto const* const option : command.get_options()) {
+    auto const& names = option->get_lnames();
+    if (option->get_group() != training_group || names.front() == "recipe") continue;
+    auto const card = std::ranges::find(card_recipe, names.front(), &Flag::first);
+    auto const& standard = option->get_default_str();
+    flags.emplace_back(names.front(), recipe == "card" && card != card_recipe.end() ? card->second
+                                      : standard.empty()                            ? "false"
+                                                                                    : standard);
   }
   return flags;
 }

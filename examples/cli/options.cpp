@@ -66,7 +66,9 @@ void MachineOptions::apply() {
 void TrainingOptions::add_to(CLI::App& command) {
   using CLI::IsMember;
   using CLI::Range;
-  add_option(command, "--recipe", recipe, "values of all flags below: card or standard")
+  auto const other_group = command.option_defaults()->get_group();
+  command.option_defaults()->group(training_group);
+  add_option(command, "--recipe", recipe, "values of all these flags: card or standard")
       ->check(IsMember({"card", "standard"}));
   add_option(command, "--quant", quant, "frozen weights: none, nf4, fp4 or int8")
       ->check(IsMember({"none", "nf4", "fp4", "int8"}));
@@ -99,6 +101,7 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
   add_flag(command, "--recompute", recompute,
            "keep only layers' inputs for the backward pass: less memory, more time");
+  command.option_defaults()->group(other_group);
 }
 
 LoraOptions TrainingOptions::lora(std::uint64_t seed) const {

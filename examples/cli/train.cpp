@@ -71,7 +71,8 @@ void add_train(CLI::App& app) {
   add_option(*command, "--test", train->test, "labelled proteins to report on");
   add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
-      ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
+      ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
+      ->group(training_group);
   add_option(*command, "--init-adapter", run.init_adapter,
              "PEFT adapter to start from, with its rank, alpha and placement");
   add_option(*command, "--select", run.select,

@@ -129,16 +129,28 @@ TEST(Train, TakesARecipeOverAFilesValues) {
   auto const train = std::vector<std::string>{
       "train", "--model", golden("models/odd"), "--train", golden("train/data.txt"), "--epochs",
       "1",     "--quiet"};
-  program.done(train + std::vector<std::string>{"--lr", "0.5", "--out", "first"});
+  program.done(train + std::vector<std::string>{"--lr", "0.5", "--placement", "qkv", "--quant",
+                                                "none", "--batch-tokens", "300", "--max-length",
+                                                "50", "--no-shuffle=1", "--recompute",
+                                                "--rslora=yes", "--out", "first"});
+  auto const first = program.read("first/config.toml");
+  for (auto const* const line : {"no-shuffle = true\n", "recompute = true\n", "rslora = true\n"}) {
+    EXPECT_NE(first.find(line), std::string::npos) << line << first;
+  }
   program.done({"train", "--config", "first/config.toml", "--recipe", "card", "--epochs", "1",
-                "--out", "card"});
-  EXPECT_NE(program.read("card/config.toml").find("lr = 3.701568055793089e-4\n"),
-            std::string::npos);
-  program.done({"train", "--config", "card/config.toml", "--recipe", "standard", "--epochs", "1",
-                "--out", "second"});
-  auto const standard = program.read("second/config.toml");
-  program.done(train + std::vector<std::string>{"--out", "third"});
-  EXPECT_EQ(standard, program.read("third/config.toml"));
+                "--quant", "fp4", "--out", "card"});
+  auto const card = program.read("card/config.toml");
+  for (auto const* const line : {"lr = 3.701568055793089e-4\n", "batch-sequences = 36\n",
+                                 "quant = \"fp4\"\n", "no-shuffle = false\n"}) {
+    EXPECT_NE(card.find(line), std::string::npos) << line << card;
+  }
+  program.done(train + std::vector<std::string>{"--out", "standard"});
+  for (auto const* const start : {"first", "card"}) {
+    auto const out = std::string{"standard from "} + start;
+    program.done({"train", "--config", std::string{start} + "/config.toml", "--recipe", "standard",
+                  "--epochs", "1", "--out", out});
+    EXPECT_EQ(program.read(out + "/config.toml"), program.read("standard/config.toml"));
+  }
 }
 
 TEST(Train, NeverSavesWhatIsNotANumber) {
