@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -148,21 +147,23 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
   return all;
 }
 
-std::string settings(CLI::App const& command, std::vector<std::string> const& omitted) {
+std::string settings(CLI::App const& command, std::vector<Flag> const& settled) {
   auto text = std::string{};
   for (auto const* const option : command.get_options()) {
     auto const& names = option->get_lnames();
     if (!option->get_configurable() || names.empty() || names.front() == "out") continue;
-    if (std::ranges::count(omitted, names.front()) != 0) continue;
     auto const is_flag = option->get_items_expected_max() == 0;
     auto value = option->get_default_str();
-    if (option->count() > 0) {
+    if (auto const known = std::ranges::find(settled, names.front(), &Flag::first);
+        known != settled.end()) {
+      value = known->second;
+    } else if (is_flag) {  // may have been given as --rslora=yes
+      value = option->count() > 0 && option->as<bool>() ? "true" : "false";
+    } else if (option->count() > 0) {
       value = option->reduced_results().back();
-    } else if (is_flag) {
-      value = "false";
     }
     if (value.empty()) continue;  // not given, and without a default
-    text += names.front() + " = " + toml_value(value) + "\n";
+    text += names.front() + " = " + (is_flag ? value : toml_value(value)) + "\n";
   }
   return text;
 }

@@ -5,7 +5,6 @@
 #include <qlora/core/output_folder.hpp>
 #include <qlora/synth/corpus.hpp>
 
-#include "arguments.hpp"
 #include "commands.hpp"
 #include "compare.hpp"
 #include "shared_files.hpp"
@@ -31,7 +30,7 @@ struct Demo {
     compare.valid = (data / "valid.txt").string();
     compare.test = (data / "test.txt").string();
     compare.out = (folder / "study").string();
-    cli::compare(compare, settings(command));
+    cli::compare(compare, command);
   }
 };
 

@@ -71,7 +71,8 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_option(command, "--recipe", recipe, "values of all these flags: card or standard")
       ->check(IsMember({"card", "standard"}));
   add_option(command, "--quant", quant, "frozen weights: none, nf4, fp4 or int8")
-      ->check(IsMember({"none", "nf4", "fp4", "int8"}));
+      ->check(IsMember({"none", "nf4", "fp4", "int8"}))
+      ->default_str(std::string{scheme().name});
   add_option(command, "--rank", rank, "rank of the adapters")
       ->check(Range(std::int64_t{1}, most_rank));
   add_option(command, "--alpha", alpha, "adapters are scaled by alpha / rank");

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include <qlora/adapt/lora.hpp>
+#include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/train/trainer.hpp>
 
@@ -40,7 +41,7 @@ inline constexpr auto training_group = "Training";
 /// What `train` and `compare` take. The defaults are the standard recipe; see docs/recipe.md.
 struct TrainingOptions {
   std::string recipe = "standard";
-  std::string quant = "nf4";
+  std::string quant;  ///< empty: not asked for, which is nf4
   Index rank = 2;
   double alpha = 1.;
   bool rslora = false;
@@ -60,6 +61,7 @@ struct TrainingOptions {
   bool recompute = false;
 
   void add_to(CLI::App& command);
+  quant::Any scheme() const { return quant::Any::parse(quant.empty() ? "nf4" : quant); }
   LoraOptions lora(std::uint64_t seed) const;
   /// Throws InputError for class weights that are none.
   FitOptions fit() const;

@@ -89,7 +89,7 @@ SessionOptions session_options(RunOptions const& options) {
   return {.model = options.model,
           .device = options.machine.device,
           .compute = options.machine.compute,
-          .quant = quant::Any::parse(options.training.quant),
+          .quant = options.training.scheme(),
           .placement = options.placement,
           .lora = options.training.lora(options.machine.seed)};
 }
@@ -158,6 +158,7 @@ Run::Run(RunOptions options, Splits const& splits)
   auto const session = session_options(options_);
   session_ = options_.init_adapter.empty() ? open_session(session)
                                            : open_session(session, options_.init_adapter);
+  note_stored_quantization(*session_, options_.model, options_.training.quant);
 }
 
 std::vector<std::string> Run::notes() const {

@@ -73,6 +73,8 @@ class Run {
 
   /// What the user should know before it starts: a fresh head, targets that match nothing.
   std::vector<std::string> notes() const;
+  /// How the frozen weights are stored, which a model that is quantized already decides.
+  std::string quantization() const { return session_->quantization(); }
 
   /// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
   /// `metrics.json` in the folder.

@@ -27,13 +27,6 @@ void note_fresh_head(Session& session, std::string const& model) {
                           "trained, its predictions mean nothing");
 }
 
-void note_stored_quantization(Session& session, SessionOptions const& options) {
-  auto const stored = session.quantization();
-  if (stored == options.quant.name) return;
-  session.notes.push_back(options.model + ": is quantized already and stays " + stored +
-                          "; --quant " + std::string{options.quant.name} + " does not apply");
-}
-
 /// PEFT names the base by the path or the name that it was loaded from.
 void note_other_base(Session& session, std::filesystem::path const& adapter,
                      std::string const& base, std::string const& model) {
@@ -51,7 +44,6 @@ void note_other_base(Session& session, std::filesystem::path const& adapter,
 std::unique_ptr<Session> open_session(SessionOptions const& options) {
   auto session = make_session(options);
   note_fresh_head(*session, options.model);
-  note_stored_quantization(*session, options);
   return session;
 }
 
@@ -68,7 +60,6 @@ std::unique_ptr<Session> open_session(SessionOptions options,
     session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
   }
   note_fresh_head(*session, options.model);
-  note_stored_quantization(*session, options);
   note_other_base(*session, adapter, stored.config.base_model, options.model);
   return session;
 }

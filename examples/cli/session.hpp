@@ -84,6 +84,9 @@ std::unique_ptr<Session> open_session(SessionOptions const& options);
 /// Opens the model with the adapter in that folder, and its rank, alpha and placement.
 std::unique_ptr<Session> open_session(SessionOptions options, std::filesystem::path const& adapter);
 
+/// Notes that a scheme that was asked for, if one was, does not apply: the model is quantized.
+void note_stored_quantization(Session& session, std::string const& model, std::string const& asked);
+
 /// Every metric on labelled proteins, with progress under that label.
 metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
                          report::Progress::Style style);

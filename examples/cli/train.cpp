@@ -27,12 +27,15 @@ struct Train {
     if (!run.select.empty() && valid.empty()) {
       throw InputError{"--select: expected --valid beside it, found none"};
     }
-    auto of_adapter = std::vector<std::string>{};
+    auto settled =
+        std::vector<Flag>{{"device", run.machine.device}, {"compute", run.machine.compute}};
     if (run.init_adapter.empty()) {
       run.placement = placement::Sites::parse(placement);
     } else {
       run.placement = placement_of(PeftAdapter::read(run.init_adapter));
-      of_adapter = {"rank", "alpha", "rslora", "placement"};
+      for (auto const* const flag : {"rank", "alpha", "rslora", "placement"}) {
+        settled.emplace_back(flag, "");
+      }
       if (!run.machine.quiet) {
         std::cerr << run.init_adapter << ": rank, alpha and placement are this adapter's\n";
       }
@@ -44,8 +47,9 @@ struct Train {
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
+    settled.emplace_back("quant", prepared.quantization());
     create_folder(out);
-    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, of_adapter));
+    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
     if (!run.machine.quiet) {

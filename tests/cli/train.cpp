@@ -168,10 +168,34 @@ TEST(Train, RemembersWhatItTrainedOn) {
                 "--init-adapter", adapter, "--epochs", "1", "--out", "run", "--quiet"});
   EXPECT_EQ(program.json("run/adapter_config.json").at("r"), 3);
   EXPECT_EQ(program.json("run/adapter_config.json").at("use_rslora"), true);
-  EXPECT_EQ(program.read("run/config.toml").find("rank"), std::string::npos);
-  program.done({"train", "--model", golden("models/tiny_nf4"), "--train", golden("train/data.txt"),
-                "--quant", "none", "--epochs", "1", "--out", "stored", "--quiet"});
-  EXPECT_EQ(program.json("stored/qlora.json").at("quant"), "nf4");
+  auto const settings = program.read("run/config.toml");
+  EXPECT_EQ(settings.find("rank"), std::string::npos);
+  for (auto const* const line : {"device = \"cpu\"\n", "compute = \"fp32\"\n"}) {
+    EXPECT_NE(settings.find(line), std::string::npos) << settings;
+  }
+}
+
+TEST(Train, KeepsTheWeightsOfAQuantizedModel) {
+  auto const program = Program{};
+  auto const stored = [&](std::vector<std::string> const& flags, std::string const& out) {
+    auto const outcome = program.done(
+        std::vector<std::string>{"train", "--train", golden("train/data.txt"), "--epochs", "1",
+                                 "--model", golden("models/tiny_int8"), "--out", out} +
+        flags);
+    EXPECT_EQ(program.json(out + "/qlora.json").at("quant"), "int8");
+    EXPECT_NE(program.read(out + "/config.toml").find("quant = \"int8\"\n"), std::string::npos);
+    return outcome.err.find("stays int8; --quant none does not apply") != std::string::npos;
+  };
+  EXPECT_FALSE(stored({}, "default"));
+  EXPECT_TRUE(stored({"--quant", "none"}, "asked"));
+  auto const again =
+      program.done({"train", "--config", "default/config.toml", "--out", "again"}).err;
+  EXPECT_EQ(again.find("does not apply"), std::string::npos) << again;
+
+  program.done({"compare", "--model", golden("models/tiny_int8"), "--train",
+                golden("train/data.txt"), "--test", golden("train/data.txt"), "--epochs", "1",
+                "--arms", "head", "--out", "study", "--quiet"});
+  EXPECT_NE(program.read("study/config.toml").find("quant = \"int8\"\n"), std::string::npos);
 }
 
 TEST(Train, KeepsTheBestEpoch) {
@@ -212,8 +236,8 @@ TEST(Train, ReportsTheCardsTargets) {
 
 TEST(Train, RepeatsRunsOnFilesOfAnyName) {
   auto const program = Program{};
-  auto const names =
-      std::vector<std::string>{"#1.txt", R"(we'ird "q\.txt)", "two\nlines", "caf\xe9"};
+  auto const names = std::vector<std::string>{
+      "#1.txt", R"(we'ird "q\.txt)", "two\nlines", "caf\xe9", "true", "010"};
   for (auto const& name : names) {
     std::filesystem::copy_file(golden("train/data.txt"), program.path(name));
     program.done({"train", "--model", golden("models/odd"), "--train", name, "--epochs", "1",
