@@ -20,12 +20,12 @@ struct Demo {
   void operator()(CLI::App const& command) {
     compare.prepare();
     refuse_occupied(out);
+    compare.run.model = shared_file("nano-esm2").string();
     auto const generated = synth::generate(corpus);
     auto const folder = std::filesystem::path{out};
     auto const data = folder / "data";
     create_folder(folder);
     synth::write(generated, data);
-    compare.run.model = shared_file("nano-esm2").string();
     compare.train = (data / "train.txt").string();
     compare.valid = (data / "valid.txt").string();
     compare.test = (data / "test.txt").string();

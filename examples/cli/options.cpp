@@ -137,7 +137,7 @@ FitOptions TrainingOptions::fit() const {
                        class_weights};
     }
     options.class_weighting = ClassWeighting::given;
-    options.class_weights = *pair;
+    options.class_weights = qlora::class_weights(ClassWeighting::given, {}, *pair);
   }
   return options;
 }

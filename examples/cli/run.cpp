@@ -47,9 +47,6 @@ class Best {
   void offer(metrics::Scores const& scores, std::int64_t epoch) {
     auto const lower_is_better = metric_.starts_with("loss");
     auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
-    if (std::isnan(value)) {
-      throw InputError{"--select " + metric_ + ": not a number on --valid, which lacks a class"};
-    }
     if (epoch_ > 0 && !(value > value_)) return;
     value_ = value;
     epoch_ = epoch;
@@ -67,6 +64,17 @@ class Best {
   std::int64_t epoch_ = 0;
   std::vector<float> parameters_;
 };
+
+/// Throws InputError unless labels are such that the metric is a number: some need both classes.
+void check_selection(std::string const& metric, DataSet const& data) {
+  auto set = metrics::Chosen{metrics::Options{.names = metric}};
+  for (auto i = std::uint32_t{0}; auto const& protein : data.proteins) {
+    set.add(i++, std::vector<float>(2 * protein.labels.size()), protein.labels);
+  }
+  if (!std::isnan(set.scores()[metric])) return;
+  throw InputError{at(data.file, "expected residues of both classes for --select " + metric +
+                                     ", found those of one")};
+}
 
 /// What the card's list of targets finds in the model, and what it does not.
 std::string card_targets() {
@@ -175,7 +183,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto progress = report::Progress{options_.label + "training",
                                    static_cast<double>(tokens) * static_cast<double>(fit_.epochs),
                                    "tokens", options_.machine.progress()};
+  auto finite = true;  // the last step's numbers
   auto const on_step = [&](StepRecord const& step) {
+    finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
     result.steps = step.step;
     result.skipped_steps += step.skipped ? 1 : 0;
@@ -196,6 +206,11 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   session_->fit(splits_.records, fit_, on_step, on_epoch);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
+  if (!finite && result.best_epoch == fit_.epochs) {
+    throw DivergedError{options_.label + "step " + std::to_string(result.steps) +
+                        ", the last: expected a finite loss and gradient, found none, so that no "
+                        "adapter is saved; lower the learning rate"};
+  }
 }
 
 RunResult Run::operator()(std::filesystem::path const& folder) {
@@ -206,6 +221,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
     std::cerr << options_.label << result.skipped_steps
               << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
   }
+  // First, so that no adapter is ever without it.
+  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   session_->save_adapter(folder);
   auto scores = OrderedJson::object();
   splits_.for_each([&](char const* name, DataSet const& data) {
@@ -213,7 +230,6 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
                                               options_.machine.progress()));
     scores[name] = result.scores.back().second;
   });
-  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   write_json(folder / "metrics.json", scores);
   result.peak_bytes = peak_memory_bytes();
   result.total_seconds =

@@ -113,6 +113,9 @@ TEST(Cli, SaysWhatMakesItsNumbersDoubtful) {
   expect(evaluated({"--model", "small", "--quant", "int8"}), "stays nf4; --quant int8 does not");
   expect(evaluated({"--model", "small", "--adapter", golden("lora/qkv")}),
          "was made for the base model");
+  expect(evaluated({"--model", golden("models/odd"), "--adapter", golden("lora/qkv")}),
+         "lora/qkv: has no qlora.json");
+  EXPECT_EQ(evaluated({"--model", "small"}).find("does not apply"), std::string::npos);
 }
 
 TEST(Cli, ChecksItsOutputBeforeItWorks) {

@@ -159,6 +159,21 @@ TEST(Train, NeverSavesWhatIsNotANumber) {
                       std::vector<std::string>{"--lr", "1e38", "--clip", "0", "--epochs", "1"},
                   {"finite"}, 1);
   EXPECT_FALSE(std::filesystem::exists(program.path("run/adapter_model.safetensors")));
+  // Numbers that are finite, but from a run that had gone astray.
+  program.refuses(quick_training("train", "astray") +
+                      std::vector<std::string>{"--lr", "1e20", "--clip", "0", "--epochs", "1"},
+                  {"step 5, the last: expected a finite loss"}, 1);
+  EXPECT_FALSE(std::filesystem::exists(program.path("astray/adapter_model.safetensors")));
+}
+
+TEST(Train, LeavesNoAdapterWithoutWhatItWasTrainedWith) {
+  auto const program = Program{};  // one step, after which there is no computing with it
+  program.refuses(quick_training("train", "run") +
+                      std::vector<std::string>{"--lr", "1e20", "--clip", "0", "--epochs", "1",
+                                               "--batch-sequences", "30"},
+                  {"train/data.txt: protein_0, residue 1: expected finite logits"}, 1);
+  EXPECT_TRUE(std::filesystem::exists(program.path("run/adapter_model.safetensors")));
+  EXPECT_TRUE(std::filesystem::exists(program.path("run/qlora.json")));
 }
 
 TEST(Train, RemembersWhatItTrainedOn) {
@@ -312,7 +327,7 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(train("bad.txt"), {"bad.txt:3", "expected 3 labels", "found 2"});
   program.refuses(train("absent.txt"), {"absent.txt", "expected a file"});
   program.refuses({"train", "--model", "absent", "--train", data, "--out", "run"}, {"absent"});
-  program.refuses(train("negative.txt"), {"both classes"});
+  program.refuses(train("negative.txt"), {"negative.txt", "both classes"});
   program.refuses({"train", "--model", model, "--train", data, "--out", ""}, {"an empty one"});
   program.refuses(with({"--seed", "-1"}), {"--seed"});
   program.refuses(with({"--rank", "0"}), {"--rank"});
@@ -321,8 +336,15 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(with({"--placement", "some"}), {"--placement", "some"});
   program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
   program.refuses(with({"--select", "f1"}), {"--select", "--valid"});
-  program.refuses(with({"--valid", data, "--select", "f7"}), {"f7", "average_precision"});
-  program.refuses(with({"--valid", data, "--select", "f1,mcc"}), {"expected one of"});
+  program.refuses(with({"--valid", data, "--select", "f7"}),
+                  {"--select", "f7", "average_precision"});
+  program.refuses(with({"--valid", data, "--select", "f1,mcc"}), {"--select", "f1,mcc"});
+  program.refuses(with({"--valid", "negative.txt", "--select", "roc_auc"}),
+                  {"negative.txt", "both classes", "--select roc_auc"});
+  program.refuses(with({"--class-weights", "1,-1"}), {"class_weights", "above 0"});
+  program.refuses(with({"--seed", "010"}), {"--seed", "leading zeros"});
+  program.refuses(with({"--epochs", "1e1"}), {"--epochs", "1e1"});
+  program.refuses(with({"--alpha", "2e9"}), {"alpha", "1e9"});
   program.refuses(with({"--resume"}), {"--resume"});
   program.refuses(with({"--config", "unknown.toml"}), {"unknown.toml", "ranks"});
   program.refuses(with({"--config", "twice.toml"}), {"twice.toml", "duplicate", "rank"});
