@@ -1,13 +1,17 @@
 // The whole stack as a user's program drives it, with policies of the user's own and runtime ones.
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <qlora/esm2.hpp>
+
+#include "support/errors.hpp"
 
 namespace qlora {
 namespace {
@@ -66,7 +70,7 @@ TEST(Experiment, LearnsAndIsReproducible) {
 
 TEST(Experiment, SavesAnAdapterThatComputesTheSame) {
   auto const data = proteins();
-  auto const folder = testing::TempDir() + "/qlora_experiment_adapter";
+  auto const folder = ::testing::TempDir() + "/qlora_experiment_adapter";
   for (auto const& placement :
        {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{}),
         placement::Sites::of(HeadOnly{}), placement::Sites::of(CardLiteral{}),
@@ -86,6 +90,69 @@ TEST(Experiment, SavesAnAdapterThatComputesTheSame) {
     }
   }
   std::filesystem::remove_all(folder);
+}
+
+TEST(Experiment, RefusesAnAdapterThatDoesNotFit) {
+  auto const as_golden = LoraOptions{.rank = 3, .alpha = 5.f};
+  auto const refusal = [&](std::string const& adapter, placement::Sites const& placement,
+                           LoraOptions const& lora) {
+    auto experiment = Runtime::load(model_path("odd"), lora, quant::Any{}, placement);
+    auto const parameters = experiment.network().parameters().values();
+    auto const before = std::vector(parameters.begin(), parameters.end());
+    auto const folder = std::string{QLORA_TEST_DATA} + "/lora/" + adapter;
+    auto const message = testing::message_of<InputError>([&] { experiment.load_adapter(folder); });
+    EXPECT_EQ(message == "no error", before != std::vector(parameters.begin(), parameters.end()));
+    auto const place = folder + ": ";
+    return message.starts_with(place) ? message.substr(place.size()) : message;
+  };
+  auto const [qkv, all, head] = std::tuple{placement::Sites::of(Qkv{}),
+                                           placement::Sites::of(AllLinear{}), placement::Sites{}};
+  EXPECT_EQ(refusal("qkv", qkv, as_golden), "no error");
+  EXPECT_EQ(refusal("all", qkv, as_golden),
+            "esm.encoder.layer.0.attention.output.dense: found LoRA factors for a module that the "
+            "model leaves as it is");
+  EXPECT_EQ(refusal("qkv", head, as_golden),
+            "esm.encoder.layer.0.attention.self.key: found LoRA factors for a module that the "
+            "model leaves as it is");
+  EXPECT_EQ(refusal("qkv", all, as_golden),
+            "esm.encoder.layer.0.attention.output.dense: expected LoRA factors, found none");
+  EXPECT_EQ(refusal("qkv", qkv, {.rank = 2, .alpha = 5.f}),
+            "rank: expected 2 as in the model, found 3");
+  EXPECT_EQ(refusal("qkv", qkv, {.rank = 3, .alpha = 6.f}).substr(0, 36),
+            "scale: expected 2.0 as in the model,");
+  EXPECT_NE(refusal("qkv", qkv, {.rank = 3}).find("scale"), std::string::npos);
+  EXPECT_NE(refusal("all_rslora", all, as_golden).find("scale"), std::string::npos);
+}
+
+TEST(Experiment, TrainsTheHeadAloneUnlessItIsToldWhereAdaptersGo) {
+  auto head = Runtime::load(model_path("odd"));
+  EXPECT_EQ(head.trainable_parameters(), 2 * 40 + 2);
+  EXPECT_NO_THROW(head.fit(proteins(), {.epochs = 1}));
+}
+
+TEST(Experiment, CountsAProteinOfWhichNothingIsKnownAsNone) {
+  auto data = proteins();
+  auto experiment = load("odd");
+  auto const expected = experiment.evaluate(data);
+  data.insert(data.begin() + 1, {.id = "unknown", .sequence = "MKV", .labels = {}});
+  auto seen = std::size_t{0};
+  auto const found = experiment.evaluate(data, [&](std::size_t i) { EXPECT_EQ(i, seen++); });
+  EXPECT_EQ(seen, data.size());
+  EXPECT_EQ(found.values, expected.values);
+  EXPECT_EQ(found.proteins, expected.proteins);
+}
+
+TEST(Experiment, NamesTheProteinThatCannotBeUsed) {
+  auto experiment = load("odd");
+  auto const evaluated = [&](std::vector<std::int8_t> labels) {
+    auto const data =
+        std::vector<Protein>{{.id = "it", .sequence = "MKV", .labels = std::move(labels)}};
+    return testing::message_of<Error>([&] { experiment.evaluate(data); });
+  };
+  EXPECT_EQ(evaluated({0, 1}), "it: expected 3 labels or none, found 2");
+  EXPECT_EQ(evaluated({0, 2, 0}), "it: expected labels 0, 1 or negative, found 2");
+  experiment.network().classifier()(1, 0) = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(evaluated({0, 1, 0}).find("it, residue 1: expected finite logits, found "), 0u);
 }
 
 /// Policies of a user's own: four bits at equal distances, and adapters on values above layer 0.

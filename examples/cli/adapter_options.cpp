@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -17,19 +18,16 @@ struct Remembered {
   ClassWeights class_weights{1., 1.};
 };
 
-Remembered read_remembered(std::filesystem::path const& adapter) {
+/// Nothing where there is no `qlora.json`: others' adapters come without.
+std::optional<Remembered> read_remembered(std::filesystem::path const& adapter) {
   auto remembered = Remembered{};
   auto const path = adapter / "qlora.json";
   auto ignored = std::error_code{};
-  if (!std::filesystem::exists(path, ignored)) return remembered;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   auto const file = path.string();
   auto const document = json::read_object(path);
   remembered.quant = json::find<std::string>(document, "quant", file).value_or(remembered.quant);
-  try {
-    quant::Any::parse(remembered.quant);
-  } catch (InputError const& error) {
-    throw InputError{at(file, error.what())};
-  }
+  located<InputError>(file, [&] { quant::Any::parse(remembered.quant); });
   if (auto const weights = json::find<std::vector<double>>(document, "class_weights", file)) {
     if (weights->size() != 2 || !((*weights)[0] > 0.) || !((*weights)[1] > 0.)) {
       throw InputError{at(file, "class_weights: expected two positive numbers, found " +
@@ -54,7 +52,8 @@ void AdapterOptions::add_to(CLI::App& command) {
 
 std::unique_ptr<Session> AdapterOptions::open() {
   machine.apply();
-  auto const remembered = adapter.empty() ? Remembered{} : read_remembered(adapter);
+  auto const stored = adapter.empty() ? std::nullopt : read_remembered(adapter);
+  auto const remembered = stored.value_or(Remembered{});
   auto options =
       SessionOptions{.model = model,
                      .device = machine.device,
@@ -63,6 +62,13 @@ std::unique_ptr<Session> AdapterOptions::open() {
                      .lora = {.rank = 1, .seed = machine.seed}};
   auto session = adapter.empty() ? open_session(options) : open_session(options, adapter);
   session->set_class_weights(remembered.class_weights);
+  note_stored_quantization(*session, model, quant);
+  if (!adapter.empty() && !stored) {
+    session->notes.push_back(adapter +
+                             ": has no qlora.json, which would say what it was trained with: "
+                             "--quant is " +
+                             session->quantization() + ", and both classes weigh 1");
+  }
   if (!machine.quiet) {
     for (auto const& note : session->notes) std::cerr << note << "\n";
   }

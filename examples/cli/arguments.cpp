@@ -5,21 +5,18 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 
-#include "numbers.hpp"
+#include "options.hpp"
 #include "shared_files.hpp"
 #include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
 
-using Flag = std::pair<std::string, std::string>;
-
-/// The published model card's values; those of the standard recipe are the same flags' defaults.
+/// What the published model card says. All else, and the standard recipe, are the flags' defaults.
 std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"alpha", "1"},
                                     {"rslora", "false"},
@@ -34,15 +31,17 @@ std::vector<Flag> const card_recipe{{"rank", "2"},
                                     {"batch-sequences", "36"},
                                     {"accumulate", "1"}};
 
-/// The flags of a recipe; none for a name or command that has none, which parsing will say.
+/// Every training flag of a command as a recipe has it; parsing will say if that is none.
 std::vector<Flag> recipe_flags(CLI::App const& command, std::string const& recipe) {
-  if (command.get_option_no_throw("--recipe") == nullptr) return {};
-  if (recipe == "card") return card_recipe;
-  if (recipe != "standard") return {};
-  auto flags = card_recipe;
-  for (auto& [name, value] : flags) {
-    auto const& standard = command.get_option("--" + name)->get_default_str();
-    value = standard.empty() ? "false" : standard;
+  auto flags = std::vector<Flag>{};
+  for (auto const* const option : command.get_options()) {
+    auto const& names = option->get_lnames();
+    if (option->get_group() != training_group || names.front() == "recipe") continue;
+    auto const card = std::ranges::find(card_recipe, names.front(), &Flag::first);
+    auto const& standard = option->get_default_str();
+    flags.emplace_back(names.front(), recipe == "card" && card != card_recipe.end() ? card->second
+                                      : standard.empty()                            ? "false"
+                                                                                    : standard);
   }
   return flags;
 }
@@ -148,21 +147,23 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
   return all;
 }
 
-std::string settings(CLI::App const& command, std::vector<std::string> const& omitted) {
+std::string settings(CLI::App const& command, std::vector<Flag> const& settled) {
   auto text = std::string{};
   for (auto const* const option : command.get_options()) {
     auto const& names = option->get_lnames();
     if (!option->get_configurable() || names.empty() || names.front() == "out") continue;
-    if (std::ranges::count(omitted, names.front()) != 0) continue;
     auto const is_flag = option->get_items_expected_max() == 0;
     auto value = option->get_default_str();
-    if (option->count() > 0) {
+    if (auto const known = std::ranges::find(settled, names.front(), &Flag::first);
+        known != settled.end()) {
+      value = known->second;
+    } else if (is_flag) {  // may have been given as --rslora=yes
+      value = option->count() > 0 && option->as<bool>() ? "true" : "false";
+    } else if (option->count() > 0) {
       value = option->reduced_results().back();
-    } else if (is_flag) {
-      value = "false";
     }
     if (value.empty()) continue;  // not given, and without a default
-    text += names.front() + " = " + toml_value(value) + "\n";
+    text += names.front() + " = " + (is_flag ? value : toml_value(value)) + "\n";
   }
   return text;
 }

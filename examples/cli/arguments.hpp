@@ -2,18 +2,23 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
 namespace qlora::cli {
 
+/// A flag's name and its value.
+using Flag = std::pair<std::string, std::string>;
+
 /// Spells out `--recipe` and puts the flags of `--config`'s file before those of the command line,
 /// so that the last one counts. Throws InputError for a file that cannot be used.
 std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& arguments);
 
 /// Every flag of a parsed command with its value, as TOML that `--config` takes; the output folder
-/// is left out, and the flags `omitted`, which did not count.
-std::string settings(CLI::App const& command, std::vector<std::string> const& omitted = {});
+/// is left out. `settled` has the flags that came out otherwise than they were given, empty where
+/// they did not count.
+std::string settings(CLI::App const& command, std::vector<Flag> const& settled);
 
 }  // namespace qlora::cli

@@ -35,7 +35,7 @@ void CompareOptions::prepare() {
   }
 }
 
-void compare(CompareOptions options, std::string const& settings) {
+void compare(CompareOptions options, CLI::App const& command) {
   options.prepare();
   auto const& machine = options.run.machine;
   auto comparison = Comparison{};
@@ -59,13 +59,19 @@ void compare(CompareOptions options, std::string const& settings) {
   }
   // What is wrong with the last arm is said now rather than when its turn comes.
   auto notes = std::set<std::string>{};
+  auto quant = std::string{options.run.training.scheme().name};
   for (auto const& [arm, runs] : comparison.arms) {
-    for (auto& note : run_of(arm, comparison.seeds.front(), "").notes()) {
+    auto const run = run_of(arm, comparison.seeds.front(), "");
+    for (auto& note : run.notes()) {
       if (notes.insert(note).second && !machine.quiet) std::cerr << note << "\n";
     }
+    auto const stored = run.quantization();  // of a quantized model: as it is, whatever is asked
+    if (stored != arm.apply(options.run.training).scheme().name) quant = stored;
   }
   create_folder(out);
-  write_atomically(out / "config.toml", settings);
+  write_atomically(out / "config.toml", settings(command, {{"device", machine.device},
+                                                           {"compute", machine.compute},
+                                                           {"quant", quant}}));
   auto number = std::size_t{0};
   auto const total = comparison.seeds.size() * comparison.arms.size();
   for (auto const seed : comparison.seeds) {
@@ -95,7 +101,7 @@ void add_compare(CLI::App& app) {
   command->footer(
       "Example:\n  qlora compare --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"
       "      --test test.txt --arms qkv,all,qkv:r=6 --seeds 5 --out study");
-  command->callback([options, command] { compare(*options, settings(*command)); });
+  command->callback([options, command] { compare(*options, *command); });
 }
 
 }  // namespace qlora::cli

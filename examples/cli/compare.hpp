@@ -22,8 +22,8 @@ struct CompareOptions {
   void prepare();
 };
 
-/// Runs every arm with every seed, fills the folder, and prints the table. `settings` is kept as
-/// `config.toml`.
-void compare(CompareOptions options, std::string const& settings);
+/// Runs every arm with every seed, fills the folder, and prints the table. The flags of `command`
+/// are kept as `config.toml`.
+void compare(CompareOptions options, CLI::App const& command);
 
 }  // namespace qlora::cli

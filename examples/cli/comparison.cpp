@@ -69,8 +69,9 @@ report::Table metrics_table(Comparison const& comparison) {
       for (auto const name : table_metrics) row.emplace_back(spread(values(name)).mean);
       table.add(std::move(row));
     };
-    for (auto const* const split : {"train", "test"}) {
-      add(split, [&](std::string_view metric) { return of_metric(arm, split, metric); });
+    for (auto const& [split, scores] : arm.runs.front().scores) {
+      add(split,
+          [&, &split = split](std::string_view metric) { return of_metric(arm, split, metric); });
     }
     add("gap", [&](std::string_view metric) { return gap(arm, metric); });
   }
@@ -147,8 +148,9 @@ std::string Comparison::text(std::size_t width) const {
   auto const of_seeds = seeds.size() == 1
                             ? std::string{"One seed."}
                             : "Means of " + std::to_string(seeds.size()) +
-                                  " seeds; in brackets what 95 % of seeds would give, on these "
-                                  "proteins.\nOther families would move the numbers too: that is "
+                                  " seeds; in brackets the 95 % confidence interval of the mean "
+                                  "difference over seeds, on these proteins.\nOther families would "
+                                  "move the numbers too: that is "
                                   "not in the brackets.";
   return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
          verdicts(*this) + "\n" + of_seeds +

@@ -5,7 +5,6 @@
 #include <qlora/core/output_folder.hpp>
 #include <qlora/synth/corpus.hpp>
 
-#include "arguments.hpp"
 #include "commands.hpp"
 #include "compare.hpp"
 #include "shared_files.hpp"
@@ -21,17 +20,17 @@ struct Demo {
   void operator()(CLI::App const& command) {
     compare.prepare();
     refuse_occupied(out);
+    compare.run.model = shared_file("nano-esm2").string();
     auto const generated = synth::generate(corpus);
     auto const folder = std::filesystem::path{out};
     auto const data = folder / "data";
     create_folder(folder);
     synth::write(generated, data);
-    compare.run.model = shared_file("nano-esm2").string();
     compare.train = (data / "train.txt").string();
     compare.valid = (data / "valid.txt").string();
     compare.test = (data / "test.txt").string();
     compare.out = (folder / "study").string();
-    cli::compare(compare, settings(command));
+    cli::compare(compare, command);
   }
 };
 

@@ -20,7 +20,7 @@ struct Evaluate {
     if (!out.empty()) check_output(out);
     auto const set = DataSet::read(data);
     auto const session = adapter.open();
-    auto const scores = evaluate(*session, set.proteins, "evaluate", adapter.machine.progress());
+    auto const scores = evaluate(*session, set, "evaluate", adapter.machine.progress());
     auto table = report::Table{{{"metric", report::Align::left}, {"value"}}};
     for (auto const& [name, value] : scores.values) table.add({name, value});
     table.add({"residues", scores.residues()}).add({"proteins", scores.proteins});

@@ -176,7 +176,8 @@ struct Inspect {
   std::string path;
   MachineOptions machine;
 
-  void operator()() const {
+  void operator()() {
+    machine.apply();
     auto ignored = std::error_code{};
     auto const is_file = std::filesystem::is_regular_file(path, ignored);
     if (is_file && !path.ends_with(".bin")) return inspect_data(path);

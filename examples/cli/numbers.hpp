@@ -16,9 +16,14 @@ inline std::string exact(std::floating_point auto value) {
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
 
-/// The number that all of the text spells, if it spells one.
+/// The number that all of the text spells in decimal digits, if it spells one. With a leading zero
+/// it spells none: some read 010 as eight, and TOML has no such number.
 template <class T>
 std::optional<T> parse_number(std::string_view text) {
+  auto const digits = text.substr(text.starts_with('-') ? 1 : 0);
+  if (digits.size() > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9') {
+    return std::nullopt;
+  }
   auto value = T{};
   auto const* const end = text.data() + text.size();
   // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given

@@ -9,7 +9,6 @@
 #include <qlora/core/parallel.hpp>
 
 #include "cuda.hpp"
-#include "numbers.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -67,10 +66,13 @@ void MachineOptions::apply() {
 void TrainingOptions::add_to(CLI::App& command) {
   using CLI::IsMember;
   using CLI::Range;
-  add_option(command, "--recipe", recipe, "values of all flags below: card or standard")
+  auto const other_group = command.option_defaults()->get_group();
+  command.option_defaults()->group(training_group);
+  add_option(command, "--recipe", recipe, "values of all these flags: card or standard")
       ->check(IsMember({"card", "standard"}));
   add_option(command, "--quant", quant, "frozen weights: none, nf4, fp4 or int8")
-      ->check(IsMember({"none", "nf4", "fp4", "int8"}));
+      ->check(IsMember({"none", "nf4", "fp4", "int8"}))
+      ->default_str(std::string{scheme().name});
   add_option(command, "--rank", rank, "rank of the adapters")
       ->check(Range(std::int64_t{1}, most_rank));
   add_option(command, "--alpha", alpha, "adapters are scaled by alpha / rank");
@@ -100,6 +102,7 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
   add_flag(command, "--recompute", recompute,
            "keep only layers' inputs for the backward pass: less memory, more time");
+  command.option_defaults()->group(other_group);
 }
 
 LoraOptions TrainingOptions::lora(std::uint64_t seed) const {
@@ -134,7 +137,7 @@ FitOptions TrainingOptions::fit() const {
                        class_weights};
     }
     options.class_weighting = ClassWeighting::given;
-    options.class_weights = *pair;
+    options.class_weights = qlora::class_weights(ClassWeighting::given, {}, *pair);
   }
   return options;
 }

@@ -1,14 +1,19 @@
 /// Flags that several commands share, with their defaults.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include <qlora/adapt/lora.hpp>
+#include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/train/trainer.hpp>
+
+#include "numbers.hpp"
 
 namespace qlora::cli {
 
@@ -30,12 +35,13 @@ struct MachineOptions {
   }
 };
 
-inline constexpr auto most_rank = std::int64_t{65'536};
+/// The group of the flags that a recipe sets.
+inline constexpr auto training_group = "Training";
 
 /// What `train` and `compare` take. The defaults are the standard recipe; see docs/recipe.md.
 struct TrainingOptions {
   std::string recipe = "standard";
-  std::string quant = "nf4";
+  std::string quant;  ///< empty: not asked for, which is nf4
   Index rank = 2;
   double alpha = 1.;
   bool rslora = false;
@@ -55,6 +61,7 @@ struct TrainingOptions {
   bool recompute = false;
 
   void add_to(CLI::App& command);
+  quant::Any scheme() const { return quant::Any::parse(quant.empty() ? "nf4" : quant); }
   LoraOptions lora(std::uint64_t seed) const;
   /// Throws InputError for class weights that are none.
   FitOptions fit() const;
@@ -63,11 +70,21 @@ struct TrainingOptions {
 /// `--config`, which `expand` has read by the time a command is parsed.
 void add_config(CLI::App& command);
 
-/// An option whose last value counts, with its default shown.
+/// An option whose last value counts, with its default shown. CLI11 alone would read 010 as eight,
+/// and a number that does not fit as the nearest that does.
 template <class T>
 CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
                         std::string const& description) {
-  return command.add_option(flags, value, description)->take_last()->capture_default_str();
+  auto* const option =
+      command.add_option(flags, value, description)->take_last()->capture_default_str();
+  if constexpr (std::integral<T>) {
+    option->check([](std::string const& text) {
+      if (parse_number<T>(text)) return std::string{};
+      return "expected an integer in decimal digits, without leading zeros and at most " +
+             std::to_string(std::numeric_limits<T>::max()) + ", found " + text;
+    });
+  }
+  return option;
 }
 
 /// A required path or name.

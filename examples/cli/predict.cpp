@@ -41,9 +41,11 @@ struct Predict {
       auto residues = std::size_t{0};
       auto done = 0.;
       auto const flush = [&] {
-        session->predict(waiting, [&](std::size_t i, Matrix<float const> values) {
-          write(file, waiting[i], values);
-          progress.update(done += static_cast<double>(values.rows()));
+        located<DivergedError>(fasta, [&] {
+          session->predict(waiting, [&](std::size_t i, Matrix<float const> values) {
+            write(file, waiting[i], values);
+            progress.update(done += static_cast<double>(values.rows()));
+          });
         });
         waiting.clear();
         residues = 0;
@@ -63,10 +65,6 @@ struct Predict {
     for (auto i = Index{0}; i < values.rows(); ++i) {
       auto const l0 = values.row(i)[0];
       auto const l1 = values.row(i)[1];
-      if (!std::isfinite(l0) || !std::isfinite(l1)) {
-        throw DivergedError{protein.id + ", residue " + std::to_string(i + 1) +
-                            ": expected finite logits, found " + exact(l0) + " and " + exact(l1)};
-      }
       text += protein.id + "\t" + std::to_string(i + 1) + "\t";
       text += protein.sequence[static_cast<std::size_t>(i)];
       text += '\t';

@@ -47,9 +47,6 @@ class Best {
   void offer(metrics::Scores const& scores, std::int64_t epoch) {
     auto const lower_is_better = metric_.starts_with("loss");
     auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
-    if (std::isnan(value)) {
-      throw InputError{"--select " + metric_ + ": not a number on --valid, which lacks a class"};
-    }
     if (epoch_ > 0 && !(value > value_)) return;
     value_ = value;
     epoch_ = epoch;
@@ -67,6 +64,17 @@ class Best {
   std::int64_t epoch_ = 0;
   std::vector<float> parameters_;
 };
+
+/// Throws InputError unless labels are such that the metric is a number: some need both classes.
+void check_selection(std::string const& metric, DataSet const& data) {
+  auto set = metrics::Chosen{metrics::Options{.names = metric}};
+  for (auto i = std::uint32_t{0}; auto const& protein : data.proteins) {
+    set.add(i++, std::vector<float>(2 * protein.labels.size()), protein.labels);
+  }
+  if (!std::isnan(set.scores()[metric])) return;
+  throw InputError{at(data.file, "expected residues of both classes for --select " + metric +
+                                     ", found those of one")};
+}
 
 /// What the card's list of targets finds in the model, and what it does not.
 std::string card_targets() {
@@ -89,7 +97,7 @@ SessionOptions session_options(RunOptions const& options) {
   return {.model = options.model,
           .device = options.machine.device,
           .compute = options.machine.compute,
-          .quant = quant::Any::parse(options.training.quant),
+          .quant = options.training.scheme(),
           .placement = options.placement,
           .lora = options.training.lora(options.machine.seed)};
 }
@@ -100,8 +108,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
   auto labelled = std::int64_t{0};
   for (auto const& protein : splits.train.proteins) {
     positives += std::ranges::count(protein.labels, label_positive);
-    labelled += static_cast<std::int64_t>(protein.labels.size()) -
-                std::ranges::count(protein.labels, label_unknown);
+    labelled += std::ranges::count_if(protein.labels, is_known);
   }
   auto data = OrderedJson::object();
   splits.for_each([&](char const* name, DataSet const& set) {
@@ -152,10 +159,14 @@ Run::Run(RunOptions options, Splits const& splits)
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
   check(fit_);
-  std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
+  located<InputError>(splits.train.file, [&] {
+    std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
+  });
+  if (!options_.select.empty()) check_selection(options_.select, splits.valid.value());
   auto const session = session_options(options_);
   session_ = options_.init_adapter.empty() ? open_session(session)
                                            : open_session(session, options_.init_adapter);
+  note_stored_quantization(*session_, options_.model, options_.training.quant);
 }
 
 std::vector<std::string> Run::notes() const {
@@ -172,7 +183,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto progress = report::Progress{options_.label + "training",
                                    static_cast<double>(tokens) * static_cast<double>(fit_.epochs),
                                    "tokens", options_.machine.progress()};
+  auto finite = true;  // the last step's numbers
   auto const on_step = [&](StepRecord const& step) {
+    finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
     result.steps = step.step;
     result.skipped_steps += step.skipped ? 1 : 0;
@@ -186,13 +199,18 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();
     if (options_.select.empty()) return;
-    best.offer(evaluate(*session_, splits_.valid.value().proteins, options_.label,
-                        report::Progress::Style::silent),
-               epoch);
+    best.offer(
+        evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
+        epoch);
   };
   session_->fit(splits_.records, fit_, on_step, on_epoch);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
+  if (!finite && result.best_epoch == fit_.epochs) {
+    throw DivergedError{options_.label + "step " + std::to_string(result.steps) +
+                        ", the last: expected a finite loss and gradient, found none, so that no "
+                        "adapter is saved; lower the learning rate"};
+  }
 }
 
 RunResult Run::operator()(std::filesystem::path const& folder) {
@@ -203,15 +221,15 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
     std::cerr << options_.label << result.skipped_steps
               << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
   }
+  // First, so that no adapter is ever without it.
+  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   session_->save_adapter(folder);
   auto scores = OrderedJson::object();
   splits_.for_each([&](char const* name, DataSet const& data) {
-    result.scores.emplace_back(
-        name, evaluate(*session_, data.proteins, options_.label + name + " metrics",
-                       options_.machine.progress()));
+    result.scores.emplace_back(name, evaluate(*session_, data, options_.label + name + " metrics",
+                                              options_.machine.progress()));
     scores[name] = result.scores.back().second;
   });
-  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   write_json(folder / "metrics.json", scores);
   result.peak_bytes = peak_memory_bytes();
   result.total_seconds =

@@ -73,9 +73,12 @@ class Run {
 
   /// What the user should know before it starts: a fresh head, targets that match nothing.
   std::vector<std::string> notes() const;
+  /// How the frozen weights are stored, which a model that is quantized already decides.
+  std::string quantization() const { return session_->quantization(); }
 
-  /// Trains, evaluates every split, and leaves adapter, `qlora.json`, `history.csv` and
-  /// `metrics.json` in the folder.
+  /// Trains, evaluates every split, and leaves `history.csv`, `qlora.json`, the adapter and
+  /// `metrics.json` in the folder, in that order. Throws DivergedError, and saves no adapter, when
+  /// the last step's loss or gradient was not finite, unless an earlier epoch is kept.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:

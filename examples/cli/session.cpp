@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include <qlora/adapt/peft.hpp>
+#include <qlora/core/error.hpp>
 #include <qlora/model/adapter.hpp>
 
 #include "cuda.hpp"
@@ -26,13 +27,6 @@ void note_fresh_head(Session& session, std::string const& model) {
                           "trained, its predictions mean nothing");
 }
 
-void note_stored_quantization(Session& session, SessionOptions const& options) {
-  auto const stored = session.quantization();
-  if (stored == options.quant.name) return;
-  session.notes.push_back(options.model + ": is quantized already and stays " + stored +
-                          "; --quant " + std::string{options.quant.name} + " does not apply");
-}
-
 /// PEFT names the base by the path or the name that it was loaded from.
 void note_other_base(Session& session, std::filesystem::path const& adapter,
                      std::string const& base, std::string const& model) {
@@ -50,7 +44,6 @@ void note_other_base(Session& session, std::filesystem::path const& adapter,
 std::unique_ptr<Session> open_session(SessionOptions const& options) {
   auto session = make_session(options);
   note_fresh_head(*session, options.model);
-  note_stored_quantization(*session, options);
   return session;
 }
 
@@ -67,24 +60,30 @@ std::unique_ptr<Session> open_session(SessionOptions options,
     session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
   }
   note_fresh_head(*session, options.model);
-  note_stored_quantization(*session, options);
   note_other_base(*session, adapter, stored.config.base_model, options.model);
   return session;
 }
 
-metrics::Scores evaluate(Session& session, std::span<Protein const> proteins,
-                         std::string const& label, report::Progress::Style style) {
+void note_stored_quantization(Session& session, std::string const& model,
+                              std::string const& asked) {
+  auto const stored = session.quantization();
+  if (asked.empty() || asked == stored) return;
+  session.notes.push_back(model + ": is quantized already and stays " + stored + "; --quant " +
+                          asked + " does not apply");
+}
+
+metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
+                         report::Progress::Style style) {
+  auto const& proteins = data.proteins;
   auto progress =
       report::Progress{label, static_cast<double>(residues(proteins)), "residues", style};
   auto done = 0.;
-  auto set = metrics::Chosen{metrics::Options{.class_weights = session.class_weights()}};
-  session.predict(proteins, [&](std::size_t i, Matrix<float const> logits) {
-    set.add(static_cast<std::uint32_t>(i),
-            std::span{logits.data(), static_cast<std::size_t>(logits.size())}, proteins[i].labels);
-    progress.update(done += static_cast<double>(logits.rows()));
+  auto scores = located<DivergedError>(data.file, [&] {
+    return session.evaluate(proteins, [&](std::size_t i) {
+      progress.update(done += static_cast<double>(proteins[i].sequence.size()));
+    });
   });
   progress.finish();
-  auto scores = set.scores();
   if (std::isnan(scores["roc_auc"]) && style != report::Progress::Style::silent) {
     std::cerr << label << ": roc_auc is not a number: the labels are all of one class\n";
   }

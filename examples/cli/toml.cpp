@@ -162,7 +162,7 @@ std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file) 
 }
 
 std::string toml_value(std::string const& text) {
-  if (parse_number<double>(text) || text == "true" || text == "false") return text;
+  if (parse_number<double>(text)) return text;
   auto quoted = std::string{'"'};
   for (auto const c : text) {
     auto const byte = static_cast<unsigned char>(c);

@@ -19,7 +19,7 @@ struct TomlEntry {
 /// Throws InputError that names file and line.
 std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file);
 
-/// `text` as a TOML value: numbers and booleans as they are, all else as a string.
+/// `text` as a TOML value: a number as it is, all else as a string.
 std::string toml_value(std::string const& text);
 
 }  // namespace qlora::cli

@@ -17,16 +17,6 @@
 namespace qlora::cli {
 namespace {
 
-/// Throws InputError unless it is the name of one metric.
-void expect_metric(std::string const& name) {
-  auto known = std::string{};
-  for (auto const candidate : metrics::Chosen::names) {
-    if (candidate == name) return;
-    known.append(" ").append(candidate);
-  }
-  throw metrics::unknown_name(known, name);
-}
-
 struct Train {
   RunOptions run;
   std::string train, valid, test, out;
@@ -34,16 +24,18 @@ struct Train {
 
   void operator()(CLI::App const& command) {
     run.machine.apply();
-    if (!run.select.empty()) {
-      if (valid.empty()) throw InputError{"--select: expected --valid beside it, found none"};
-      expect_metric(run.select);
+    if (!run.select.empty() && valid.empty()) {
+      throw InputError{"--select: expected --valid beside it, found none"};
     }
-    auto of_adapter = std::vector<std::string>{};
+    auto settled =
+        std::vector<Flag>{{"device", run.machine.device}, {"compute", run.machine.compute}};
     if (run.init_adapter.empty()) {
       run.placement = placement::Sites::parse(placement);
     } else {
       run.placement = placement_of(PeftAdapter::read(run.init_adapter));
-      of_adapter = {"rank", "alpha", "rslora", "placement"};
+      for (auto const* const flag : {"rank", "alpha", "rslora", "placement"}) {
+        settled.emplace_back(flag, "");
+      }
       if (!run.machine.quiet) {
         std::cerr << run.init_adapter << ": rank, alpha and placement are this adapter's\n";
       }
@@ -55,8 +47,9 @@ struct Train {
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
+    settled.emplace_back("quant", prepared.quantization());
     create_folder(out);
-    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, of_adapter));
+    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
     if (!run.machine.quiet) {
@@ -82,11 +75,14 @@ void add_train(CLI::App& app) {
   add_option(*command, "--test", train->test, "labelled proteins to report on");
   add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
-      ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
+      ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
+      ->group(training_group);
   add_option(*command, "--init-adapter", run.init_adapter,
              "PEFT adapter to start from, with its rank, alpha and placement");
   add_option(*command, "--select", run.select,
-             "keep the epoch that is best on --valid by this metric");
+             "keep the epoch that is best on --valid by this metric")
+      ->check(CLI::IsMember(
+          std::vector<std::string>{metrics::Chosen::names.begin(), metrics::Chosen::names.end()}));
   run.training.add_to(*command);
   run.machine.add_to(*command);
   add_config(*command);

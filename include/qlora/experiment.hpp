@@ -94,22 +94,29 @@ class Experiment {
   void set_class_weights(std::array<double, 2> const& weights) { class_weights_ = weights; }
 
   /// The metrics of labelled proteins; the loss is weighted by class_weights().
-  metrics::Scores evaluate(std::span<Protein const> proteins) {
+  /// `on_protein(number)` follows each. Throws as predict(), and InputError when no label is known.
+  template <class OnProtein>
+  metrics::Scores evaluate(std::span<Protein const> proteins, OnProtein&& on_protein) {
     auto set = Metrics{metrics::Options{.class_weights = class_weights_}};
     predict(proteins, [&](std::size_t i, Matrix<float const> logits) {
-      set.add(static_cast<std::uint32_t>(i),
-              std::span{logits.data(), static_cast<std::size_t>(logits.size())},
-              proteins[i].labels);
+      if (auto const& labels = proteins[i].labels; !labels.empty()) {
+        set.add(static_cast<std::uint32_t>(i),
+                std::span{logits.data(), static_cast<std::size_t>(logits.size())}, labels);
+      }
+      on_protein(i);
     });
     return set.scores();
+  }
+  metrics::Scores evaluate(std::span<Protein const> proteins) {
+    return evaluate(proteins, [](std::size_t) {});
   }
 
   /// Writes adapters and classifier as a folder that PEFT loads. Throws SystemError when it cannot.
   void save_adapter(std::filesystem::path const& folder) const {
     export_adapter(network_, model_).write(folder);
   }
-  /// Takes the values of an adapter of this experiment's rank and placement, and returns those of
-  /// its targets that match no module. Throws InputError for one that does not fit.
+  /// Takes the values of an adapter of this experiment's rank, scale and placement, and returns
+  /// those of its targets that match no module. Throws InputError for one that does not fit.
   std::vector<std::string> load_adapter(std::filesystem::path const& folder) {
     auto const adapter = PeftAdapter::read(folder);
     auto unmatched = import_adapter(network_, adapter, folder.string());
@@ -117,7 +124,9 @@ class Experiment {
     return unmatched;
   }
 
-  /// Calls `body(number, logits)` for each protein in order, logits (residues, 2).
+  /// Calls `body(number, logits)` for each protein in order, logits (residues, 2). Throws
+  /// InputError, naming the protein, for labels that are none, and DivergedError, naming the
+  /// residue too, for a logit that is not finite.
   template <class Body>
   void predict(std::span<Protein const> proteins, Body&& body) {
     for_each_logits(backend_, network_, proteins, tokens_per_batch, body);

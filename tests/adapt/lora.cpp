@@ -24,8 +24,10 @@ TEST(LoraOptions, RefusesWhatMakesNoAdapter) {
   auto const infinity = std::numeric_limits<float>::infinity();
   EXPECT_NO_THROW(check(LoraOptions{}));
   EXPECT_NO_THROW(check(LoraOptions{.rank = 1, .alpha = -1.f, .dropout = .99f}));
+  EXPECT_NO_THROW(check(LoraOptions{.rank = 65'536, .alpha = 1e9f}));
   for (auto const& impossible :
-       {LoraOptions{.rank = 0}, LoraOptions{.rank = -2}, LoraOptions{.alpha = infinity},
+       {LoraOptions{.rank = 0}, LoraOptions{.rank = -2}, LoraOptions{.rank = 65'537},
+        LoraOptions{.alpha = infinity}, LoraOptions{.alpha = 2e9f}, LoraOptions{.alpha = -2e9f},
         LoraOptions{.alpha = std::nanf("")}, LoraOptions{.dropout = 1.f},
         LoraOptions{.dropout = -.1f}, LoraOptions{.dropout = std::nanf("")}}) {
     EXPECT_THROW(check(impossible), InputError);

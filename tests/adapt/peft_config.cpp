@@ -53,6 +53,9 @@ TEST(PeftConfig, WritesWhatItReads) {
   EXPECT_EQ(again.layers_pattern, std::vector<std::string>{"layer"});
   EXPECT_EQ(config.to_json()["lora_alpha"], 2.5);
   EXPECT_TRUE(PeftConfig::from_json(minimal(), "f").to_json()["lora_alpha"].is_number_integer());
+  auto large = PeftConfig{};
+  large.lora.alpha = 1e30f;
+  EXPECT_EQ(large.to_json()["lora_alpha"], 1e30);
 }
 
 /// Every expectation is what check_target_module_exists of PEFT 0.21.2 answers.

@@ -95,6 +95,7 @@ TEST(Sites, IsAnyPlacementAtRunTime) {
       .name = "last", .predicate = [](Site site) { return site.layer == layers - 1; }};
   EXPECT_FALSE(last.adapts({0, query}));
   EXPECT_TRUE(last.adapts({layers - 1, output}));
+  for (auto const site : all_sites()) EXPECT_FALSE(placement::Sites{}.adapts(site));
 }
 
 }  // namespace

@@ -15,7 +15,6 @@ allowed() {
     metrics/*) echo core metrics ;;
     synth/*) echo core data synth ;;
     adapt/placement.hpp) echo core ;;
-    train/adamw.hpp) echo core backend ;;
     quant/*) echo core backend quant ;;
     adapt/*) echo core backend adapt ;;
     nn/*) echo core backend quant adapt nn ;;

@@ -88,6 +88,7 @@ TEST(Inspect, RefusesWhatIsNeither) {
   program.refuses({"inspect", "no/such/thing"}, {"no/such/thing"});
   program.refuses({"inspect", "."}, {"config.json"});
   program.refuses({"inspect"}, {"path"});
+  program.refuses({"inspect", golden("models/odd"), "--device", "cuda"}, {"cuda"}, 1);
 }
 
 }  // namespace

@@ -33,6 +33,11 @@ TEST(Cli, RefusesWrongUsage) {
   program.refuses({"synth"}, {"--out"});
   program.refuses({"synth", "--out", "corpus", "--family", "3"}, {"--family"});
   program.refuses({"synth", "--out", "corpus", "--families", "1"}, {"families"});
+  program.refuses({"synth", "--out", "corpus", "--seed", "010"},
+                  {"--seed", "leading zeros", "010"});
+  program.refuses({"synth", "--out", "corpus", "--members", "0x6"}, {"--members", "0x6"});
+  program.refuses({"synth", "--out", "corpus", "--members", "99999999999999999999"},
+                  {"--members", "at most 4294967295"});
   program.refuses({"evaluate", "--model", golden("models/odd"), "--data", "none.txt"},
                   {"none.txt"});
   EXPECT_FALSE(std::filesystem::exists(program.path("corpus")));
@@ -108,6 +113,9 @@ TEST(Cli, SaysWhatMakesItsNumbersDoubtful) {
   expect(evaluated({"--model", "small", "--quant", "int8"}), "stays nf4; --quant int8 does not");
   expect(evaluated({"--model", "small", "--adapter", golden("lora/qkv")}),
          "was made for the base model");
+  expect(evaluated({"--model", golden("models/odd"), "--adapter", golden("lora/qkv")}),
+         "lora/qkv: has no qlora.json");
+  EXPECT_EQ(evaluated({"--model", "small"}).find("does not apply"), std::string::npos);
 }
 
 TEST(Cli, ChecksItsOutputBeforeItWorks) {

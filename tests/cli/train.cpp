@@ -129,16 +129,28 @@ TEST(Train, TakesARecipeOverAFilesValues) {
   auto const train = std::vector<std::string>{
       "train", "--model", golden("models/odd"), "--train", golden("train/data.txt"), "--epochs",
       "1",     "--quiet"};
-  program.done(train + std::vector<std::string>{"--lr", "0.5", "--out", "first"});
+  program.done(train + std::vector<std::string>{"--lr", "0.5", "--placement", "qkv", "--quant",
+                                                "none", "--batch-tokens", "300", "--max-length",
+                                                "50", "--no-shuffle=1", "--recompute",
+                                                "--rslora=yes", "--out", "first"});
+  auto const first = program.read("first/config.toml");
+  for (auto const* const line : {"no-shuffle = true\n", "recompute = true\n", "rslora = true\n"}) {
+    EXPECT_NE(first.find(line), std::string::npos) << line << first;
+  }
   program.done({"train", "--config", "first/config.toml", "--recipe", "card", "--epochs", "1",
-                "--out", "card"});
-  EXPECT_NE(program.read("card/config.toml").find("lr = 3.701568055793089e-4\n"),
-            std::string::npos);
-  program.done({"train", "--config", "card/config.toml", "--recipe", "standard", "--epochs", "1",
-                "--out", "second"});
-  auto const standard = program.read("second/config.toml");
-  program.done(train + std::vector<std::string>{"--out", "third"});
-  EXPECT_EQ(standard, program.read("third/config.toml"));
+                "--quant", "fp4", "--out", "card"});
+  auto const card = program.read("card/config.toml");
+  for (auto const* const line : {"lr = 3.701568055793089e-4\n", "batch-sequences = 36\n",
+                                 "quant = \"fp4\"\n", "no-shuffle = false\n"}) {
+    EXPECT_NE(card.find(line), std::string::npos) << line << card;
+  }
+  program.done(train + std::vector<std::string>{"--out", "standard"});
+  for (auto const* const start : {"first", "card"}) {
+    auto const out = std::string{"standard from "} + start;
+    program.done({"train", "--config", std::string{start} + "/config.toml", "--recipe", "standard",
+                  "--epochs", "1", "--out", out});
+    EXPECT_EQ(program.read(out + "/config.toml"), program.read("standard/config.toml"));
+  }
 }
 
 TEST(Train, NeverSavesWhatIsNotANumber) {
@@ -147,6 +159,21 @@ TEST(Train, NeverSavesWhatIsNotANumber) {
                       std::vector<std::string>{"--lr", "1e38", "--clip", "0", "--epochs", "1"},
                   {"finite"}, 1);
   EXPECT_FALSE(std::filesystem::exists(program.path("run/adapter_model.safetensors")));
+  // Numbers that are finite, but from a run that had gone astray.
+  program.refuses(quick_training("train", "astray") +
+                      std::vector<std::string>{"--lr", "1e20", "--clip", "0", "--epochs", "1"},
+                  {"step 5, the last: expected a finite loss"}, 1);
+  EXPECT_FALSE(std::filesystem::exists(program.path("astray/adapter_model.safetensors")));
+}
+
+TEST(Train, LeavesNoAdapterWithoutWhatItWasTrainedWith) {
+  auto const program = Program{};  // one step, after which there is no computing with it
+  program.refuses(quick_training("train", "run") +
+                      std::vector<std::string>{"--lr", "1e20", "--clip", "0", "--epochs", "1",
+                                               "--batch-sequences", "30"},
+                  {"train/data.txt: protein_0, residue 1: expected finite logits"}, 1);
+  EXPECT_TRUE(std::filesystem::exists(program.path("run/adapter_model.safetensors")));
+  EXPECT_TRUE(std::filesystem::exists(program.path("run/qlora.json")));
 }
 
 TEST(Train, RemembersWhatItTrainedOn) {
@@ -156,10 +183,34 @@ TEST(Train, RemembersWhatItTrainedOn) {
                 "--init-adapter", adapter, "--epochs", "1", "--out", "run", "--quiet"});
   EXPECT_EQ(program.json("run/adapter_config.json").at("r"), 3);
   EXPECT_EQ(program.json("run/adapter_config.json").at("use_rslora"), true);
-  EXPECT_EQ(program.read("run/config.toml").find("rank"), std::string::npos);
-  program.done({"train", "--model", golden("models/tiny_nf4"), "--train", golden("train/data.txt"),
-                "--quant", "none", "--epochs", "1", "--out", "stored", "--quiet"});
-  EXPECT_EQ(program.json("stored/qlora.json").at("quant"), "nf4");
+  auto const settings = program.read("run/config.toml");
+  EXPECT_EQ(settings.find("rank"), std::string::npos);
+  for (auto const* const line : {"device = \"cpu\"\n", "compute = \"fp32\"\n"}) {
+    EXPECT_NE(settings.find(line), std::string::npos) << settings;
+  }
+}
+
+TEST(Train, KeepsTheWeightsOfAQuantizedModel) {
+  auto const program = Program{};
+  auto const stored = [&](std::vector<std::string> const& flags, std::string const& out) {
+    auto const outcome = program.done(
+        std::vector<std::string>{"train", "--train", golden("train/data.txt"), "--epochs", "1",
+                                 "--model", golden("models/tiny_int8"), "--out", out} +
+        flags);
+    EXPECT_EQ(program.json(out + "/qlora.json").at("quant"), "int8");
+    EXPECT_NE(program.read(out + "/config.toml").find("quant = \"int8\"\n"), std::string::npos);
+    return outcome.err.find("stays int8; --quant none does not apply") != std::string::npos;
+  };
+  EXPECT_FALSE(stored({}, "default"));
+  EXPECT_TRUE(stored({"--quant", "none"}, "asked"));
+  auto const again =
+      program.done({"train", "--config", "default/config.toml", "--out", "again"}).err;
+  EXPECT_EQ(again.find("does not apply"), std::string::npos) << again;
+
+  program.done({"compare", "--model", golden("models/tiny_int8"), "--train",
+                golden("train/data.txt"), "--test", golden("train/data.txt"), "--epochs", "1",
+                "--arms", "head", "--out", "study", "--quiet"});
+  EXPECT_NE(program.read("study/config.toml").find("quant = \"int8\"\n"), std::string::npos);
 }
 
 TEST(Train, KeepsTheBestEpoch) {
@@ -200,8 +251,8 @@ TEST(Train, ReportsTheCardsTargets) {
 
 TEST(Train, RepeatsRunsOnFilesOfAnyName) {
   auto const program = Program{};
-  auto const names =
-      std::vector<std::string>{"#1.txt", R"(we'ird "q\.txt)", "two\nlines", "caf\xe9"};
+  auto const names = std::vector<std::string>{
+      "#1.txt", R"(we'ird "q\.txt)", "two\nlines", "caf\xe9", "true", "010"};
   for (auto const& name : names) {
     std::filesystem::copy_file(golden("train/data.txt"), program.path(name));
     program.done({"train", "--model", golden("models/odd"), "--train", name, "--epochs", "1",
@@ -229,6 +280,9 @@ TEST(Train, RefusesSettingsThatAreNoToml) {
       {"; epochs = 1", "expected a key, found ;"},
       {"rank = 3,", "found 3,"},
       {"rank = 0x10", "found 0x10"},
+      {"rank = 010", "found 010"},
+      {"rank = -03", "found -03"},
+      {"warmup = 99999999999999999999", "warmup: expected an integer"},
       {"quant = [\"none\"]", "found [\"none\"]"},
       {"quant = \"none\" x", "expected the end of the line, found x"},
       {R"(quant = "\q")", "expected an escape of TOML after \\"},
@@ -273,7 +327,7 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(train("bad.txt"), {"bad.txt:3", "expected 3 labels", "found 2"});
   program.refuses(train("absent.txt"), {"absent.txt", "expected a file"});
   program.refuses({"train", "--model", "absent", "--train", data, "--out", "run"}, {"absent"});
-  program.refuses(train("negative.txt"), {"both classes"});
+  program.refuses(train("negative.txt"), {"negative.txt", "both classes"});
   program.refuses({"train", "--model", model, "--train", data, "--out", ""}, {"an empty one"});
   program.refuses(with({"--seed", "-1"}), {"--seed"});
   program.refuses(with({"--rank", "0"}), {"--rank"});
@@ -282,8 +336,15 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(with({"--placement", "some"}), {"--placement", "some"});
   program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
   program.refuses(with({"--select", "f1"}), {"--select", "--valid"});
-  program.refuses(with({"--valid", data, "--select", "f7"}), {"f7", "average_precision"});
-  program.refuses(with({"--valid", data, "--select", "f1,mcc"}), {"expected one of"});
+  program.refuses(with({"--valid", data, "--select", "f7"}),
+                  {"--select", "f7", "average_precision"});
+  program.refuses(with({"--valid", data, "--select", "f1,mcc"}), {"--select", "f1,mcc"});
+  program.refuses(with({"--valid", "negative.txt", "--select", "roc_auc"}),
+                  {"negative.txt", "both classes", "--select roc_auc"});
+  program.refuses(with({"--class-weights", "1,-1"}), {"class_weights", "above 0"});
+  program.refuses(with({"--seed", "010"}), {"--seed", "leading zeros"});
+  program.refuses(with({"--epochs", "1e1"}), {"--epochs", "1e1"});
+  program.refuses(with({"--alpha", "2e9"}), {"alpha", "1e9"});
   program.refuses(with({"--resume"}), {"--resume"});
   program.refuses(with({"--config", "unknown.toml"}), {"unknown.toml", "ranks"});
   program.refuses(with({"--config", "twice.toml"}), {"twice.toml", "duplicate", "rank"});

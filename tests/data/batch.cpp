@@ -18,7 +18,7 @@ constexpr auto none = PackedBatch::ignored;
 TEST(PackedBatch, PacksProteinsWithoutPads) {
   auto batch = PackedBatch{};
   batch.add({.id = "a", .sequence = "LAG", .labels = {0, 1, label_unknown}}, 7);
-  batch.add({.id = "b", .sequence = "K", .labels = {}}, 3);
+  batch.add({.id = "b", .sequence = "K", .labels = {-7}}, 3);
 
   EXPECT_EQ(batch.tokens(), 8);
   EXPECT_EQ(batch.sequences(), 2);

@@ -104,7 +104,10 @@ TEST(QuantizeFolder, WritesNothingThatIsWrong) {
     std::memcpy(tensors.values.at("esm.encoder.layer.2.output.dense.weight").bytes.data(), &large,
                 sizeof large);
   });
-  EXPECT_NE(refusal(broken, "int8").find("one too large in rows 0 to 0"), std::string::npos);
+  auto const too_large = refusal(broken, "int8");
+  EXPECT_EQ(too_large.find("layer 2 output.dense (" + broken.string() + "): int8 matrix"), 0u)
+      << too_large;
+  EXPECT_NE(too_large.find("one too large in rows 0 to 0"), std::string::npos) << too_large;
   temporary.write("out/x", "");
   EXPECT_NE(input_error_of([&] {
               quantize_folder(ModelFolder{models / "tiny"}, Int8{}, out);

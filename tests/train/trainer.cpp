@@ -130,16 +130,31 @@ TEST(Trainer, UnknownResiduesDoNotCount) {
   auto options = golden_recipe(golden_json("train/all.full.json"));
   options.epochs = 1;
   options.class_weighting = ClassWeighting::given;
-  for (auto& protein : proteins) protein.labels.assign(protein.labels.size(), label_unknown);
   auto model = start("qkv", Qkv{});
   auto const before =
       std::vector(model.parameters().values().begin(), model.parameters().values().end());
-  for (auto const& record : fit(model, proteins, options)) {
-    EXPECT_TRUE(record.skipped);
-    EXPECT_EQ(record.loss, 0.);
+  for (auto const unknown : {label_unknown, std::int8_t{-100}}) {
+    for (auto& protein : proteins) protein.labels.assign(protein.labels.size(), unknown);
+    for (auto const& record : fit(model, proteins, options)) {
+      EXPECT_TRUE(record.skipped);
+      EXPECT_EQ(record.loss, 0.);
+    }
+    EXPECT_EQ(before,
+              std::vector(model.parameters().values().begin(), model.parameters().values().end()));
+    options.class_weighting = ClassWeighting::balanced;
+    EXPECT_THROW(fit(model, proteins, options), InputError);  // no class to balance
+    options.class_weighting = ClassWeighting::given;
   }
-  EXPECT_EQ(before,
-            std::vector(model.parameters().values().begin(), model.parameters().values().end()));
+}
+
+TEST(Trainer, RefusesLabelsThatAreNone) {
+  auto model = start("qkv", Qkv{});
+  for (auto const weighting : {ClassWeighting::none, ClassWeighting::balanced}) {
+    for (auto const& labels : {std::vector<std::int8_t>{1, 0}, {1, 0, 2}}) {
+      auto const proteins = std::vector<Protein>{{.id = "a", .sequence = "MKV", .labels = labels}};
+      EXPECT_THROW(fit(model, proteins, {.epochs = 1, .class_weighting = weighting}), InputError);
+    }
+  }
 }
 
 TEST(Trainer, TakesAStepLargerThanItsPlan) {

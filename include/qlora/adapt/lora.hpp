@@ -18,6 +18,10 @@
 
 namespace qlora::inline v1 {
 
+/// Bounds of what an adapter file may say, and so of what is trained.
+inline constexpr Index most_rank = 65'536;
+inline constexpr double most_alpha = 1e9;
+
 /// `rank_stabilised` divides by the root of the rank (Kalajdzievski, arXiv:2312.03732).
 enum class LoraScaling { plain, rank_stabilised };
 
@@ -37,8 +41,8 @@ struct LoraOptions {
 
 /// Throws InputError for numbers that make no adapter.
 inline void check(LoraOptions const& options) {
-  expect_option(options.rank >= 1, "rank", "at least 1", options.rank);
-  expect_option(std::isfinite(options.alpha), "alpha", "a finite number", options.alpha);
+  expect_option(options.rank >= 1 && options.rank <= most_rank, "rank", "1 to 65536", options.rank);
+  expect_option(std::fabs(options.alpha) <= most_alpha, "alpha", "-1e9 to 1e9", options.alpha);
   expect_option(options.dropout >= 0.f && options.dropout < 1.f, "dropout",
                 "at least 0 and less than 1", options.dropout);
 }

@@ -156,11 +156,7 @@ inline ModuleNames read_names(Json const& document, std::string_view key, std::s
         .value_or(std::vector<std::string>{});
   }
   auto pattern = entry->get<std::string>();
-  try {
-    std::ignore = PathMatcher{pattern, ""}.run();
-  } catch (InputError const& error) {
-    throw InputError{at(file, std::string{key} + ": " + error.what())};
-  }
+  located<InputError>(at(file, key), [&] { std::ignore = PathMatcher{pattern, ""}.run(); });
   return pattern;
 }
 
@@ -225,9 +221,9 @@ inline PeftConfig PeftConfig::from_json(Json const& document, std::string_view f
   auto config = PeftConfig{};
   auto& lora = config.lora;
   lora.rank = json::within<std::int64_t>(json::require<std::int64_t>(document, "r", file), 1,
-                                         65'536, "r", file);
+                                         most_rank, "r", file);
   lora.alpha = static_cast<float>(json::within(json::require<double>(document, "lora_alpha", file),
-                                               -1e9, 1e9, "lora_alpha", file));
+                                               -most_alpha, most_alpha, "lora_alpha", file));
   lora.dropout =
       static_cast<float>(json::find<double>(document, "lora_dropout", file).value_or(0.0));
   if (lora.dropout < 0 || lora.dropout >= 1) refuse("lora_dropout", "at least 0 and less than 1");
@@ -276,7 +272,8 @@ inline Json PeftConfig::to_json() const {
     return Json(std::strtod(digits, nullptr));
   };
   auto const number = [&](float value) {  // PEFT takes alpha for an integer
-    return value == std::floor(value) ? Json(static_cast<std::int64_t>(value)) : shortest(value);
+    auto const is_integer = value == std::floor(value) && std::fabs(value) <= most_alpha;
+    return is_integer ? Json(static_cast<std::int64_t>(value)) : shortest(value);
   };
   // Key by key: one large initializer list takes the compiler two seconds.
   auto document = Json::object();

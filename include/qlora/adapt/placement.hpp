@@ -98,12 +98,12 @@ struct HeadOnly {
 
 namespace placement {
 
-/// The runtime member of the family: any predicate over sites.
+/// The runtime member of the family: any predicate over sites; without one, no adapter.
 struct Sites {
   std::string name = "sites";
   std::function<bool(Site)> predicate;
 
-  bool adapts(Site site) const { return predicate(site); }
+  bool adapts(Site site) const { return predicate && predicate(site); }
 
   /// The library's placement of that name. Throws InputError that lists the names.
   static Sites parse(std::string_view name) {

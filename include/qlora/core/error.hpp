@@ -46,4 +46,14 @@ inline std::string at(std::string_view file, std::string_view what, std::size_t 
   return sentence.append(": ").append(what);
 }
 
+/// What `body` returns; an error of type E that it throws gets its place in front: "FILE: what".
+template <class E, class Body>
+decltype(auto) located(std::string_view file, Body&& body) {
+  try {
+    return body();
+  } catch (E const& error) {
+    throw E{at(file, error.what())};
+  }
+}
+
 }  // namespace qlora::inline v1

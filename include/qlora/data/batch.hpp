@@ -22,7 +22,7 @@ class PackedBatch {
     push(alphabet::cls, 0, sample, ignored);
     auto position = std::int32_t{1};
     for (auto i = std::size_t{0}; i < protein.sequence.size(); ++i) {
-      auto const known = !protein.labels.empty() && protein.labels[i] != label_unknown;
+      auto const known = !protein.labels.empty() && is_known(protein.labels[i]);
       push(alphabet::token_of(protein.sequence[i]), position++, sample,
            known ? std::int32_t{protein.labels[i]} : ignored);
     }

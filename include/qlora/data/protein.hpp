@@ -1,17 +1,26 @@
 /// What every reader returns and every trainer takes: a protein and, where known, its sites.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+
 namespace qlora::inline v1 {
 
-/// Values of Protein::labels.
+/// Values of Protein::labels; any other negative one is unknown, too.
 inline constexpr std::int8_t label_negative = 0;
 inline constexpr std::int8_t label_positive = 1;
 inline constexpr std::int8_t label_unknown = -1;
+
+constexpr bool is_known(std::int8_t label) {
+  return label >= 0;
+}
 
 /// The class of a known label: 0 or 1.
 constexpr std::size_t class_of(std::int8_t label) {
@@ -25,5 +34,23 @@ struct Protein {
 
   friend bool operator==(Protein const&, Protein const&) = default;
 };
+
+/// The proteins, which a program may have made itself. Throws InputError, naming the protein, for
+/// labels that are neither one a residue nor none at all, and for a label above 1.
+inline std::span<Protein const> checked(std::span<Protein const> proteins) {
+  for (auto const& [id, sequence, labels] : proteins) {
+    auto const fail = [&, &id = id](std::string const& expected, auto found) {
+      throw InputError{printable(id) + ": expected " + expected + ", found " +
+                       std::to_string(found)};
+    };
+    if (!labels.empty() && labels.size() != sequence.size()) {
+      fail(std::to_string(sequence.size()) + " labels or none", labels.size());
+    }
+    auto const wrong =
+        std::ranges::find_if(labels, [](auto label) { return label > label_positive; });
+    if (wrong != labels.end()) fail("labels 0, 1 or negative", *wrong);
+  }
+  return proteins;
+}
 
 }  // namespace qlora::inline v1

@@ -53,8 +53,7 @@ inline std::vector<Protein> read_binding_sites(std::filesystem::path const& path
   auto proteins = std::vector<Protein>{};
   auto labelled = false;
   for_each_three_line(path, [&](Protein&& protein) {
-    labelled = labelled || std::ranges::any_of(protein.labels,
-                                               [](auto label) { return label != label_unknown; });
+    labelled = labelled || std::ranges::any_of(protein.labels, is_known);
     proteins.push_back(std::move(protein));
   });
   if (!labelled) {

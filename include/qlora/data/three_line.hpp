@@ -69,7 +69,7 @@ inline void write_three_line(std::filesystem::path const& path, std::span<Protei
     for (auto const& protein : proteins) {
       labels.assign(protein.sequence.size(), '-');
       for (auto i = std::size_t{0}; i < protein.labels.size(); ++i) {
-        if (protein.labels[i] != label_unknown) labels[i] = protein.labels[i] ? '1' : '0';
+        if (is_known(protein.labels[i])) labels[i] = protein.labels[i] ? '1' : '0';
       }
       file.write(">" + protein.id + "\n" + protein.sequence + "\n" + labels + "\n");
     }

@@ -168,8 +168,7 @@ class MetricSet {
       auto const name = list.substr(0, list.find(','));
       list.remove_prefix(std::min(name.size() + 1, list.size()));
       auto const found = std::ranges::find(names, name);
-      if (found == names.end())
-        throw metrics::unknown_name((std::string{} + ... + (" " + std::string{Ms::name})), name);
+      if (found == names.end()) throw metrics::unknown_name(names, name);
       wanted[static_cast<std::size_t>(found - names.begin())] = true;
     }
     return wanted;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -13,9 +14,12 @@
 
 namespace qlora::inline v1::metrics {
 
-/// The error for a name that is none of those known, which are listed with a blank before each.
-inline InputError unknown_name(std::string const& known, std::string_view found) {
-  return InputError("metrics: expected one of" + known + ", found \"" + std::string{found} + "\"");
+/// The error for a name that is none of those known: of `known`, by that projection.
+template <typename Known, typename Name = std::identity>
+InputError unknown_name(Known const& known, std::string_view found, Name name = {}) {
+  auto list = std::string{};
+  for (auto const& one : known) list.append(" ").append(std::invoke(name, one));
+  return InputError("metrics: expected one of" + list + ", found \"" + std::string{found} + "\"");
 }
 
 struct Scores {
@@ -28,12 +32,10 @@ struct Scores {
 
   /// Throws InputError for a name that was not computed.
   double operator[](std::string_view name) const {
-    auto known = std::string{};
     for (auto const& [candidate, value] : values) {
       if (candidate == name) return value;
-      known.append(" ").append(candidate);
     }
-    throw unknown_name(known, name);
+    throw unknown_name(values, name, &std::pair<std::string_view, double>::first);
   }
 
   template <Metric M>

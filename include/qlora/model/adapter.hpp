@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include <qlora/adapt/peft.hpp>
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/error.hpp>
+#include <qlora/core/json.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/core/transfer.hpp>
 #include <qlora/model/folder.hpp>
@@ -33,6 +35,32 @@ void for_each_trained(Network const& network, Matrix&& matrix, Head&& head) {
     path.remove_suffix(std::string_view{".lora_A.weight"}.size());
     matrix(std::string{path}, is_a, entry);
   }
+}
+
+/// Throws InputError unless a model has LoRA where the adapter has it, of its rank and its scale.
+template <class Network>
+void check_lora(Network const& network, PeftAdapter const& adapter, std::string_view file) {
+  auto slots = std::set<std::string>{};
+  for_each_trained(
+      network, [&](std::string path, bool, auto const&) { slots.insert(std::move(path)); },
+      [](bool, auto const&) {});
+  for (auto const& path : slots) {
+    if (adapter.pairs.contains(path)) continue;
+    throw InputError{at(file, path + ": expected LoRA factors, found none")};
+  }
+  for (auto const& [path, pair] : adapter.pairs) {
+    if (slots.contains(path)) continue;
+    throw InputError{
+        at(file, path + ": found LoRA factors for a module that the model leaves as it is")};
+  }
+  if (slots.empty()) return;  // nothing that rank or scale would change
+  auto const expect = [&](std::string const& what, auto expected, auto found) {
+    if (expected == found) return;
+    throw InputError{at(file, what + ": expected " + Json(expected).dump() +
+                                  " as in the model, found " + Json(found).dump())};
+  };
+  expect("rank", network.lora().rank, adapter.config.lora.rank);
+  expect("scale", network.lora().scale(), adapter.config.lora.scale());
 }
 
 }  // namespace detail
@@ -103,6 +131,7 @@ template <class Network>
 std::vector<std::string> import_adapter(Network& network, PeftAdapter const& adapter,
                                         std::string_view file) {
   auto const unmatched = check_adapter(adapter, network.shape(), file);
+  detail::check_lora(network, adapter, file);
   auto const set = [&](auto const& entry, std::vector<float> const& from) {
     auto const to = network.parameters().value(entry);
     if (static_cast<Index>(from.size()) != to.size()) {
@@ -117,11 +146,8 @@ std::vector<std::string> import_adapter(Network& network, PeftAdapter const& ada
   detail::for_each_trained(
       network,
       [&](std::string const& path, bool is_a, auto const& entry) {
-        auto const pair = adapter.pairs.find(path);
-        if (pair == adapter.pairs.end()) {
-          throw InputError{at(file, path + ": expected LoRA factors, found none")};
-        }
-        set(entry, is_a ? pair->second.a : pair->second.b);
+        auto const& pair = adapter.pairs.at(path);
+        set(entry, is_a ? pair.a : pair.b);
       },
       [&](bool is_bias, auto const& entry) {
         if (adapter.head) set(entry, is_bias ? adapter.head->bias : adapter.head->weight);

@@ -39,8 +39,8 @@ class FrozenWeights {
   }
 
   /// A weight of the folder, by its name, as a model holds it.
-  Quantized<Scheme> hold(FullWeight const& weight, std::string_view) const {
-    return quantize(scheme_, weight.values);
+  Quantized<Scheme> hold(FullWeight const& weight, std::string_view tensor) const {
+    return located<InputError>(place_of(tensor), [&] { return quantize(scheme_, weight.values); });
   }
   Quantized<Scheme> hold(FourBitWeight const& weight, std::string_view tensor) const {
     auto const place = place_of(tensor);

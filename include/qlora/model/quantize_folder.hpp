@@ -18,7 +18,6 @@
 #include <qlora/model/other_tensors.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/quant/bitsandbytes.hpp>
-#include <qlora/quant/quantize.hpp>
 
 namespace qlora::inline v1 {
 
@@ -99,7 +98,8 @@ class WeightQuantizer {
   Quantized<quant::Any> const& quantized(TensorShape const& weight) {
     if (name_ != weight.name) {
       matrix_ = {};
-      matrix_ = quantize(scheme_, source_.tensor(weight.name, weight.rows, weight.columns));
+      matrix_ = FrozenWeights{source_, scheme_}.hold(
+          FullWeight{source_.tensor(weight.name, weight.rows, weight.columns)}, weight.name);
       name_ = weight.name;
     }
     return matrix_;

@@ -56,10 +56,12 @@ struct Visitor {
   void operator()(S const&) const {}
 };
 
-/// A scheme chosen at run time: `visit(f)` calls `f` with the scheme that it stands for.
+/// A scheme chosen at run time: `visit(f)` calls `f` with the scheme that it stands for, and
+/// `parse(name)` is the one of that name.
 template <class S>
-concept Choice = requires(S const scheme) {
+concept Choice = std::default_initializable<S> && requires(S const scheme, std::string_view name) {
   scheme.visit(Visitor{});
+  { S::parse(name) } -> std::same_as<S>;
 };
 
 }  // namespace quant
@@ -76,7 +78,8 @@ consteval bool check_scheme() {
   static_assert(
       Quantization<S>,
       "a quantization needs static constexpr name, bits, block and double_quantized, and either "
-      "codebook (2^bits floats) or encode(float) and decode(code); see quant/scheme.hpp");
+      "codebook (2^bits floats) or encode(float) and decode(code), or, to be chosen at run time, "
+      "visit(body) and static parse(name); see quant/scheme.hpp");
   if constexpr (Quantization<S> && !Choice<S>) {
     static_assert(S::block > 0 || S::block == per_row || S::block == unscaled,
                   "a quantization's block is a positive size, quant::per_row or quant::unscaled");

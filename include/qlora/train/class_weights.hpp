@@ -19,8 +19,8 @@ enum class ClassWeighting {
   sqrt       ///< the square root of that
 };
 
-/// Throws InputError when `proteins` lack a class that the weighting divides by, and for given
-/// weights that are not positive.
+/// Throws InputError when `proteins` lack a class that the weighting divides by, for given weights
+/// that are not positive, and as `checked`.
 inline std::array<double, 2> class_weights(ClassWeighting weighting,
                                            std::span<Protein const> proteins,
                                            std::array<double, 2> const& given = {1., 1.}) {
@@ -33,9 +33,9 @@ inline std::array<double, 2> class_weights(ClassWeighting weighting,
     return given;
   }
   auto counts = std::array<std::int64_t, 2>{};
-  for (auto const& protein : proteins) {
+  for (auto const& protein : checked(proteins)) {
     for (auto const label : protein.labels) {
-      if (label != label_unknown) ++counts[class_of(label)];
+      if (is_known(label)) ++counts[class_of(label)];
     }
   }
   auto weights = std::array<double, 2>{};

@@ -74,7 +74,7 @@ class Trainer {
   Trainer(B& backend, Model& model, std::span<Protein const> proteins, FitOptions const& options)
       : backend_{backend},
         model_{model},
-        proteins_{proteins},
+        proteins_{checked(proteins)},
         options_{options},
         weights_{qlora::class_weights(options.class_weighting, proteins, options.class_weights)} {
     check(options);
@@ -162,7 +162,7 @@ class Trainer {
     auto total = 0.;
     for (auto const record : records) {
       for (auto const label : proteins_[record].labels) {
-        if (label != label_unknown) total += weights_[class_of(label)];
+        if (is_known(label)) total += weights_[class_of(label)];
       }
     }
     return total;
