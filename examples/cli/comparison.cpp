@@ -83,7 +83,7 @@ report::Table cost_table(Comparison const& comparison) {
                               {"trained parameters"},
                               {"seconds"},
                               {"tokens/s"},
-                              {"peak memory, MB"},
+                              {"peak memory, MB"},  // of the device where there is one
                               {"test AP"},
                               {"sd over seeds"}}};
   for (auto const& arm : comparison.arms) {

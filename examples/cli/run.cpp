@@ -231,7 +231,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
     scores[name] = result.scores.back().second;
   });
   write_json(folder / "metrics.json", scores);
-  result.peak_bytes = peak_memory_bytes();
+  auto const of_device = session_->device_peak_bytes();
+  result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
   result.total_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   return result;

@@ -58,7 +58,7 @@ struct RunResult {
   std::int64_t tokens = 0;       ///< seen in training
   double training_seconds = 0.;  ///< of the steps alone
   double total_seconds = 0.;     ///< with loading and evaluation
-  std::size_t peak_bytes = 0;    ///< resident memory at its largest
+  std::size_t peak_bytes = 0;    ///< resident memory at its largest, or the device's
   std::int64_t best_epoch = 0;   ///< whose adapter was kept, from 1
 
   metrics::Scores const* find(std::string const& split) const;

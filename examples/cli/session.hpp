@@ -43,6 +43,8 @@ class Session {
   virtual Index trainable_parameters() const = 0;
   /// How the frozen weights are stored: as asked, unless the folder was quantized already.
   virtual std::string quantization() const = 0;
+  /// The most that was held of a device's memory since the session was opened; 0 on the CPU.
+  virtual std::size_t device_peak_bytes() const = 0;
   virtual ClassWeights class_weights() const = 0;
   virtual void set_class_weights(ClassWeights const& weights) = 0;
   virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,

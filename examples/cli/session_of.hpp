@@ -16,13 +16,19 @@ class SessionOf final : public Session {
   using Study = Experiment<model::Dynamic, quant::Any, placement::Sites, metrics::Chosen, B>;
 
  public:
-  explicit SessionOf(SessionOptions const& options)
-      : study_{Study::load(options.model, options.lora, options.quant, options.placement)} {}
+  explicit SessionOf(SessionOptions const& options) : study_{open(options)} {}
 
   bool fresh_head() const override { return study_.fresh_head(); }
   Index trainable_parameters() const override { return study_.trainable_parameters(); }
   std::string quantization() const override {
     return std::string{study_.network().layers().front().qkv.weights().front().scheme().name};
+  }
+  std::size_t device_peak_bytes() const override {
+    if constexpr (B::space == Space::device) {
+      return Memory<B::space>::peak_bytes;
+    } else {
+      return 0;
+    }
   }
   ClassWeights class_weights() const override { return study_.class_weights(); }
   void set_class_weights(ClassWeights const& weights) override {
@@ -56,6 +62,13 @@ class SessionOf final : public Session {
   }
 
  private:
+  static Study open(SessionOptions const& options) {
+    if constexpr (B::space == Space::device) {
+      Memory<B::space>::peak_bytes = Memory<B::space>::held_bytes.load();
+    }
+    return Study::load(options.model, options.lora, options.quant, options.placement);
+  }
+
   Study study_;
 };
 
