@@ -53,6 +53,8 @@ if [[ $nvcc ]]; then
   else
     build cuda cuda_sources
   fi
+  # Without a device: what can be asked of libraries, and that the rest says so.
+  build/cuda/bin/tests_backend_cuda --gtest_brief=1
 fi
 if [[ $all == yes ]]; then
   trees+=(clang tsan)
