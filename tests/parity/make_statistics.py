@@ -178,11 +178,12 @@ def intervals(arm, reference, statistic, seeds, groups):
     mean = table.mean()
     seed_effects, group_effects = table.mean(axis=1) - mean, table.mean(axis=0) - mean
     residuals = table - mean - seed_effects[:, None] - group_effects[None, :]
-    freedoms = np.array([seeds - 1, groups - 1, (seeds - 1) * (groups - 1)])
+    freedoms = np.array([seeds - 1.0, groups - 1.0, (seeds - 1.0) * (groups - 1.0)])
     squares = np.array([groups * np.sum(seed_effects**2), seeds * np.sum(group_effects**2), np.sum(residuals**2)]) / freedoms
     coefficients = np.array([squares[0] > squares[2], squares[1] > squares[2], 1.0])
     coefficients[2] = 1 - coefficients[0] - coefficients[1]
     total = coefficients @ squares
+    freedoms[1] = min(freedoms[1], 3 * np.sum(group_effects**2) ** 2 / np.sum(group_effects**4))
     freedom = total**2 / np.sum((coefficients * squares) ** 2 / freedoms)
     half = stats.t.ppf(0.95, freedom) * math.sqrt(total / table.size)
     result["student"] = [result["estimate"] - half, result["estimate"] + half]
