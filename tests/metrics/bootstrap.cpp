@@ -1,10 +1,16 @@
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <qlora/core/parallel.hpp>
 #include <qlora/metrics/bootstrap.hpp>
+#include <qlora/metrics/crossed.hpp>
 
 #include "metrics/runs.hpp"
 #include "support/errors.hpp"
@@ -88,6 +94,35 @@ struct MeanAboveZero : MeanOverGroups {
     if (value > 0) MeanOverGroups::add(value, times);
   }
 };
+
+/// How many times as good an arm is: an estimand of one's own.
+class Ratio : public Estimand<MeanOverGroups> {
+ public:
+  Ratio(Table const& arm, Table const& reference) : Estimand{arm}, reference_{reference} {}
+  double value(std::size_t seed, std::span<std::uint32_t const> times) const {
+    return Estimand::value(seed, times) / reference_.value(seed, times);
+  }
+  std::vector<double> by_seed() const {
+    auto values = Estimand::by_seed();
+    std::ranges::transform(values, reference_.by_seed(), values.begin(), std::divides{});
+    return values;
+  }
+  double mean(std::span<std::uint32_t const> times,
+              std::span<std::uint32_t const> seed_times) const {
+    return Estimand::mean(times, seed_times) / reference_.mean(times, seed_times);
+  }
+
+ private:
+  Estimand<MeanOverGroups> reference_;
+};
+
+TEST(Bootstrap, TakesAUsersEstimand) {
+  auto const arm = GroupTable<double>{{2, 4, 6}, {2, 4, 6}, {2, 4, 6}};
+  auto const reference = GroupTable<double>{{1, 2, 3}, {1, 2, 3}, {1, 2, 3}};
+  auto const ratio = Ratio{arm, reference};
+  EXPECT_EQ(Bootstrap{ratio}.percentile().low, 2);
+  EXPECT_EQ(student_interval(ratio).estimate, 2);
+}
 
 TEST(Bootstrap, CountsResamplesWithoutAValue) {
   auto const bootstrap = Bootstrap{Estimand<MeanAboveZero>{{{1, 2, -1, -1}, {2, 2, -1, -1}}}};

@@ -55,6 +55,10 @@ TEST(Grouped, GivesPrevalence) {
   EXPECT_EQ(values[2], 0);
   EXPECT_TRUE(std::isnan(values[3]));
   EXPECT_EQ(four_groups<Ranking>().values(prevalence<Ranking>)[1], 0.25);
+  // What average precision is by chance, over the groups that it is averaged over.
+  auto const by_chance = mean_over_groups(grouped.values<WherePositive<Prevalence>>());
+  EXPECT_EQ(by_chance.mean, 0.375);
+  EXPECT_EQ(by_chance.left_out, 2u);
   EXPECT_EQ(grouped.values<F1>()[0], 2. / 3);
 }
 
@@ -93,6 +97,12 @@ TEST(Grouped, RefusesWhatHasNoGroup) {
   EXPECT_EQ(message_of<qlora::InputError>(
                 [&] { grouped.add({.logit0 = 0, .logit1 = 0, .label = 0, .protein = 2}); }),
             "groups: expected a protein below 2, found 2");
+  EXPECT_EQ(message_of<qlora::DivergedError>(
+                [&] { grouped.add({.logit0 = 0, .logit1 = NAN, .label = 0, .protein = 1}); }),
+            "metrics: protein 1: expected finite logits, found 0.000000 and nan");
+  EXPECT_THROW(grouped.add({.logit0 = 0, .logit1 = 0, .label = 2}), qlora::InputError);
+  grouped.add({.logit0 = 0, .logit1 = NAN, .label = -100, .protein = 1});
+  EXPECT_EQ(grouped[1].total(), 0u);
 }
 
 TEST(GroupMean, IsNotANumberWithoutGroups) {

@@ -25,7 +25,7 @@
 
 namespace qlora::inline v1::metrics {
 
-/// One accumulator a group; itself an accumulator, of which one metric set may have a part.
+/// One accumulator a group.
 template <Accumulator A>
 class Grouped {
  public:
@@ -45,8 +45,10 @@ class Grouped {
       accumulators_.resize(groups);
   }
 
-  /// Throws InputError for a protein that has no group.
+  /// Counts one residue, unless its label is unknown (negative). Throws InputError for a label
+  /// above 1 and for a protein that has no group, DivergedError for a logit that is not finite.
   void add(Prediction const& prediction) {
+    if (!is_labelled(prediction)) return;
     if (prediction.protein >= group_of_.size()) {
       throw InputError{"groups: expected a protein below " + std::to_string(group_of_.size()) +
                        ", found " + std::to_string(prediction.protein)};
