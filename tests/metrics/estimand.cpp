@@ -64,6 +64,7 @@ TEST(Estimand, RefusesRunsThatDoNotMatch) {
   EXPECT_EQ(message_of<qlora::ShapeError>([] { Estimand<MeanOverGroups>{GroupTable<double>{}}; }),
             "estimand: expected at least one run, found none");
   EXPECT_THROW((Estimand<MeanOverGroups>{{{1, 2}}, {{1, 2, 3}}}), qlora::ShapeError);
+  EXPECT_THROW((Estimand<MeanOverGroups>{GroupTable<double>(1), {{1, 2}}}), qlora::ShapeError);
 }
 
 // A statistic of one's own, as in docs/statistics.md: the share of groups in which average

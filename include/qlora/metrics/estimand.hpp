@@ -88,7 +88,7 @@ class Estimand {
   /// The level of one arm. Throws ShapeError unless there is a run, and every run has the same
   /// groups.
   explicit Estimand(Table const& arm) {
-    auto kept = std::vector<bool>{};
+    auto kept = all_groups(arm);
     find_defined(arm, kept);
     arm_ = keep(arm, kept);
   }
@@ -99,7 +99,7 @@ class Estimand {
     if (arm.size() != reference.size())
       throw ShapeError{"estimand: expected as many runs of both arms, found " +
                        std::to_string(arm.size()) + " and " + std::to_string(reference.size())};
-    auto kept = std::vector<bool>{};
+    auto kept = all_groups(arm);
     find_defined(arm, kept);
     find_defined(reference, kept);
     arm_ = keep(arm, kept);
@@ -135,11 +135,13 @@ class Estimand {
   }
 
  private:
-  /// Clears `kept` (groups, or empty before the first table) of groups that some run does not
-  /// define.
-  static void find_defined(Table const& table, std::vector<bool>& kept) {
+  static std::vector<bool> all_groups(Table const& table) {
     if (table.empty()) throw ShapeError{"estimand: expected at least one run, found none"};
-    if (kept.empty()) kept.assign(table.front().size(), true);
+    return std::vector<bool>(table.front().size(), true);
+  }
+
+  /// Clears `kept` (groups) of groups that some run does not define.
+  static void find_defined(Table const& table, std::vector<bool>& kept) {
     for (auto const& run : table) {
       if (run.size() != kept.size())
         throw ShapeError{"estimand: expected " + std::to_string(kept.size()) +
