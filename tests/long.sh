@@ -19,4 +19,5 @@ echo "== Hugging Face"
 build/hf/bin/pip install --quiet -r tests/parity/requirements.txt
 build/hf/bin/python tests/parity/make_goldens.py --check
 build/hf/bin/python tests/parity/make_metrics.py --check
+build/hf/bin/python tests/parity/make_statistics.py --check
 build/hf/bin/python tests/parity/against_hf.py build/release/bin/qlora

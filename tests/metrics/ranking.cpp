@@ -36,7 +36,7 @@ std::vector<Residue> draw(std::uint32_t seed) {
 TEST(Ranking, VisitsEachScoreOnce) {
   auto const ranking = rank({{2, 0}, {0.f, 1}, {2, 1}, {-0.f, 0}, {-1, 0}, {3, 1}});
   auto curve = std::vector<std::pair<std::uint64_t, std::uint64_t>>{};
-  ranking.for_each_threshold([&](auto tp, auto fp) { curve.emplace_back(tp, fp); });
+  ranking.for_each_threshold([&](auto tp, auto fp, float) { curve.emplace_back(tp, fp); });
   using Curve = decltype(curve);
   EXPECT_EQ(curve, (Curve{{1, 0}, {2, 1}, {3, 2}, {3, 3}}));
 }

@@ -11,11 +11,14 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
+
+#include <qlora/core/error.hpp>
 
 namespace qlora::inline v1::metrics {
 
@@ -31,6 +34,22 @@ struct Prediction {
   /// The score that ranks residues.
   float margin() const { return logit1 - logit0; }
 };
+
+/// Whether a prediction is for accumulators: not if its label is unknown (negative). Throws
+/// InputError for a label above 1 and DivergedError for a logit that is not finite.
+inline bool is_labelled(Prediction const& p) {
+  auto const message = [&](std::string const& expected, std::string const& found) {
+    return "metrics: protein " + std::to_string(p.protein) + ": expected " + expected + ", found " +
+           found;
+  };
+  if (p.label < 0) return false;
+  if (p.label > 1) throw InputError{message("label 0, 1 or negative", std::to_string(p.label))};
+  if (!std::isfinite(p.logit0) || !std::isfinite(p.logit1)) {
+    throw DivergedError{
+        message("finite logits", std::to_string(p.logit0) + " and " + std::to_string(p.logit1))};
+  }
+  return true;
+}
 
 /// What accumulators may want to know at run time.
 struct Options {

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -101,13 +100,7 @@ class MetricSet {
   /// Counts one residue, unless its label is unknown (negative). Throws InputError for a label
   /// above 1 and DivergedError for a logit that is not finite.
   void add(metrics::Prediction const& prediction) {
-    if (prediction.label < 0) return;
-    if (prediction.label > 1)
-      fail<InputError>(prediction, "label 0, 1 or negative", std::to_string(prediction.label));
-    if (!std::isfinite(prediction.logit0) || !std::isfinite(prediction.logit1))
-      fail<DivergedError>(
-          prediction, "finite logits",
-          std::to_string(prediction.logit0) + " and " + std::to_string(prediction.logit1));
+    if (!metrics::is_labelled(prediction)) return;
     for_each_accumulator([&](auto& accumulator) {
       if (accumulator) accumulator->add(prediction);
     });
@@ -192,13 +185,6 @@ class MetricSet {
   template <typename Visit>
   void for_each_accumulator(Visit visit) {
     std::apply([&](auto&... accumulators) { (visit(accumulators), ...); }, accumulators_);
-  }
-
-  template <typename E>
-  [[noreturn]] static void fail(metrics::Prediction const& prediction, std::string const& expected,
-                                std::string const& found) {
-    throw E("metrics: protein " + std::to_string(prediction.protein) + ": expected " + expected +
-            ", found " + found);
   }
 
   Selection wanted_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -32,8 +33,12 @@ class Ranking {
   std::uint64_t positives() const { return positives_.size(); }
   std::uint64_t negatives() const { return negatives_.size(); }
 
-  /// Calls visit(tp, fp), the counts of residues that score at least t, for each score t from the
-  /// highest to the lowest. Needs finish() after the last residue.
+  /// Scores of each class, from the highest to the lowest after finish().
+  std::span<float const> positive_scores() const { return positives_; }
+  std::span<float const> negative_scores() const { return negatives_; }
+
+  /// Calls visit(tp, fp, t), the counts of residues that score at least t, for each score t from
+  /// the highest to the lowest. Needs finish() after the last residue.
   template <typename Visit>
   void for_each_threshold(Visit visit) const {
     auto positive = positives_.begin();
@@ -45,7 +50,7 @@ class Ranking {
       while (positive != positives_.end() && *positive == threshold) ++positive;
       while (negative != negatives_.end() && *negative == threshold) ++negative;
       visit(static_cast<std::uint64_t>(positive - positives_.begin()),
-            static_cast<std::uint64_t>(negative - negatives_.begin()));
+            static_cast<std::uint64_t>(negative - negatives_.begin()), threshold);
     }
   }
 
@@ -63,7 +68,7 @@ struct RocAuc {
     if (ranking.positives() == 0 || ranking.negatives() == 0)
       return std::numeric_limits<double>::quiet_NaN();
     std::uint64_t twice_area = 0, last_tp = 0, last_fp = 0;
-    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp) {
+    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp, float) {
       twice_area += (fp - last_fp) * (tp + last_tp);
       last_tp = tp;
       last_fp = fp;
@@ -82,7 +87,7 @@ struct AveragePrecision {
     if (ranking.positives() == 0) return 0;
     double sum = 0;
     std::uint64_t last_tp = 0;
-    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp) {
+    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp, float) {
       sum += static_cast<double>(tp - last_tp) * static_cast<double>(tp) /
              static_cast<double>(tp + fp);
       last_tp = tp;
@@ -110,7 +115,7 @@ struct PrecisionAtRecall {
   using Accumulator = Ranking;
   static double value(Ranking const& ranking) {
     double best = 0;
-    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp) {
+    ranking.for_each_threshold([&](std::uint64_t tp, std::uint64_t fp, float) {
       if (100 * tp >= Percent * ranking.positives())
         best = std::max(best, static_cast<double>(tp) / static_cast<double>(tp + fp));
     });
