@@ -13,6 +13,7 @@ allowed() {
     backend/*) echo core backend ;;
     data/*) echo core data ;;
     metrics/*) echo core metrics ;;
+    baseline/*) echo core data baseline ;;
     synth/*) echo core data synth ;;
     adapt/placement.hpp) echo core ;;
     quant/*) echo core backend quant ;;
@@ -22,7 +23,7 @@ allowed() {
     model/*) echo core backend quant adapt nn data model ;;
     train/*) echo core backend quant adapt nn data model metrics dist train ;;
     report/*) echo core data metrics report ;;
-    esm2.hpp) echo core backend quant adapt nn data model metrics dist train report synth experiment.hpp ;;
+    esm2.hpp) echo core baseline backend quant adapt nn data model metrics dist train report synth experiment.hpp ;;
     *) echo core backend quant adapt nn data model metrics dist train report ;;
   esac
 }
