@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "fuzz/model_files.hpp"
+#include "fuzz/pickles.hpp"
 #include "support/files.hpp"
 
 namespace qlora {
@@ -106,6 +107,18 @@ TEST(Mutations, OfAnAdapterConfig) {
   mutate(
       R"({"peft_type": "LORA", "r": 2, "lora_alpha": 1, "target_modules": ".*\\.(query|[^k]ey)+"})",
       4'000, fuzz::adapter_config);
+}
+
+TEST(Mutations, OfPickledData) {
+  using namespace std::string_view_literals;
+  mutate("\x80\2]q\0]q\1(K\0K\1ea."sv, 4'000, fuzz::pickled_data);
+  mutate("](X\2\0\0\0MKq\1e."sv, 4'000, fuzz::pickled_data);
+}
+
+TEST(Mutations, OfATorchFile) {
+  for (auto const* const name : {"adapter/adapter_model.bin", "legacy/pytorch_model.bin"}) {
+    mutate(testing::read_file(goldens / "pickled" / name), 4'000, fuzz::torch_file);
+  }
 }
 
 }  // namespace

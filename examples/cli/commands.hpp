@@ -12,6 +12,7 @@ void add_evaluate(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_quantize(CLI::App& app);
+void add_import(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_memory(CLI::App& app);
 void add_synth(CLI::App& app);

@@ -42,6 +42,7 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_predict(app);
   qlora::cli::add_merge(app);
   qlora::cli::add_quantize(app);
+  qlora::cli::add_import(app);
   qlora::cli::add_inspect(app);
   qlora::cli::add_memory(app);
   qlora::cli::add_synth(app);

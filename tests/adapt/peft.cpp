@@ -115,7 +115,7 @@ TEST(PeftAdapter, FoldsLoraOnASavedClassifier) {
   auto draft = Draft{};
   draft.tensors.push_back({"classifier.lora_A.weight", {2, 40}, 0.5f});
   draft.tensors.push_back({"classifier.lora_B.weight", {2, 2}, 0.25f});
-  draft.tensors.push_back({"classifier.modules_to_save.lora_A.weight", {2, 40}});
+  draft.tensors.push_back({"classifier.modules_to_save.lora_A.weight", {2, 40}, 0.5f});
   draft.tensors.push_back({"classifier.original_module.lora_B.weight", {2, 2}});
   auto const folder = TemporaryFolder{};
   auto const adapter = PeftAdapter::read(draft.write(folder));
@@ -195,6 +195,11 @@ TEST(PeftAdapter, RefusesWhatDoesNotFit) {
          draft.tensors.push_back({"classifier.lora_B.weight", {2, 2}});
        },
        "classifier: expected LoRA factors for 2x40, got 2x39"},
+      {[](Draft& draft) {
+         draft.tensors.push_back({"classifier.lora_A.weight", {2, 40}});
+         draft.tensors.push_back({"classifier.modules_to_save.lora_A.weight", {2, 40}, 2});
+       },
+       "expected a copy of base_model.model.classifier.lora_A.weight, found other numbers"},
       {[](Draft& draft) {
          draft.config["modules_to_save"] = {"classifier"};
          draft.erase("classifier.weight");

@@ -11,7 +11,8 @@ allowed() {
     core/*) echo core ;;
     backend/cuda*) echo core backend quant ;;
     backend/*) echo core backend ;;
-    data/*) echo core data ;;
+    formats/*) echo core formats ;;
+    data/*) echo core formats data ;;
     metrics/*) echo core metrics ;;
     baseline/*) echo core data baseline ;;
     synth/*) echo core data synth ;;
@@ -20,7 +21,7 @@ allowed() {
     adapt/*) echo core backend adapt ;;
     nn/*) echo core backend quant adapt nn ;;
     dist/*) echo core backend dist ;;
-    model/*) echo core backend quant adapt nn data model ;;
+    model/*) echo core backend quant adapt nn data formats model ;;
     train/*) echo core backend quant adapt nn data model metrics dist train ;;
     report/*) echo core data metrics report ;;
     esm2.hpp) echo core baseline backend quant adapt nn data model metrics dist train report synth experiment.hpp ;;

@@ -183,6 +183,41 @@ def check_merge(program, adapter):
         assert_close(found[name], tensor, 1e-5, 1e-5, name)
 
 
+def check_import_model(program):
+    """transformers loads what `import` made of a pickled model, bit for bit, and both compute the same."""
+    original = hf.load_model(ODD)
+    folder = program.folder / "pickled"
+    folder.mkdir()
+    original.config.save_pretrained(folder)
+    torch.save(original.state_dict(), folder / "pytorch_model.bin")
+    out = program.run("import", "imported", "--input", folder)
+    model, info = hf.transformers.EsmForTokenClassification.from_pretrained(out, output_loading_info=True)
+    assert not info["missing_keys"], f"transformers misses {sorted(info['missing_keys'])}"
+    for name, tensor in original.state_dict().items():
+        assert_same_bits(model.state_dict()[name], tensor, name)
+    assert_close(program.logits("imported", "--model", out), residue_logits(model.eval()), 1e-4, 1e-4, "logits")
+
+
+def check_import_adapter(program):
+    """PEFT loads what `import` made of the card's adapter; both compute what the unfolded tensors say."""
+    model = program.run("import", "tiny", "--input", GOLDENS / "pickled/model")
+    out = program.run("import", "card.imported", "--input", GOLDENS / "pickled/adapter")
+    base = hf.load_model(model)
+    state, tensors = base.state_dict(), torch.load(GOLDENS / "pickled/adapter/adapter_model.bin", weights_only=True)
+    for name, a in tensors.items():
+        module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        if name.endswith("lora_A.weight") and "modules_to_save" not in name and "original_module" not in name:
+            weight = tensors["base_model.model.classifier.weight"] if module == "classifier" else state[module + ".weight"]
+            state[module + ".weight"] = weight + 5 / 3 * tensors[name.replace("lora_A", "lora_B")] @ a
+    state["classifier.bias"] = tensors["base_model.model.classifier.bias"]
+    expected = hf.load_model(model)
+    expected.load_state_dict(state)
+    loaded = hf.load_adapter(base, out).eval()
+    assert_close(residue_logits(loaded), residue_logits(expected), 1e-4, 1e-4, "PEFT's logits")
+    found = program.logits("card.imported", "--model", model, "--adapter", out)
+    assert_close(found, residue_logits(expected), 1e-4, 1e-4, "logits")
+
+
 def checks():
     """(name, function, arguments) of every check."""
     for arm in hf.PLACEMENTS:
@@ -198,6 +233,8 @@ def checks():
         yield f"quantized folder read, {dtype}", check_reading_16_bits, (dtype,)
     for adapter in ("qkv", "all", "all_rslora"):
         yield f"merge, {adapter}", check_merge, (adapter,)
+    yield "imported model", check_import_model, ()
+    yield "imported adapter", check_import_adapter, ()
 
 
 def main():

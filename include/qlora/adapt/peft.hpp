@@ -1,6 +1,7 @@
 /// PEFT adapter folders: `adapter_config.json` and `adapter_model.safetensors`.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
@@ -20,6 +21,7 @@
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/safetensors_writer.hpp>
+#include <qlora/core/tensor_file.hpp>
 
 namespace qlora::inline v1 {
 
@@ -51,6 +53,8 @@ struct PeftAdapter {
   /// a factor without its other, for a rank other than the configuration's, and for NaN. LoRA on a
   /// classifier that is saved as well, which old versions of PEFT wrote, is folded into it.
   static PeftAdapter read(std::filesystem::path const& folder);
+  /// The same from a configuration and tensors that were opened by the caller.
+  static PeftAdapter from(PeftConfig config, TensorFile const& tensors);
 
   /// Checks that the adapter fits a base model of `layers` layers, whose `shape_of(Site)` gives
   /// {out, in}, and that its tensors are those of the modules its configuration names. Returns the
@@ -97,7 +101,7 @@ namespace detail {
 /// Sorts the tensors of one file into factors and head.
 class AdapterReader {
  public:
-  AdapterReader(SafetensorsFile const& file, PeftAdapter& adapter)
+  AdapterReader(TensorFile const& file, PeftAdapter& adapter)
       : file_{file}, name_{file.path().string()}, adapter_{adapter} {}
 
   void read() {
@@ -120,6 +124,7 @@ class AdapterReader {
     auto path = std::string_view{tensor.name};
     if (!path.starts_with(prefix)) fail(path, "expected a name that starts with base_model.model.");
     path.remove_prefix(prefix.size());
+    if (path.starts_with("classifier.modules_to_save.lora_")) return check_copy(tensor);
     // Copies that old versions of PEFT keep beside a classifier, and a head this model does not
     // run.
     for (auto const idle :
@@ -144,6 +149,19 @@ class AdapterReader {
     auto& pair = adapter_.pairs[std::string{path}];
     (is_a ? pair.in : pair.out) = shape[is_a ? 1 : 0];
     (is_a ? pair.a : pair.b) = read_floats(tensor, name_);
+  }
+
+  /// Old versions of PEFT save LoRA on a saved classifier under two names. Were they to differ,
+  /// nothing would say which one counts.
+  void check_copy(StoredTensor const& copy) const {
+    auto name = copy.name;
+    constexpr auto infix = std::string_view{"modules_to_save."};
+    name.erase(name.find(infix), infix.size());
+    auto const original = file_.find(name);
+    if (original == nullptr || original->dtype != copy.dtype || original->shape != copy.shape ||
+        !std::ranges::equal(original->bytes, copy.bytes)) {
+      fail(copy.name, "expected a copy of " + name + ", found other numbers");
+    }
   }
 
   void read_head() {
@@ -175,7 +193,7 @@ class AdapterReader {
     }
   }
 
-  SafetensorsFile const& file_;
+  TensorFile const& file_;
   std::string name_;
   PeftAdapter& adapter_;
 };
@@ -201,10 +219,14 @@ inline PeftAdapter PeftAdapter::read(std::filesystem::path const& folder) {
                         "expected adapter_model.safetensors, found adapter_model.bin; "
                         "convert the folder with `qlora import`")};
   }
+  auto config = PeftConfig::read(folder / "adapter_config.json");
+  return from(std::move(config), SafetensorsFile{folder / "adapter_model.safetensors"});
+}
+
+inline PeftAdapter PeftAdapter::from(PeftConfig config, TensorFile const& tensors) {
   auto adapter = PeftAdapter{};
-  adapter.config = PeftConfig::read(folder / "adapter_config.json");
-  auto const file = SafetensorsFile{folder / "adapter_model.safetensors"};
-  peft::detail::AdapterReader{file, adapter}.read();
+  adapter.config = std::move(config);
+  peft::detail::AdapterReader{tensors, adapter}.read();
   return adapter;
 }
 

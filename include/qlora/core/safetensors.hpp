@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +20,7 @@
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
 #include <qlora/core/stored_tensor.hpp>
+#include <qlora/core/tensor_file.hpp>
 
 namespace qlora::inline v1 {
 
@@ -181,52 +181,24 @@ class HeaderReader : public json::SaxErrors {
   bool has_metadata_ = false;
 };
 
-}  // namespace safetensors
-
-/// An open, fully checked file: every tensor lies inside it, none overlaps another, no byte is left
-/// over. Spans handed out live as long as the object (moving it keeps them).
-class SafetensorsFile {
- public:
-  /// Throws InputError that names the file and the fault.
-  explicit SafetensorsFile(std::filesystem::path const& path) : file_{path} {
+/// Reads and checks the whole header.
+struct Content {
+  explicit Content(MappedFile mapped) : file{std::move(mapped)} {
     auto const [header, data] = split();
-    auto reader = safetensors::HeaderReader{path.string(), data};
-    json::parse_events(header, reader, path.string());
-    tensors_ = std::move(reader.tensors);
-    metadata_ = std::move(reader.metadata);
-    by_name_ = ordered([](auto a, auto b) { return a->name < b->name; });
-    auto const twice = std::ranges::adjacent_find(by_name_, {}, &StoredTensor::name);
-    if (twice != by_name_.end()) fail("duplicate tensor \"" + printable((*twice)->name) + "\"");
+    auto reader = HeaderReader{file.path().string(), data};
+    json::parse_events(header, reader, file.path().string());
+    tensors = std::move(reader.tensors);
+    metadata = std::move(reader.metadata);
     check_coverage(data);
   }
 
-  [[nodiscard]] std::filesystem::path const& path() const noexcept { return file_.path(); }
-  [[nodiscard]] Metadata const& metadata() const noexcept { return metadata_; }
-
-  /// All tensors, ordered by name.
-  [[nodiscard]] auto tensors() const noexcept {
-    return by_name_ |
-           std::views::transform([](StoredTensor const* tensor) -> auto const& { return *tensor; });
-  }
-
-  /// The tensor of that name, or null.
-  [[nodiscard]] StoredTensor const* find(std::string_view name) const {
-    auto const found = std::ranges::lower_bound(by_name_, name, {}, &StoredTensor::name);
-    return found != by_name_.end() && (*found)->name == name ? *found : nullptr;
-  }
-
-  /// The tensor of that name; InputError when absent.
-  [[nodiscard]] StoredTensor const& at(std::string_view name) const {
-    if (auto const found = find(name)) return *found;
-    fail("tensor \"" + printable(name) + "\" is absent");
-  }
-
-  /// Lets the system take back the memory behind a tensor that has been converted.
-  void release(StoredTensor const& tensor) const noexcept { file_.release(tensor.bytes); }
+  MappedFile file;
+  std::deque<StoredTensor> tensors;
+  Metadata metadata;
 
  private:
   [[noreturn]] void fail(std::string const& what) const {
-    throw InputError{qlora::at(path().string(), what)};
+    throw InputError{at(file.path().string(), what)};
   }
 
   struct Sections {
@@ -235,7 +207,7 @@ class SafetensorsFile {
   };
 
   [[nodiscard]] Sections split() const {
-    auto const bytes = file_.bytes();
+    auto const bytes = file.bytes();
     if (bytes.empty()) fail("expected a safetensors file, found an empty file");
     if (as_text(bytes).starts_with("version https://git-lfs.github.com/spec/")) {
       fail(
@@ -262,23 +234,16 @@ class SafetensorsFile {
     return {header, rest.subspan(header_bytes)};
   }
 
-  using Order = bool (*)(StoredTensor const*, StoredTensor const*);
-  [[nodiscard]] std::vector<StoredTensor const*> ordered(Order before) const {
-    auto order = std::vector<StoredTensor const*>{};
-    order.reserve(tensors_.size());
-    for (auto const& tensor : tensors_) order.push_back(&tensor);
-    std::sort(order.begin(), order.end(), before);
-    return order;
-  }
-
   /// Tensors must tile the data section: no hole, no overlap, nothing after the last.
   void check_coverage(std::span<std::byte const> data) const {
-    auto const in_file_order = [](StoredTensor const* a, StoredTensor const* b) {
-      return std::pair{a->bytes.data(), a->bytes.size()} <
-             std::pair{b->bytes.data(), b->bytes.size()};
-    };
+    auto in_order = std::vector<StoredTensor const*>{};
+    in_order.reserve(tensors.size());
+    for (auto const& tensor : tensors) in_order.push_back(&tensor);
+    std::ranges::sort(in_order, {}, [](StoredTensor const* tensor) {
+      return std::pair{tensor->bytes.data(), tensor->bytes.size()};
+    });
     auto next = std::size_t{0};
-    for (auto const tensor : ordered(in_file_order)) {
+    for (auto const tensor : in_order) {
       auto const begin = static_cast<std::size_t>(tensor->bytes.data() - data.data());
       if (begin != next) {
         fail("tensor \"" + printable(tensor->name) + "\" begins at data byte " +
@@ -292,10 +257,25 @@ class SafetensorsFile {
            std::to_string(data.size()));
     }
   }
+};
 
-  MappedFile file_;
-  std::deque<StoredTensor> tensors_;
-  std::vector<StoredTensor const*> by_name_;
+}  // namespace safetensors
+
+/// An open, fully checked file: every tensor lies inside it, none overlaps another, no byte is left
+/// over.
+class SafetensorsFile : public TensorFile {
+ public:
+  /// Throws InputError that names the file and the fault.
+  explicit SafetensorsFile(std::filesystem::path const& path)
+      : SafetensorsFile{safetensors::Content{MappedFile{path}}} {}
+
+  [[nodiscard]] Metadata const& metadata() const noexcept { return metadata_; }
+
+ private:
+  explicit SafetensorsFile(safetensors::Content content)
+      : TensorFile{std::move(content.file), std::move(content.tensors)},
+        metadata_{std::move(content.metadata)} {}
+
   Metadata metadata_;
 };
 

@@ -1,4 +1,4 @@
-/// A model's tensors in one safetensors file, or in several with an index (`weight_map`).
+/// A model's tensors in one file, or in several with an index (`weight_map`).
 #pragma once
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
 #include <qlora/core/safetensors.hpp>
+#include <qlora/core/tensor_file.hpp>
 
 namespace qlora::inline v1 {
 
@@ -93,21 +94,24 @@ class TensorSet {
  public:
   struct Found {
     StoredTensor const* tensor;
-    SafetensorsFile const* file;
+    TensorFile const* file;
 
     /// The file, for messages.
     [[nodiscard]] std::string where() const { return file->path().string(); }
   };
 
+  /// Opens the file at a path, whatever its format.
+  using Open = TensorFile (*)(std::filesystem::path const& path);
+
   /// One file.
-  static TensorSet open(std::filesystem::path const& path) {
+  static TensorSet open(std::filesystem::path const& path, Open open = open_safetensors) {
     auto set = TensorSet{path};
-    set.files_.emplace_back(path);
+    set.files_.push_back(open(path));
     return set;
   }
 
   /// All shards of the index at `path`, which must hold exactly the tensors it lists, each once.
-  static TensorSet open_sharded(std::filesystem::path const& path) {
+  static TensorSet open_sharded(std::filesystem::path const& path, Open open = open_safetensors) {
     auto const index = ShardIndex::read(path);
     auto set = TensorSet{path};
     auto opened = std::map<std::string_view, std::size_t>{};
@@ -115,7 +119,7 @@ class TensorSet {
       auto const [entry, is_new] = opened.emplace(shard, set.files_.size());
       if (is_new) {
         detail::refuse_link_out_of(path.parent_path() / ".", path.parent_path() / shard);
-        set.files_.emplace_back(path.parent_path() / shard);
+        set.files_.push_back(open(path.parent_path() / shard));
       }
       if (set.files_[entry->second].find(tensor) == nullptr) {
         throw InputError{at(path.string(), "weight_map: tensor \"" + printable(tensor) +
@@ -137,7 +141,7 @@ class TensorSet {
 
   /// The file or index it was opened from.
   [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
-  [[nodiscard]] std::vector<SafetensorsFile> const& files() const noexcept { return files_; }
+  [[nodiscard]] std::vector<TensorFile> const& files() const noexcept { return files_; }
 
   /// The tensor of that name; both pointers are null when there is none.
   [[nodiscard]] Found find(std::string_view name) const {
@@ -148,10 +152,14 @@ class TensorSet {
   }
 
  private:
+  static TensorFile open_safetensors(std::filesystem::path const& path) {
+    return SafetensorsFile{path};
+  }
+
   explicit TensorSet(std::filesystem::path path) : path_{std::move(path)} {}
 
   std::filesystem::path path_;
-  std::vector<SafetensorsFile> files_;
+  std::vector<TensorFile> files_;
 };
 
 }  // namespace qlora::inline v1

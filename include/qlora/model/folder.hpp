@@ -69,21 +69,12 @@ class ModelFolder {
  public:
   /// Reads the configuration and checks that every tensor of the encoder is there in its shape; no
   /// weight is read yet. Throws InputError, ShapeError where shapes differ.
-  explicit ModelFolder(std::filesystem::path path)
-      : path_{std::move(path)}, config_{read_config(path_)}, tensors_{open_tensors(path_)} {
-    for (auto const& tensor : encoder_tensors(config_.shape)) check(tensor);
-    auto const classifier = find("classifier.weight").tensor != nullptr;
-    if (classifier != (find("classifier.bias").tensor != nullptr)) {
-      throw InputError{at(tensors_.path().string(),
-                          "expected classifier.weight and classifier.bias, found one of them")};
-    }
-    has_classifier_ = classifier;
-    if (classifier) {
-      check(weight_shape(config_.shape, classifier_site()));
-      check({"classifier.bias", 1, 2, true});
-    }
-    refuse_more_layers();
-  }
+  explicit ModelFolder(std::filesystem::path const& path)
+      : ModelFolder{path, read_config(path), open_tensors(path)} {}
+
+  /// The same with tensors that the caller has opened, in whatever format.
+  ModelFolder(std::filesystem::path const& path, TensorSet tensors)
+      : ModelFolder{path, read_config(path), std::move(tensors)} {}
 
   [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
   [[nodiscard]] EsmConfig const& config() const noexcept { return config_; }
@@ -131,6 +122,22 @@ class ModelFolder {
   }
 
  private:
+  ModelFolder(std::filesystem::path path, EsmConfig config, TensorSet tensors)
+      : path_{std::move(path)}, config_{std::move(config)}, tensors_{std::move(tensors)} {
+    for (auto const& tensor : encoder_tensors(config_.shape)) check(tensor);
+    auto const classifier = find("classifier.weight").tensor != nullptr;
+    if (classifier != (find("classifier.bias").tensor != nullptr)) {
+      throw InputError{at(tensors_.path().string(),
+                          "expected classifier.weight and classifier.bias, found one of them")};
+    }
+    has_classifier_ = classifier;
+    if (classifier) {
+      check(weight_shape(config_.shape, classifier_site()));
+      check({"classifier.bias", 1, 2, true});
+    }
+    refuse_more_layers();
+  }
+
   static EsmConfig read_config(std::filesystem::path const& path) {
     auto ignored = std::error_code{};
     if (!std::filesystem::is_directory(path, ignored)) {
