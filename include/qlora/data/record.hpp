@@ -20,6 +20,21 @@ inline std::string quoted(char byte) {
   return text;
 }
 
+/// An identifier as a string, noted in `seen`. Throws InputError when it is empty, holds blanks or
+/// comes twice.
+inline std::string new_id(Lines const& lines, std::string_view text,
+                          std::unordered_set<std::string>& seen) {
+  if (text.empty()) lines.fail("expected an identifier, found none");
+  if (text.find_first_of(" \t") != text.npos) {
+    lines.fail("expected an identifier without blanks, found '" + printable(text) + "'");
+  }
+  auto id = std::string{text};
+  if (!seen.insert(id).second) {
+    lines.fail("expected a new identifier, found '" + printable(id) + "' again");
+  }
+  return id;
+}
+
 /// The identifier of the header line at which `lines` stands: the first word after `>`. Throws
 /// InputError when there is none or when it is in `seen` already.
 inline std::string read_id(Lines const& lines, std::unordered_set<std::string>& seen) {
@@ -27,16 +42,19 @@ inline std::string read_id(Lines const& lines, std::unordered_set<std::string>& 
   if (!line.starts_with('>')) {
     lines.fail("expected a header that starts with '>', found " + quoted(line.front()));
   }
-  auto const id = std::string{line.substr(1, line.find_first_of(" \t", 1) - 1)};
+  auto const id = line.substr(1, line.find_first_of(" \t", 1) - 1);
   if (id.empty()) lines.fail("expected an identifier after '>', found none");
-  if (!seen.insert(id).second)
-    lines.fail("expected a new identifier, found '" + printable(id) + "' again");
-  return id;
+  return new_id(lines, id, seen);
 }
 
-/// Appends `residues` to `sequence` in upper case. Throws InputError when one is not a letter.
+/// Appends `residues` to `sequence` in upper case. Throws InputError when one is not a letter, and
+/// for a protein that is longer than a line may be.
 inline void append_residues(Lines const& lines, std::string_view residues, std::string& sequence) {
   auto const start = sequence.size();
+  if (start + residues.size() > Lines::longest_line) {
+    lines.fail("expected at most " + std::to_string(Lines::longest_line) +
+               " residues a protein, found more");
+  }
   sequence.resize(start + residues.size());
   auto bad = false;
   for (auto i = std::size_t{0}; i < residues.size(); ++i) {
