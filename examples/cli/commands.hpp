@@ -13,6 +13,7 @@ void add_predict(CLI::App& app);
 void add_merge(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_prepare(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace qlora::cli

@@ -43,6 +43,7 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_merge(app);
   qlora::cli::add_quantize(app);
   qlora::cli::add_inspect(app);
+  qlora::cli::add_prepare(app);
   qlora::cli::add_synth(app);
   try {
     arguments = qlora::cli::expand(app, arguments);
