@@ -9,10 +9,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include <qlora/data/annotation.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/record.hpp>
 #include <qlora/data/uniprot_feature.hpp>
@@ -111,7 +111,7 @@ class UniprotEntry {
   }
 
   /// At `//`.
-  AnnotatedProtein finish(std::unordered_set<std::string>& seen) {
+  AnnotatedProtein finish(IdSet& seen) {
     finish_similarity();
     protein_.id = new_id(lines_, accession_, seen);
     if (protein_.sequence.size() != residues_ || residues_ == 0) {
@@ -154,7 +154,7 @@ class UniprotEntry {
 template <class Use>
 void for_each_uniprot_text(std::filesystem::path const& path, Use&& use) {
   auto lines = Lines{path};
-  auto seen = std::unordered_set<std::string>{};
+  auto seen = IdSet{};
   auto entry = std::optional<detail::UniprotEntry>{};
   while (lines.next()) {
     auto const line = lines.line();

@@ -8,10 +8,10 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include <qlora/data/annotation.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/record.hpp>
 #include <qlora/data/table_row.hpp>
@@ -74,7 +74,7 @@ void for_each_uniprot_row(std::filesystem::path const& path, Use&& use) {
   while (lines.next() && lines.line().empty()) continue;
   row.parse(lines);
   auto const columns = detail::UniprotColumns{lines, row};
-  auto seen = std::unordered_set<std::string>{};
+  auto seen = IdSet{};
 
   while (lines.next()) {
     if (lines.line().empty()) continue;

@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_set>
 #include <utility>
 
 #include <qlora/data/annotation.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/record.hpp>
@@ -56,7 +56,7 @@ inline void mark_residues(Lines const& lines, std::string_view list, AnnotatedPr
 template <class Use>
 void for_each_yu(std::filesystem::path const& path, Use&& use) {
   auto lines = Lines{path};
-  auto seen = std::unordered_set<std::string>{};
+  auto seen = IdSet{};
   while (lines.next()) {
     auto rest = lines.line();
     if (rest.empty() || (seen.empty() && rest == detail::yu_header)) continue;
