@@ -8,6 +8,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/output_folder.hpp>
 #include <qlora/data/prepare.hpp>
+#include <qlora/data/write_prepared.hpp>
 #include <qlora/report/table.hpp>
 
 #include "commands.hpp"

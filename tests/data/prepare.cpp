@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <qlora/data/prepare.hpp>
+#include <qlora/data/write_prepared.hpp>
 
 #include "support/files.hpp"
 
