@@ -1,6 +1,6 @@
 # Targets of the parts that need more than headers. Used by the build and by the installed package,
-# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_CUDA and QLORA_CUDNN: AUTO, ON or
-# OFF.
+# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_CUDA and QLORA_CUDNN:
+# AUTO, ON or OFF.
 
 # qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, "NAME;VERSION" where
 # that matters, has all the targets.
@@ -26,6 +26,11 @@ endfunction()
 qlora_find_component(onednn OneDNN OneDNN::OneDNN)
 if(TARGET qlora::onednn)
   target_compile_definitions(qlora::onednn INTERFACE QLORA_HAS_ONEDNN=1)
+endif()
+
+qlora_find_component(zlib ZLIB ZLIB::ZLIB)
+if(TARGET qlora::zlib)
+  target_compile_definitions(qlora::zlib INTERFACE QLORA_HAS_ZLIB=1)
 endif()
 
 # CUDA sources themselves: the program enables the language. Nothing links the driver.

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash cmake/install_debian_packages.sh g++ cmake ninja-build libeigen3-dev librandom123-dev \
-  nlohmann-json3-dev libdnnl-dev libcli11-dev libxxhash-dev
+  nlohmann-json3-dev libdnnl-dev zlib1g-dev libcli11-dev libxxhash-dev
 cmake --preset release -DQLORA_TESTS=OFF >&2
 cmake --build --preset release --target qlora_cli >&2
 if [[ " $* " != *" --out"* ]]; then

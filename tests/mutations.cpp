@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "fuzz/data_files.hpp"
 #include "fuzz/model_files.hpp"
 #include "fuzz/pickles.hpp"
 #include "support/files.hpp"
@@ -119,6 +120,28 @@ TEST(Mutations, OfATorchFile) {
   for (auto const* const name : {"adapter/adapter_model.bin", "legacy/pytorch_model.bin"}) {
     mutate(testing::read_file(goldens / "pickled" / name), 4'000, fuzz::torch_file);
   }
+}
+
+TEST(Mutations, OfDataFiles) {
+  auto const table = std::string_view{
+      "Entry\tProtein families\tSequence\tBinding site\tActive site\n"
+      "P1\tA superfamily, B family\tMKVLAMKVLA\tBINDING 3..5; /ligand=\"ATP\"; "
+      "/ligand_id=\"ChEBI:CHEBI:30616\"; /evidence=\"ECO:0000269|PubMed:1\"; BINDING <7\t"
+      "\"ACT_SITE 9; /note=\"\"x\"\"\"\n"
+      "P2\t\tMKVLA\tBINDING 1 2 ATP; by water. {ECO:0000250}.; METAL 5 5 Zinc 1.\t\n"};
+  auto const text = std::string_view{
+      "ID   A_B   Reviewed; 12 AA.\nAC   P1; P2;\n"
+      "CC   -!- SIMILARITY: Belongs to the A superfamily. B\nCC       family.\n"
+      "FT   BINDING         3..4\nFT                   /ligand=\"A-\nFT                   B\"\n"
+      "FT   HELIX           4..5\nFT   ACT_SITE     12     12       Base.\n"
+      "SQ   SEQUENCE   12 AA;\n     MKVLAMKVLA MK\n//\n"};
+  auto const chains = std::string_view{
+      "pdb_id;chain_id;binding_residues;sequence\n1abc;A;K2 L4;MKVLA\n1abc;B;;MKV\n"};
+  mutate(table, 4'000, fuzz::any_data_file);
+  mutate(text, 4'000, fuzz::any_data_file);
+  mutate(chains, 2'000, fuzz::any_data_file);
+  mutate(">a\nMKV\n01-\n>b\nMK\n10\n", 2'000, fuzz::any_data_file);
+  mutate("a\ta\na\tb\nc\tc\n", 500, fuzz::clusters);
 }
 
 }  // namespace

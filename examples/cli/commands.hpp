@@ -15,6 +15,7 @@ void add_quantize(CLI::App& app);
 void add_import(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_memory(CLI::App& app);
+void add_prepare(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace qlora::cli

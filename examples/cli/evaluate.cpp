@@ -19,6 +19,7 @@ struct Evaluate {
   void operator()() {
     if (!out.empty()) check_output(out);
     auto const set = DataSet::read(data);
+    if (!adapter.machine.quiet) set.report_skipped();
     auto const session = adapter.open();
     auto const scores = evaluate(*session, set, "evaluate", adapter.machine.progress());
     auto table = report::Table{{{"metric", report::Align::left}, {"value"}}};

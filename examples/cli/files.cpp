@@ -1,6 +1,7 @@
 #include "files.hpp"
 
 #include <cstdio>
+#include <iostream>
 #include <system_error>
 #include <utility>
 
@@ -41,10 +42,17 @@ class Hash {
 }  // namespace
 
 DataSet DataSet::read(std::string const& file) {
-  auto proteins = read_binding_sites(file);
+  auto [proteins, skipped] = read_labelled(file);
   auto hash = Hash{};
   hash.add(file);
-  return {file, hash.text(), std::move(proteins)};
+  return {file, hash.text(), std::move(proteins), std::move(skipped)};
+}
+
+void DataSet::report_skipped() const {
+  for (auto const& [reason, count] : skipped) {
+    std::cerr << file << ": skipped " << count << (count == 1 ? " record: " : " records: ")
+              << reason << "\n";
+  }
 }
 
 std::string model_fingerprint(std::string const& model) {

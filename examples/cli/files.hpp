@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <qlora/data/labels.hpp>
 #include <qlora/data/protein.hpp>
 
 namespace qlora::cli {
@@ -19,9 +20,12 @@ struct DataSet {
   std::string file;
   std::string fingerprint;  ///< "xxh3:" and 32 hexadecimal digits
   std::vector<Protein> proteins;
+  SkipCounts skipped;
 
   /// Throws InputError for a file that cannot be used, or without a labelled residue.
   static DataSet read(std::string const& file);
+  /// Says on stderr what was skipped and why.
+  void report_skipped() const;
 };
 
 /// The fingerprint of a model: of its configuration and of the files of its tensors. Throws

@@ -136,31 +136,25 @@ void inspect_adapter(std::filesystem::path const& path) {
   print(targets);
 }
 
-std::string described(DataFormat format) {
-  switch (format) {
-    case DataFormat::fasta:
-      return "FASTA";
-    case DataFormat::three_line:
-      return "three lines a protein";
-  }
-  return {};
-}
-
 void inspect_data(std::filesystem::path const& path) {
   auto lengths = std::vector<std::size_t>{};
   auto residues = std::size_t{0};
   auto positives = std::ptrdiff_t{0};
   auto negatives = std::ptrdiff_t{0};
-  for_each_protein(path, [&](Protein const& protein) {
+  auto skipped = SkipCounts{};
+  auto const format = recognise(path);
+  for_each_annotated(path, format, [&](AnnotatedProtein const& protein) {
     lengths.push_back(protein.sequence.size());
     residues += protein.sequence.size();
-    positives += std::ranges::count(protein.labels, label_positive);
-    negatives += std::ranges::count(protein.labels, label_negative);
+    auto const [labels, reason] = label(protein, {});
+    positives += std::ranges::count(labels, label_positive);
+    negatives += std::ranges::count(labels, label_negative);
+    if (!reason.empty()) ++skipped[std::string{reason}];
   });
   std::ranges::sort(lengths);
   auto const unknown = static_cast<std::ptrdiff_t>(residues) - positives - negatives;
   auto table = properties("data", path);
-  table.add({"format", described(recognise(path))})
+  table.add({"format", std::string{format_name(format)}})
       .add({"proteins", lengths.size()})
       .add({"residues", residues})
       .add({"positives", positives})
@@ -169,6 +163,9 @@ void inspect_data(std::filesystem::path const& path) {
       .add({"shortest", lengths.front()})
       .add({"median length", lengths[lengths.size() / 2]})
       .add({"longest", lengths.back()});
+  if (format != DataFormat::fasta) {
+    for (auto const& [reason, count] : skipped) table.add({"without labels: " + reason, count});
+  }
   print(table);
 }
 

@@ -84,7 +84,8 @@ struct Predict {
 void add_predict(CLI::App& app) {
   auto* const command = app.add_subcommand("predict", "Probability of a site at every residue.");
   auto const predict = std::make_shared<Predict>();
-  add_required(*command, "--fasta", predict->fasta, "proteins: FASTA or three-line");
+  add_required(*command, "--fasta", predict->fasta,
+               "proteins: FASTA, or any format that `prepare` takes");
   add_required(*command, "--out", predict->out,
                "TSV file: id, position, residue, probability, label");
   command->add_flag("--logits", predict->logits, "two more columns: logit0, logit1")->take_last();

@@ -135,6 +135,9 @@ Splits Splits::read(std::string const& train, std::string const& valid, std::str
   auto splits = Splits{.train = DataSet::read(train), .valid = {}, .test = {}, .records = {}};
   if (!valid.empty()) splits.valid = DataSet::read(valid);
   if (!test.empty()) splits.test = DataSet::read(test);
+  if (!machine.quiet) {
+    splits.for_each([](auto const&, DataSet const& data) { data.report_skipped(); });
+  }
   auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
   if (chunks.cut > 0 && !machine.quiet) {
     std::cerr << train << ": " << chunks.cut << " of " << splits.train.proteins.size()

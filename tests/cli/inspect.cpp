@@ -75,6 +75,11 @@ TEST(Inspect, DescribesData) {
   EXPECT_EQ(data["shortest"], "3");
   EXPECT_EQ(data["median length"], "5");
   EXPECT_EQ(data["longest"], "5");
+  program.write("u", "Entry\tSequence\tBinding site\nP1\tMKV\tBINDING 2\nP2\tMK\tBINDING ?1\n");
+  auto table = inspect(program, "u");
+  EXPECT_EQ(table["format"], "UniProt table");
+  EXPECT_EQ(table["positives"], "1");
+  EXPECT_EQ(table["without labels: uncertain position"], "1");
   program.write("p.fasta", ">a\nMKV\n");
   auto fasta = inspect(program, "p.fasta");
   EXPECT_EQ(fasta["format"], "FASTA");

@@ -14,8 +14,9 @@ TEST(Cli, ExplainsItself) {
   auto const program = Program{};
   EXPECT_NE(program.done({"--help"}).out.find("compare"), std::string::npos);
   EXPECT_EQ(cells(program.done({"--version"}).out, '.').at(0).size(), 3u);
-  for (auto const* const command : {"demo", "compare", "train", "evaluate", "predict", "merge",
-                                    "quantize", "import", "inspect", "synth"}) {
+  for (auto const* const command :
+       {"demo", "compare", "train", "evaluate", "predict", "merge", "quantize", "import", "inspect",
+        "memory", "prepare", "synth"}) {
     auto const help = program.done({command, "--help"}).out;
     for (auto const* const part : {"Example:", "--threads", "--seed", "--config", "--device"}) {
       EXPECT_NE(help.find(part), std::string::npos) << command << " " << part;

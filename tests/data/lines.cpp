@@ -32,14 +32,22 @@ TEST(Lines, ReadsLinesAndFilesLongerThanTheBuffer) {
   EXPECT_EQ(all(TextFile{content}.path()), expected);
 }
 
+TEST(Lines, KeepsTheCellsThatAreEmpty) {
+  auto const file = TextFile{"a\t\t\r\n"};
+  auto lines = Lines{file.path()};
+  ASSERT_TRUE(lines.next());
+  EXPECT_EQ(lines.line(), "a");
+  EXPECT_EQ(lines.whole_line(), "a\t\t");
+}
+
 TEST(Lines, OfAnEmptyFileAreNone) {
   EXPECT_TRUE(all(TextFile{""}.path()).empty());
 }
 
 TEST(Lines, RefusesWhatIsNoText) {
   EXPECT_EQ(refusal("a\nb\0c\n"s, all), ":2: expected text, found a NUL byte");
-  EXPECT_EQ(refusal("\x1f\x8b\x08\0"s, all),
-            ": is gzip-compressed, expected plain text: decompress it first");
+  EXPECT_EQ(refusal("a\n" + std::string((std::size_t{9} << 20), 'A'), all),
+            ":2: expected lines of fewer than 8388608 bytes, found more");
 }
 
 TEST(Lines, RefusesAFolderAndNothing) {

@@ -1,7 +1,12 @@
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include <qlora/data/read.hpp>
 
+#include "gzip_file.hpp"
 #include "reading.hpp"
 
 namespace {
@@ -16,6 +21,41 @@ TEST(ReadProteins, RecognisesTheFormatByContent) {
   EXPECT_EQ(plain.at(0).sequence, "MKVL");
   EXPECT_TRUE(plain.at(0).labels.empty());
   EXPECT_EQ(read_proteins(TextFile{">a\nM\n>b\nK\n"}.path()).size(), 2u);
+}
+
+TEST(ReadProteins, TakesEveryFormat) {
+  auto const labels = std::vector<std::int8_t>{0, 1};
+  auto const table = std::string{"Entry\tSequence\tBinding site\nP1\tMK\tBINDING 2\n"};
+  auto const text =
+      "ID   A\nAC   P1;\nFT   BINDING         2\nSQ   SEQUENCE   2 AA;\n     MK\n//\n";
+  auto const files = std::vector<std::pair<std::string, DataFormat>>{
+      {table, DataFormat::uniprot_tsv},
+      {"\"Entry\"\t\"Sequence\"\t\"Binding site\"\nP1\tMK\tBINDING 2\n", DataFormat::uniprot_tsv},
+      {text, DataFormat::uniprot_text},
+      {"P1;A;K2;MK\n", DataFormat::yu},
+      {">P1\nMK\n01\n", DataFormat::three_line}};
+  for (auto const& [content, format] : files) {
+    auto const file = TextFile{content};
+    EXPECT_EQ(recognise(file.path()), format) << content;
+    EXPECT_EQ(read_proteins(file.path()).at(0).labels, labels) << content;
+    EXPECT_EQ(read_binding_sites(file.path()).at(0).sequence, "MK") << content;
+#if defined(QLORA_HAS_ZLIB)
+    auto const compressed = TextFile{qlora::testing::gzipped(content)};
+    EXPECT_EQ(recognise(compressed.path()), format) << content;
+    EXPECT_EQ(read_binding_sites(compressed.path()), read_binding_sites(file.path()));
+#endif
+  }
+}
+
+TEST(ReadProteins, KeepsSequencesWhoseSitesCannotBeUsed) {
+  auto const file =
+      TextFile{"Entry\tSequence\tBinding site\nP1\tMK\tBINDING 2\nP2\tMK\tBINDING ?\nP3\tMK\t\n"};
+  auto const proteins = read_proteins(file.path());
+  ASSERT_EQ(proteins.size(), 3u);
+  EXPECT_TRUE(proteins[1].labels.empty());
+  auto const [labelled, skipped] = read_labelled(file.path());
+  EXPECT_EQ(labelled.size(), 1u);
+  EXPECT_EQ(skipped, (SkipCounts{{"uncertain position", 1}, {"no site that was asked for", 1}}));
 }
 
 TEST(ReadBindingSites, NeedsLabels) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include <qlora/core/packing.hpp>
@@ -19,16 +21,23 @@ class PackedBatch {
 
   /// Appends a protein; `sample` is its number in the data set, which keys its random numbers.
   void add(Protein const& protein, std::uint32_t sample) {
-    push(alphabet::cls, 0, sample, ignored);
-    auto position = std::int32_t{1};
-    for (auto i = std::size_t{0}; i < protein.sequence.size(); ++i) {
-      auto const known = !protein.labels.empty() && is_known(protein.labels[i]);
-      push(alphabet::token_of(protein.sequence[i]), position++, sample,
-           known ? std::int32_t{protein.labels[i]} : ignored);
-    }
-    push(alphabet::eos, position++, sample, ignored);
-    offsets_.push_back(offsets_.back() + position);
-    longest_ = std::max(longest_, Index{position});
+    auto const residues = protein.sequence.size();
+    auto const start = tokens_.size();
+    tokens_.resize(start + residues + 2);
+    tokens_[start] = alphabet::cls;
+    std::ranges::transform(protein.sequence, tokens_.begin() + offset(start + 1),
+                           alphabet::token_of);
+    tokens_.back() = alphabet::eos;
+    positions_.resize(tokens_.size());
+    std::iota(positions_.begin() + offset(start), positions_.end(), 0);
+    samples_.resize(tokens_.size(), sample);
+    labels_.resize(tokens_.size(), ignored);
+    std::ranges::transform(protein.labels, labels_.begin() + offset(start + 1), [](auto label) {
+      return is_known(label) ? std::int32_t{label} : ignored;
+    });
+    auto const length = static_cast<std::int32_t>(residues + 2);
+    offsets_.push_back(offsets_.back() + length);
+    longest_ = std::max(longest_, Index{length});
   }
 
   /// Empties the batch and keeps its memory.
@@ -66,12 +75,7 @@ class PackedBatch {
   static Vector<T const> view(std::vector<T> const& values) {
     return {values.data(), {static_cast<Index>(values.size())}};
   }
-  void push(std::int32_t token, std::int32_t position, std::uint32_t sample, std::int32_t label) {
-    tokens_.push_back(token);
-    positions_.push_back(position);
-    samples_.push_back(sample);
-    labels_.push_back(label);
-  }
+  static std::ptrdiff_t offset(std::size_t index) { return static_cast<std::ptrdiff_t>(index); }
 
   std::vector<std::int32_t> tokens_, positions_, labels_;
   std::vector<std::uint32_t> samples_;

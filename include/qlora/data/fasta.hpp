@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/record.hpp>
@@ -22,7 +22,7 @@ namespace qlora::inline v1 {
 template <class Use>
 void for_each_fasta(std::filesystem::path const& path, Use&& use) {
   auto lines = Lines{path};
-  auto seen = std::unordered_set<std::string>{};
+  auto seen = IdSet{};
   auto protein = Protein{};
   auto header_line = std::size_t{0};
   auto ended = false;  // by a '*'
@@ -34,7 +34,9 @@ void for_each_fasta(std::filesystem::path const& path, Use&& use) {
                           "expected a sequence for '" + printable(protein.id) + "', found none",
                           header_line));
     }
+    auto const expected_residues = protein.sequence.size();
     use(std::exchange(protein, Protein{}));
+    protein.sequence.reserve(expected_residues);
   };
 
   while (lines.next()) {

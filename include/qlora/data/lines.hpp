@@ -2,34 +2,31 @@
 #pragma once
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <unistd.h>
-
 #include <qlora/core/error.hpp>
-#include <qlora/core/file.hpp>
+#include <qlora/data/source.hpp>
 
 namespace qlora::inline v1 {
 
-/// Reads a file line by line. Line ends are LF or CRLF; a byte order mark, and blanks at a line's
-/// end, are dropped. Throws InputError when there is no such file, it is gzip-compressed or holds a
-/// NUL, SystemError when opening or reading fails.
+/// Reads a file line by line, inflating it where it is gzip-compressed. Line ends are LF or CRLF; a
+/// byte order mark, and blanks at a line's end, are dropped. Throws InputError when there is no
+/// such file, it holds a NUL or a line of 8 MiB or more (the longest protein known has some
+/// 46,000 residues), and for what Source refuses; SystemError when opening or reading fails.
 class Lines {
  public:
-  explicit Lines(std::filesystem::path const& path)
-      : name_{path.string()}, file_{detail::open_regular(path).descriptor} {
-    fill();
-    auto const head = std::string_view{buffer_.data(), end_};
-    if (head.starts_with("\x1f\x8b")) {
-      throw InputError(at(name_, "is gzip-compressed, expected plain text: decompress it first"));
-    }
-    if (head.starts_with("\xef\xbb\xbf")) begin_ = 3;
+  static constexpr std::size_t longest_line = std::size_t{8} << 20;
+
+  explicit Lines(std::filesystem::path const& path) : source_{path} {
+    constexpr auto mark = std::string_view{"\xef\xbb\xbf"};
+    while (end_ < mark.size() && !at_end_) fill();
+    if (std::string_view{buffer_.data(), end_}.starts_with(mark)) begin_ = mark.size();
   }
 
   /// Moves to the next line; false at the end of the file.
@@ -44,20 +41,25 @@ class Lines {
     line_ = std::string_view{buffer_.data() + begin_, newline - begin_};
     begin_ = std::min(newline + 1, end_);
     ++number_;
-    if (line_.find('\0') != std::string_view::npos) fail("expected text, found a NUL byte");
-    auto const last = line_.find_last_not_of(" \t\r");
-    line_ = line_.substr(0, last + 1);  // npos + 1 is 0
+    if (has_nul_ && line_.find('\0') != std::string_view::npos) {
+      fail("expected text, found a NUL byte");
+    }
+    if (line_.ends_with('\r')) line_.remove_suffix(1);
     return true;
   }
 
-  /// The current line; valid until the next call of next().
-  std::string_view line() const noexcept { return line_; }
+  /// The current line without blanks at its end; valid until the next call of next().
+  std::string_view line() const noexcept {
+    return line_.substr(0, line_.find_last_not_of(" \t\r") + 1);  // npos + 1 is 0
+  }
+  /// The current line with the tabs and blanks at its end, which separate empty cells of a table.
+  std::string_view whole_line() const noexcept { return line_; }
   std::size_t number() const noexcept { return number_; }
-  std::string const& name() const noexcept { return name_; }
+  std::string const& name() const noexcept { return source_.name(); }
 
   /// Throws InputError "FILE:LINE: what" for the current line.
   [[noreturn]] void fail(std::string_view what) const {
-    throw InputError(at(name_, what, number_));
+    throw InputError(at(name(), what, number_));
   }
 
  private:
@@ -72,19 +74,26 @@ class Lines {
               buffer_.begin() + static_cast<std::ptrdiff_t>(end_), buffer_.begin());
     end_ -= begin_;
     begin_ = 0;
-    if (end_ == buffer_.size()) buffer_.resize(std::max(std::size_t{1} << 18, 2 * buffer_.size()));
-    auto const got = ::read(file_.get(), buffer_.data() + end_, buffer_.size() - end_);
-    if (got < 0 && errno != EINTR) detail::throw_errno(name_, "read");
-    if (got == 0) at_end_ = true;
-    if (got > 0) end_ += static_cast<std::size_t>(got);
+    if (end_ == buffer_.size()) {
+      if (end_ >= longest_line) {
+        ++number_;
+        fail("expected lines of fewer than " + std::to_string(longest_line) + " bytes, found more");
+      }
+      buffer_.resize(std::max(std::size_t{1} << 18, 2 * buffer_.size()));
+    }
+    auto const fresh = std::span{buffer_}.subspan(end_);
+    auto const got = source_.read(fresh);
+    at_end_ = got == 0;
+    has_nul_ = has_nul_ || std::memchr(fresh.data(), '\0', got) != nullptr;
+    end_ += got;
   }
 
-  std::string name_;
-  detail::Descriptor file_;
+  Source source_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;  ///< unread bytes are buffer_[begin_, end_)
   std::size_t end_ = 0;
   bool at_end_ = false;
+  bool has_nul_ = false;  ///< somewhere in what was read so far
   std::string_view line_;
   std::size_t number_ = 0;
 };

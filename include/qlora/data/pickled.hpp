@@ -12,8 +12,8 @@
 #include <utility>
 
 #include <qlora/core/error.hpp>
-#include <qlora/core/file.hpp>
 #include <qlora/data/protein.hpp>
+#include <qlora/data/source.hpp>
 #include <qlora/formats/pickle.hpp>
 
 namespace qlora::inline v1 {
@@ -160,17 +160,18 @@ void for_each_pickled(PickledFile const& sequences, PickledFile const& labels,
   }
 }
 
-/// The same from files: `path` is one of the two, its partner lies beside it. Identifiers begin
-/// with what the names have in front of "sequences" and "labels": "train_1", "train_2" and so on.
+/// The same from files, gzip-compressed or not: `path` is one of the two, its partner lies beside
+/// it. Identifiers begin with what the names have in front of "sequences" and "labels": "train_1",
+/// "train_2" and so on.
 template <class Use>
 void for_each_pickled(std::filesystem::path const& path, Use&& use) {
   auto const pair = PickledPair::of(path);
-  auto const sequences = MappedFile{pair.sequences};
-  auto const labels = MappedFile{pair.labels};
+  auto const sequences = Source{pair.sequences}.read_all();
+  auto const labels = Source{pair.labels}.read_all();
   auto const name = pair.sequences.filename().string();
-  for_each_pickled({sequences.bytes(), pair.sequences.string()},
-                   {labels.bytes(), pair.labels.string()}, name.substr(0, name.rfind("sequences")),
-                   use);
+  for_each_pickled({std::as_bytes(std::span{sequences}), pair.sequences.string()},
+                   {std::as_bytes(std::span{labels}), pair.labels.string()},
+                   name.substr(0, name.rfind("sequences")), use);
 }
 
 }  // namespace qlora::inline v1

@@ -1,4 +1,4 @@
-/// Reading whole files; the format is recognised by content, never by name.
+/// Reading whole files; the format is recognised by content, never by name, and so is gzip.
 #pragma once
 
 #include <algorithm>
@@ -7,37 +7,56 @@
 #include <vector>
 
 #include <qlora/core/error.hpp>
+#include <qlora/data/annotation.hpp>
 #include <qlora/data/fasta.hpp>
-#include <qlora/data/lines.hpp>
+#include <qlora/data/format.hpp>
+#include <qlora/data/labels.hpp>
+#include <qlora/data/pickled.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/three_line.hpp>
+#include <qlora/data/uniprot_text.hpp>
+#include <qlora/data/uniprot_tsv.hpp>
+#include <qlora/data/yu.hpp>
 
 namespace qlora::inline v1 {
 
-enum class DataFormat { fasta, three_line };
-
-/// A file is in the three-line format when its third line that is not blank starts like a label
-/// line; FASTA cannot have such a line. Throws InputError when the file cannot be read as text.
-inline DataFormat recognise(std::filesystem::path const& path) {
-  auto lines = Lines{path};
-  for (auto filled = 0; filled < 3 && lines.next();) {
-    if (lines.line().empty()) continue;
-    if (++filled < 3) continue;
-    auto const first = lines.line().front();
-    if (first == '0' || first == '1' || first == '-') return DataFormat::three_line;
+/// Calls `use(AnnotatedProtein&&)` for every record of a file in that format, in file order. Throws
+/// InputError as the format's reader does.
+template <class Use>
+void for_each_annotated(std::filesystem::path const& path, DataFormat format, Use&& use) {
+  auto const from_protein = [&](Protein&& protein) {
+    use(AnnotatedProtein{.id = std::move(protein.id),
+                         .sequence = std::move(protein.sequence),
+                         .labels = std::move(protein.labels),
+                         .sites = {},
+                         .family = {}});
+  };
+  switch (format) {
+    case DataFormat::fasta:
+      return for_each_fasta(path, from_protein);
+    case DataFormat::three_line:
+      return for_each_three_line(path, from_protein);
+    case DataFormat::uniprot_tsv:
+      return for_each_uniprot_row(path, use);
+    case DataFormat::uniprot_text:
+      return for_each_uniprot_text(path, use);
+    case DataFormat::yu:
+      return for_each_yu(path, use);
+    case DataFormat::pickled:
+      return for_each_pickled(path, from_protein);
   }
-  return DataFormat::fasta;
 }
 
-/// Calls `use(Protein&&)` for every protein of a FASTA or three-line file; labels are kept where
-/// there are some. Throws InputError as for_each_fasta and for_each_three_line do.
+/// Calls `use(Protein&&)` for every protein of a file in any format. Labels are kept where there
+/// are some; a protein whose sites cannot be used has none.
 template <class Use>
 void for_each_protein(std::filesystem::path const& path, Use&& use) {
-  if (recognise(path) == DataFormat::three_line) {
-    for_each_three_line(path, use);
-  } else {
-    for_each_fasta(path, use);
-  }
+  for_each_annotated(path, recognise(path), [&](AnnotatedProtein&& record) {
+    if (record.labels.empty()) record.labels = label(record, {}).labels;
+    use(Protein{.id = std::move(record.id),
+                .sequence = std::move(record.sequence),
+                .labels = std::move(record.labels)});
+  });
 }
 
 /// All proteins of such a file.
@@ -47,20 +66,46 @@ inline std::vector<Protein> read_proteins(std::filesystem::path const& path) {
   return proteins;
 }
 
-/// All proteins of a labelled file, for training and evaluation. Throws InputError also when no
-/// residue is labelled 0 or 1.
-inline std::vector<Protein> read_binding_sites(std::filesystem::path const& path) {
-  auto proteins = std::vector<Protein>{};
-  auto labelled = false;
-  for_each_three_line(path, [&](Protein&& protein) {
-    labelled = labelled || std::ranges::any_of(protein.labels, is_known);
-    proteins.push_back(std::move(protein));
-  });
-  if (!labelled) {
+/// Proteins of a labelled file, and how many of it were left out.
+struct BindingSites {
+  std::vector<Protein> proteins;
+  SkipCounts skipped;
+};
+
+/// All proteins with labels of a file in any format but FASTA, for training and evaluation. Throws
+/// InputError also when no residue is labelled 0 or 1.
+inline BindingSites read_labelled(std::filesystem::path const& path,
+                                  LabelPolicy const& policy = {}) {
+  check(policy);
+  auto read = BindingSites{};
+  auto const format = recognise(path);
+  auto const take = [&](AnnotatedProtein&& record) {
+    auto labelling = label(record, policy);
+    if (labelling.skipped == skip_reason::no_labels) {  // one of a file that labels others
+      labelling.labels = std::move(record.labels);
+    } else if (!labelling.skipped.empty()) {
+      ++read.skipped[std::string{labelling.skipped}];
+      return;
+    }
+    read.proteins.push_back({.id = std::move(record.id),
+                             .sequence = std::move(record.sequence),
+                             .labels = std::move(labelling.labels)});
+  };
+  // What starts with '>' should have three lines a protein: that reader says where it has not.
+  for_each_annotated(path, format == DataFormat::fasta ? DataFormat::three_line : format, take);
+  auto const is_labelled = [](Protein const& protein) {
+    return std::ranges::any_of(protein.labels, is_known);
+  };
+  if (std::ranges::none_of(read.proteins, is_labelled)) {
     throw InputError(
         at(path.string(), "expected residues labelled 0 or 1, found only unknown ones"));
   }
-  return proteins;
+  return read;
+}
+
+/// Its proteins under the default policy: every site of whatever evidence is positive.
+inline std::vector<Protein> read_binding_sites(std::filesystem::path const& path) {
+  return read_labelled(path).proteins;
 }
 
 }  // namespace qlora::inline v1

@@ -1,12 +1,15 @@
 /// The parts that record formats share: identifiers and residues, checked.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 
 namespace qlora::inline v1::detail {
@@ -20,30 +23,64 @@ inline std::string quoted(char byte) {
   return text;
 }
 
+/// An identifier as a string, noted in `seen`. Throws InputError when it is empty, holds blanks or
+/// comes twice.
+inline std::string new_id(Lines const& lines, std::string_view text, IdSet& seen) {
+  if (text.empty()) lines.fail("expected an identifier, found none");
+  if (text.find_first_of(" \t") != text.npos) {
+    lines.fail("expected an identifier without blanks, found '" + printable(text) + "'");
+  }
+  if (!seen.insert(text)) {
+    lines.fail("expected a new identifier, found '" + printable(text) + "' again");
+  }
+  return std::string{text};
+}
+
 /// The identifier of the header line at which `lines` stands: the first word after `>`. Throws
 /// InputError when there is none or when it is in `seen` already.
-inline std::string read_id(Lines const& lines, std::unordered_set<std::string>& seen) {
+inline std::string read_id(Lines const& lines, IdSet& seen) {
   auto const line = lines.line();
   if (!line.starts_with('>')) {
     lines.fail("expected a header that starts with '>', found " + quoted(line.front()));
   }
-  auto const id = std::string{line.substr(1, line.find_first_of(" \t", 1) - 1)};
+  auto const id = line.substr(1, line.find_first_of(" \t", 1) - 1);
   if (id.empty()) lines.fail("expected an identifier after '>', found none");
-  if (!seen.insert(id).second)
-    lines.fail("expected a new identifier, found '" + printable(id) + "' again");
-  return id;
+  return new_id(lines, id, seen);
 }
 
-/// Appends `residues` to `sequence` in upper case. Throws InputError when one is not a letter.
+/// Calls `convert(byte, out[i])` for each byte and returns whether any call did so. Works on blocks
+/// of a fixed size, since those become vector instructions at -O2.
+template <class T, class Convert>
+bool for_each_byte(std::string_view bytes, T* out, Convert const& convert) {
+  constexpr auto block = std::size_t{32};
+  auto bad = false;
+  auto i = std::size_t{0};
+  for (; i + block <= bytes.size(); i += block) {
+    auto marks = std::array<unsigned char, block>{};
+    for (auto j = std::size_t{0}; j < block; ++j) {
+      marks[j] = static_cast<unsigned char>(convert(bytes[i + j], out[i + j]));
+    }
+    auto words = std::array<std::uint64_t, block / 8>{};
+    std::memcpy(words.data(), marks.data(), block);
+    bad |= (words[0] | words[1] | words[2] | words[3]) != 0;
+  }
+  for (; i < bytes.size(); ++i) bad |= convert(bytes[i], out[i]) != 0;
+  return bad;
+}
+
+/// Appends `residues` to `sequence` in upper case. Throws InputError when one is not a letter, and
+/// for a protein that is longer than a line may be.
 inline void append_residues(Lines const& lines, std::string_view residues, std::string& sequence) {
   auto const start = sequence.size();
-  sequence.resize(start + residues.size());
-  auto bad = false;
-  for (auto i = std::size_t{0}; i < residues.size(); ++i) {
-    auto const upper = static_cast<unsigned char>(residues[i] & 0xDF);
-    bad |= upper < 'A' || upper > 'Z';
-    sequence[start + i] = static_cast<char>(upper);
+  if (start + residues.size() > Lines::longest_line) {
+    lines.fail("expected at most " + std::to_string(Lines::longest_line) +
+               " residues a protein, found more");
   }
+  sequence.resize(start + residues.size());
+  auto const bad = for_each_byte(residues, sequence.data() + start, [](char letter, char& out) {
+    out = static_cast<char>(letter & 0xDF);
+    return (out < 'A') | (out > 'Z');
+  });
   if (!bad) return;
   auto const is_letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
   for (auto i = std::size_t{0}; i < residues.size(); ++i) {

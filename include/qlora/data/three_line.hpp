@@ -2,14 +2,15 @@
 /// (unknown) a residue.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
-#include <unordered_set>
 #include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/record.hpp>
@@ -23,7 +24,7 @@ namespace qlora::inline v1 {
 template <class Use>
 void for_each_three_line(std::filesystem::path const& path, Use&& use) {
   auto lines = Lines{path};
-  auto seen = std::unordered_set<std::string>{};
+  auto seen = IdSet{};
   auto const require = [&](char const* what, std::string const& id) {
     if (lines.next() && !lines.line().empty()) return;
     lines.fail(std::string{"expected the "} + what + " of '" + printable(id) + "', found none");
@@ -36,22 +37,16 @@ void for_each_three_line(std::filesystem::path const& path, Use&& use) {
     detail::append_residues(lines, lines.line(), protein.sequence);
     require("labels", protein.id);
     auto const labels = lines.line();
-    protein.labels.reserve(labels.size());
-    for (auto const label : labels) {
-      switch (label) {
-        case '0':
-          protein.labels.push_back(label_negative);
-          break;
-        case '1':
-          protein.labels.push_back(label_positive);
-          break;
-        case '-':
-          protein.labels.push_back(label_unknown);
-          break;
-        default:
-          lines.fail("column " + std::to_string(protein.labels.size() + 1) +
-                     ": expected a label 0, 1 or -, found " + detail::quoted(label));
-      }
+    protein.labels.resize(labels.size());
+    auto const bad =
+        detail::for_each_byte(labels, protein.labels.data(), [](char byte, std::int8_t& label) {
+          label = static_cast<std::int8_t>((byte == '1') - (byte == '-'));
+          return (byte != '0') & (byte != '1') & (byte != '-');
+        });
+    if (bad) {
+      auto const column = labels.find_first_not_of("01-");
+      lines.fail("column " + std::to_string(column + 1) + ": expected a label 0, 1 or -, found " +
+                 detail::quoted(labels[column]));
     }
     if (labels.size() != protein.sequence.size()) {
       lines.fail("expected " + std::to_string(protein.sequence.size()) + " labels for '" +

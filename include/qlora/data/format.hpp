@@ -1,0 +1,67 @@
+/// Which format a file is in: told from its content, never from its name.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+#include <qlora/data/lines.hpp>
+#include <qlora/data/pickled.hpp>
+#include <qlora/data/source.hpp>
+
+namespace qlora::inline v1 {
+
+/// Formats of proteins; each has a reader in a header of its own. A new one is a name here, a rule
+/// in recognise() and a case in for_each_annotated() (data/read.hpp).
+enum class DataFormat : std::uint8_t { fasta, three_line, uniprot_tsv, uniprot_text, yu, pickled };
+
+/// As messages and reports name it.
+constexpr std::string_view format_name(DataFormat format) {
+  switch (format) {
+    case DataFormat::fasta:
+      return "FASTA";
+    case DataFormat::three_line:
+      return "three lines a protein";
+    case DataFormat::uniprot_tsv:
+      return "UniProt table";
+    case DataFormat::uniprot_text:
+      return "UniProt flat text";
+    case DataFormat::yu:
+      return "residues listed by chain";
+    case DataFormat::pickled:
+      return "pickled lists";
+  }
+  return {};
+}
+
+/// The format of a file, gzip-compressed or not; FASTA when nothing else fits, so that its reader
+/// says what is wrong. Throws InputError when the file cannot be read as text.
+inline DataFormat recognise(std::filesystem::path const& path) {
+  auto head = std::array<char, 3>{};
+  auto const got = Source{path}.read(head);
+  if (is_pickle({head.data(), got})) return DataFormat::pickled;
+  auto lines = Lines{path};
+  auto const next_filled = [&] {
+    while (lines.next()) {
+      if (!lines.line().empty()) return true;
+    }
+    return false;
+  };
+  if (!next_filled()) return DataFormat::fasta;
+  auto const line = lines.line();
+  if (line.starts_with("ID   ")) return DataFormat::uniprot_text;
+  if (!line.starts_with('>')) {
+    if (line.find('\t') != line.npos &&
+        (line.find("Entry") != line.npos || line.find("Sequence") != line.npos)) {
+      return DataFormat::uniprot_tsv;
+    }
+    return line.find(';') != line.npos ? DataFormat::yu : DataFormat::fasta;
+  }
+  // The third line is one of labels; FASTA cannot have such a line.
+  if (!next_filled() || !next_filled()) return DataFormat::fasta;
+  auto const first = lines.line().front();
+  return first == '0' || first == '1' || first == '-' ? DataFormat::three_line : DataFormat::fasta;
+}
+
+}  // namespace qlora::inline v1
