@@ -28,7 +28,7 @@ struct Memory<Space::device> {
   inline static std::set<std::byte*> live;
 
   static std::byte* allocate(std::size_t bytes) { return *live.insert(new std::byte[bytes]).first; }
-  static void deallocate(std::byte* data) noexcept {
+  static void deallocate(std::byte* data, std::size_t) noexcept {
     EXPECT_EQ(live.erase(data), 1u);
     delete[] data;
   }

@@ -8,6 +8,7 @@
 
 #include "gzip_file.hpp"
 #include "reading.hpp"
+#include "support/files.hpp"
 
 namespace {
 using namespace qlora;
@@ -45,6 +46,24 @@ TEST(ReadProteins, TakesEveryFormat) {
     EXPECT_EQ(read_binding_sites(compressed.path()), read_binding_sites(file.path()));
 #endif
   }
+}
+
+TEST(ReadProteins, TakesPickledListsAndTheirPartner) {
+  auto const folder = qlora::testing::TemporaryFolder{};
+  auto const sequences = std::string{"\x80\2]X\2\0\0\0MKa.", 12};
+  auto const labels = std::string{"\x80\2]](K\0K\1ea.", 12};
+  folder.write("test_sequences_x.pkl", sequences);
+  folder.write("test_labels_x.pkl", labels);
+  for (auto const* const name : {"test_sequences_x.pkl", "test_labels_x.pkl"}) {
+    EXPECT_EQ(recognise(folder.path() / name), DataFormat::pickled);
+    EXPECT_EQ(read_binding_sites(folder.path() / name),
+              (std::vector<Protein>{{"test_1", "MK", {0, 1}}}));
+  }
+#if defined(QLORA_HAS_ZLIB)
+  folder.write("gz_sequences.pkl.gz", qlora::testing::gzipped(sequences));
+  folder.write("gz_labels.pkl.gz", qlora::testing::gzipped(labels));
+  EXPECT_EQ(read_binding_sites(folder.path() / "gz_labels.pkl.gz").at(0).id, "gz_1");
+#endif
 }
 
 TEST(ReadProteins, KeepsSequencesWhoseSitesCannotBeUsed) {
