@@ -88,6 +88,8 @@ std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
       throw InputError{at(path, what, line)};
     };
     auto* const option = command.get_option_no_throw("--" + key);
+    // Arms say where adapters sit, so that flags found by `sweep` fit `compare` as they are.
+    if (key == "placement" && command.get_option_no_throw("--arms") != nullptr) continue;
     if (option == nullptr || !option->get_configurable()) {
       fail("unknown key \"" + name + "\"; expected a flag of `" + command.get_name() + "`");
     }

@@ -14,6 +14,7 @@ void add_merge(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_memory(CLI::App& app);
+void add_sweep(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace qlora::cli
