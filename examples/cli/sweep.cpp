@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "run.hpp"
 #include "sweep_results.hpp"
 #include "sweep_space.hpp"
+#include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -38,21 +40,25 @@ class Sweep {
   RunOptions base;  ///< what is not swept
   std::string train, valid, space_file, out;
   std::string placement = "all";
+  bool resume = false;
 
   void operator()(CLI::App const& command) {
     base.machine.apply();
     base.placement = placement::Sites::parse(placement);
     auto const text = read_text(space_file, 1 << 20);
     results_.space = Space::parse(text, space_file);
-    results_.seed = base.machine.seed;
     auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
     splits_ = Splits::read(train, valid, "", base.training.max_length, base.machine);
     check_both_classes(splits_.valid.value());
-    refuse_occupied(out);
+    auto const folder = std::filesystem::path{out};
+    auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
+    if (!goes_on) refuse_occupied(out);
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
+    results_.study = study(command);
+    if (goes_on) results_.resume(folder / "sweep.json", trials);
     create_folder(out);
-    auto const folder = std::filesystem::path{out};
+    write_json(folder / "sweep.json", results_.json());
     write_atomically(folder / "space.toml", text);
     write_atomically(folder / "config.toml",
                      settings(command, {{"device", base.machine.device},
@@ -100,20 +106,39 @@ class Sweep {
     if (!swept) base.training.quant = stored;  // of a quantized model: as it is, whatever is asked
   }
 
+  /// What all trials share, and decides what comes of them.
+  OrderedJson study(CLI::App const& command) const {
+    auto flags = OrderedJson::object();
+    auto shared = settled(base);
+    for (auto const* const free : {"model", "train", "valid", "threads", "quiet"}) {
+      shared.emplace_back(free, "");
+    }
+    for (auto const& entry : parse_toml(settings(command, shared), "flags")) {
+      flags[entry.key] = entry.value.text;
+    }
+    return {{"model", base.fingerprint},
+            {"train", splits_.train.fingerprint},
+            {"valid", splits_.valid.value().fingerprint},
+            {"metric", results_.space.metric},
+            {"seeds", results_.space.seeds},
+            {"flags", std::move(flags)}};
+  }
+
   void run_all(std::vector<Settings> const& trials, CLI::App const& command) {
     auto const seeds = results_.space.seeds;
     auto const tokens = splits_.tokens(base.training.epochs);
     auto const runs = seeds * static_cast<std::int64_t>(trials.size());
-    auto progress = report::Progress{"sweep", static_cast<double>(tokens * runs), "tokens",
-                                     base.machine.progress()};
+    auto const before = seeds * static_cast<std::int64_t>(results_.trials.size());
+    auto progress = report::Progress{"sweep", static_cast<double>(tokens * (runs - before)),
+                                     "tokens", base.machine.progress()};
     auto done = std::int64_t{0};
-    for (auto const& one : trials) {
+    for (auto const& one : std::span{trials}.subspan(results_.trials.size())) {
       auto trial = SweepTrial{one, {}};
       auto const number = std::to_string(results_.trials.size() + 1);
       for (auto i = std::int64_t{0}; i < seeds; ++i, ++done) {
         auto options = run_options(one);
         options.machine.seed += static_cast<std::uint64_t>(i);
-        auto const note = "run " + std::to_string(done + 1) + "/" + std::to_string(runs);
+        auto const note = "run " + std::to_string(before + done + 1) + "/" + std::to_string(runs);
         options.on_tokens = [&](std::int64_t of_run) {
           progress.update(static_cast<double>(tokens * done + of_run), note);
         };
@@ -211,6 +236,10 @@ void add_sweep(CLI::App& app) {
              "adapted matrices, unless swept: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
       ->group(training_group);
+  command
+      ->add_flag("--resume", sweep->resume,
+                 "go on with the sweep in --out: same model, data and flags, its trials first")
+      ->configurable(false);
   sweep->base.training.add_to(*command);
   sweep->base.machine.add_to(*command);
   add_config(*command);

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <numeric>
 
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/core/json.hpp>
 #include <qlora/report/table.hpp>
 
 #include "numbers.hpp"
@@ -57,11 +60,15 @@ OrderedJson json_factor(Factor const& factor) {
   return json;
 }
 
-OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
+OrderedJson json_settings(Settings const& settings, Space const& space) {
   auto values = OrderedJson::object();
-  for (auto i = std::size_t{0}; i < trial.settings.size(); ++i) {
-    values[space.factors[i].name] = json_value(trial.settings[i]);
+  for (auto i = std::size_t{0}; i < settings.size(); ++i) {
+    values[space.factors[i].name] = json_value(settings[i]);
   }
+  return values;
+}
+
+OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
   auto runs = OrderedJson::array();
   for (auto const& run : trial.runs) {
     runs.push_back({{"seed", run.seed},
@@ -71,7 +78,7 @@ OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
                     {"seconds", run.seconds}});
   }
   auto const [mean, deviation] = trial.metric();
-  return {{"settings", std::move(values)},
+  return {{"settings", json_settings(trial.settings, space)},
           {"status", trial.diverged() ? "diverged" : "done"},
           {"mean", mean},
           {"deviation", deviation},
@@ -79,7 +86,49 @@ OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
           {"runs", std::move(runs)}};
 }
 
+/// The document as text that does not depend on the order of keys.
+std::string canonical(OrderedJson const& document) {
+  return Json::parse(document.dump()).dump();
+}
+
+SweepTrial read_trial(Json const& trial, Settings const& settings, std::string const& file) {
+  auto result = SweepTrial{settings, {}};
+  for (auto const& run : trial.at("runs")) {
+    result.runs.push_back(
+        {.seed = static_cast<std::uint64_t>(json::require<std::int64_t>(run, "seed", file)),
+         .folder = json::require<std::string>(run, "folder", file),
+         .value = json::find<double>(run, "value", file)
+                      .value_or(std::numeric_limits<double>::quiet_NaN()),
+         .seconds = json::require<double>(run, "seconds", file)});
+  }
+  return result;
+}
+
 }  // namespace
+
+void SweepResults::resume(std::filesystem::path const& path, std::vector<Settings> const& wanted) {
+  auto const file = path.string();
+  auto const recorded = json::parse(read_text(path, std::size_t{64} << 20), file);
+  auto const fail = [&](std::string const& what) { throw InputError{at(file, what)}; };
+  if (!recorded.is_object() || !recorded.contains("study") || !recorded.contains("trials") ||
+      !recorded["trials"].is_array()) {
+    fail("expected the trials of a sweep, found none");
+  }
+  for (auto const& [key, value] : study.items()) {
+    auto const& before = recorded["study"];
+    if (before.is_object() && before.contains(key) && before[key].dump() == canonical(value))
+      continue;
+    fail("expected a sweep with the same " + key + " to resume, found another");
+  }
+  auto const& list = recorded["trials"];
+  for (auto i = std::size_t{0}; i < list.size(); ++i) {
+    auto const same = i < wanted.size() && list[i].is_object() && list[i].contains("settings") &&
+                      list[i].contains("runs") &&
+                      list[i]["settings"].dump() == canonical(json_settings(wanted[i], space));
+    if (!same) fail("expected its trial " + std::to_string(i + 1) + " among those of the space");
+    trials.push_back(read_trial(list[i], wanted[i], file));
+  }
+}
 
 bool SweepTrial::diverged() const {
   return std::ranges::any_of(runs, [](auto const& run) { return std::isnan(run.value); });
@@ -123,16 +172,16 @@ OrderedJson SweepResults::json() const {
   for (auto const& factor : space.factors) factors.push_back(json_factor(factor));
   auto list = OrderedJson::array();
   for (auto const& trial : trials) list.push_back(json_trial(trial, space));
-  auto const best = ranking().front();
+  auto const order = ranking();
+  auto const has_best = !order.empty() && !trials[order.front()].diverged();
   return {{"search", space.search == Space::Search::grid ? "grid" : "random"},
           {"split", "valid"},
           {"metric", space.metric},
           {"lower_is_better", space.lower_is_better()},
-          {"seed", seed},
-          {"seeds", space.seeds},
+          {"study", study},
           {"factors", std::move(factors)},
           {"trials", std::move(list)},
-          {"best", trials[best].diverged() ? OrderedJson{} : OrderedJson(best + 1)},
+          {"best", has_best ? OrderedJson(order.front() + 1) : OrderedJson{}},
           {"effects", SweepEffects::of(*this).json()}};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
@@ -34,8 +35,12 @@ struct SweepTrial {
 
 struct SweepResults {
   Space space;
-  std::uint64_t seed = 1;          ///< the first, which the trials were drawn by too
+  OrderedJson study;               ///< what all trials share: model, data, flags
   std::vector<SweepTrial> trials;  ///< in the order in which they ran
+
+  /// Takes over the trials that `json` wrote to that file, which are to be the first of those
+  /// wanted. Throws InputError where they are not, or where `study` was another.
+  void resume(std::filesystem::path const& file, std::vector<Settings> const& wanted);
 
   /// Places in `trials`, the best first and those that diverged last.
   std::vector<std::size_t> ranking() const;

@@ -148,6 +148,47 @@ TEST(Sweep, GoesOnAfterATrialThatDiverges) {
   EXPECT_FALSE(std::filesystem::exists(program.path("none/best.toml")));
 }
 
+TEST(Sweep, IsResumedAfterTheTrialsThatItHas) {
+  auto const program = Program{};
+  auto const space = [&](int trials) {
+    program.write(
+        "space.toml",
+        "lr = {low = 1e-4, high = 1e-2, scale = \"log\"}\nsearch = \"random\"\nseeds = 2\n"
+        "trials = " +
+            std::to_string(trials) + "\n");
+  };
+  space(3);
+  program.done(quick_sweep("whole"));
+  space(2);
+  auto const resumed = quick_sweep("part") + std::vector<std::string>{"--resume"};
+  program.done(resumed);  // of nothing
+  program.write("part/trial-1/seed-1/metrics.json", "untouched");
+  space(3);
+  program.done(resumed + std::vector<std::string>{"--threads", "1"});
+  EXPECT_EQ(program.read("part/trial-1/seed-1/metrics.json"), "untouched");
+  auto const without_times = [&](std::string const& folder) {
+    auto sweep = program.json(folder + "/sweep.json");
+    for (auto& trial : sweep.at("trials")) {
+      trial.erase("seconds");
+      for (auto& run : trial.at("runs")) run.erase("seconds");
+    }
+    return sweep;
+  };
+  EXPECT_EQ(without_times("part"), without_times("whole"));
+  EXPECT_EQ(program.read("part/best.toml"), program.read("whole/best.toml"));
+  EXPECT_EQ(program.read("part/space.toml"), program.read("space.toml"));
+
+  program.refuses(resumed + std::vector<std::string>{"--epochs", "2"},
+                  {"part/sweep.json: expected a sweep with the same flags to resume"});
+  program.refuses(resumed + std::vector<std::string>{"--seed", "2"}, {"the same flags"});
+  space(2);
+  program.refuses(resumed, {"expected its trial 3 among those of the space"});
+  program.write("part/sweep.json", "{}");
+  program.refuses(resumed, {"part/sweep.json: expected the trials of a sweep"});
+  std::filesystem::remove(program.path("part/sweep.json"));
+  program.refuses(resumed, {"part", "expected an empty folder"});
+}
+
 TEST(Sweep, RefusesSpacesThatAreNone) {
   auto const program = Program{};
   auto const random = std::string{"search = \"random\"\ntrials = 3\n"};
