@@ -1,7 +1,9 @@
 // qlora sweep: which settings matter, judged on validation data.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <span>

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <numeric>
+#include <utility>
 
 #include <qlora/report/table.hpp>
 
@@ -106,8 +108,9 @@ SweepEffects SweepEffects::of(SweepResults const& results) {
 std::vector<std::size_t> SweepEffects::by_share() const {
   auto order = std::vector<std::size_t>(levels.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::ranges::greater{},
-                           [&](std::size_t f) { return effects.factors[f].squares; });
+  std::ranges::sort(order, {}, [&](std::size_t f) {
+    return std::pair{-effects.factors[f].squares, f};
+  });
   return order;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -148,11 +149,12 @@ double SweepTrial::seconds() const {
 std::vector<std::size_t> SweepResults::ranking() const {
   auto order = std::vector<std::size_t>(trials.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::ranges::less{}, [&](std::size_t place) {
+  auto const cost = [&](std::size_t place) {
     if (trials[place].diverged()) return std::numeric_limits<double>::infinity();
     auto const mean = trials[place].metric().mean;
     return space.lower_is_better() ? mean : -mean;
-  });
+  };
+  std::ranges::sort(order, {}, [&](std::size_t place) { return std::pair{cost(place), place}; });
   return order;
 }
 
