@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <iterator>
-#include <numeric>
 #include <utility>
 
 #include <qlora/report/table.hpp>
@@ -21,8 +20,9 @@ FactorLevels binned_levels(std::string const& name, std::vector<double> const& v
   std::ranges::sort(ascending);
   auto const bins = std::size_t{values.size() < 9 ? 2u : 3u};
   auto const bin_of = [&](double value) {
-    auto const below = std::ranges::lower_bound(ascending, value) - ascending.begin();
-    return bins * static_cast<std::size_t>(below) / values.size();
+    auto const equal = std::ranges::equal_range(ascending, value);
+    auto const below = static_cast<std::size_t>(equal.begin() - ascending.begin());
+    return bins * (2 * below + equal.size() - 1) / (2 * values.size());  // of the middle of equals
   };
   auto levels = FactorLevels{name, {}, {}};
   for (auto bin = std::size_t{0}; bin < bins; ++bin) {
@@ -106,8 +106,10 @@ SweepEffects SweepEffects::of(SweepResults const& results) {
 }
 
 std::vector<std::size_t> SweepEffects::by_share() const {
-  auto order = std::vector<std::size_t>(levels.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  auto order = std::vector<std::size_t>{};
+  for (auto f = std::size_t{0}; f < levels.size(); ++f) {
+    if (effects.factors[f].freedom > 0) order.push_back(f);
+  }
   std::ranges::sort(order, {}, [&](std::size_t f) {
     return std::pair{-effects.factors[f].squares, f};
   });

@@ -38,6 +38,7 @@ struct SweepEffects {
   OrderedJson json() const;
 
  private:
+  /// Factors of more than one value, the most important first.
   std::vector<std::size_t> by_share() const;
   std::string sentence() const;
 };
