@@ -80,12 +80,16 @@ CLI::App* find_command(CLI::App& app, std::string const& name) {
 /// The flags that a TOML file gives to a command.
 std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
   auto flags = std::vector<Flag>{};
-  for (auto const& [key, value, is_boolean, line] : parse_toml(read_text(path, 1 << 20), path)) {
+  for (auto const& [key, given, line] : parse_toml(read_text(path, 1 << 20), path)) {
+    auto const& value = given.text;
+    auto const is_boolean = given.kind == TomlValue::Kind::boolean;
     auto const name = printable(key);
     auto const fail = [&, line = line](std::string const& what) {
       throw InputError{at(path, what, line)};
     };
     auto* const option = command.get_option_no_throw("--" + key);
+    // Arms say where adapters sit, so that flags found by `sweep` fit `compare` as they are.
+    if (key == "placement" && command.get_option_no_throw("--arms") != nullptr) continue;
     if (option == nullptr || !option->get_configurable()) {
       fail("unknown key \"" + name + "\"; expected a flag of `" + command.get_name() + "`");
     }

@@ -16,6 +16,7 @@ void add_import(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_memory(CLI::App& app);
 void add_prepare(CLI::App& app);
+void add_sweep(CLI::App& app);
 void add_synth(CLI::App& app);
 
 }  // namespace qlora::cli

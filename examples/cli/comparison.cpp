@@ -5,31 +5,16 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <numeric>
 
 #include <qlora/report/table.hpp>
 
 #include "scores_table.hpp"
+#include "spread.hpp"
 
 namespace qlora::cli {
 namespace {
 
 constexpr auto primary = "average_precision";
-
-struct Spread {
-  double mean = 0.;
-  double deviation = std::numeric_limits<double>::quiet_NaN();  ///< by n - 1; NaN for one value
-};
-
-Spread spread(std::vector<double> const& values) {
-  auto const n = static_cast<double>(values.size());
-  auto result = Spread{.mean = std::accumulate(values.begin(), values.end(), 0.) / n};
-  if (values.size() < 2) return result;
-  auto squares = 0.;
-  for (auto const value : values) squares += (value - result.mean) * (value - result.mean);
-  result.deviation = std::sqrt(squares / (n - 1.));
-  return result;
-}
 
 /// `value(run)` of every run.
 template <class Value>

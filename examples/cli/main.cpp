@@ -46,6 +46,7 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_inspect(app);
   qlora::cli::add_memory(app);
   qlora::cli::add_prepare(app);
+  qlora::cli::add_sweep(app);
   qlora::cli::add_synth(app);
   try {
     arguments = qlora::cli::expand(app, arguments);

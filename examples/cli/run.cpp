@@ -149,6 +149,10 @@ Splits Splits::read(std::string const& train, std::string const& valid, std::str
   return splits;
 }
 
+std::int64_t Splits::tokens(std::int64_t epochs) const {
+  return epochs * (residues(records) + 2 * static_cast<std::int64_t>(records.size()));
+}
+
 metrics::Scores const* RunResult::find(std::string const& split) const {
   auto const found =
       std::ranges::find_if(scores, [&](auto const& entry) { return entry.first == split; });
@@ -181,11 +185,9 @@ std::vector<std::string> Run::notes() const {
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
-  auto const tokens =
-      residues(splits_.records) + 2 * static_cast<std::int64_t>(splits_.records.size());
   auto progress = report::Progress{options_.label + "training",
-                                   static_cast<double>(tokens) * static_cast<double>(fit_.epochs),
-                                   "tokens", options_.machine.progress()};
+                                   static_cast<double>(splits_.tokens(fit_.epochs)), "tokens",
+                                   options_.machine.progress()};
   auto finite = true;  // the last step's numbers
   auto const on_step = [&](StepRecord const& step) {
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
@@ -198,6 +200,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
                   step.loss);
     progress.update(static_cast<double>(result.tokens), note);
+    if (options_.on_tokens) options_.on_tokens(result.tokens);
   };
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ struct Splits {
   static Splits read(std::string const& train, std::string const& valid, std::string const& test,
                      std::int64_t max_length, MachineOptions const& machine);
 
+  /// That training sees in so many epochs, with `<cls>` and `<eos>`.
+  std::int64_t tokens(std::int64_t epochs) const;
+
   /// Calls `use(name, data)` for each split there is.
   template <class Use>
   void for_each(Use&& use) const {
@@ -48,6 +52,7 @@ struct RunOptions {
   std::string select;        ///< metric of the best epoch; empty: the last epoch
   TrainingOptions training;
   MachineOptions machine;
+  std::function<void(std::int64_t)> on_tokens;  ///< if wanted: told the tokens behind, each step
 };
 
 struct RunResult {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -20,8 +21,8 @@ bool is_bare(char c) {
 /// One line of a file; what was read is cut off its front.
 class Line {
  public:
-  Line(std::string_view rest, std::string_view file, std::size_t number)
-      : rest_{rest}, file_{file}, number_{number} {}
+  Line(std::string_view rest, std::string_view file, std::size_t number, TomlValues allowed)
+      : rest_{rest}, file_{file}, number_{number}, allowed_{allowed} {}
 
   /// The entry, or one without a key for a line of nothing.
   TomlEntry entry() {
@@ -30,17 +31,8 @@ class Line {
     skip_spaces();
     if (at_end()) return result;
     if (rest_.front() == '[') fail("expected no sections, found " + shown());
-    result.key = is_quote() ? string() : bare_key();
-    skip_spaces();
-    if (rest_.empty() || rest_.front() != '=') fail("expected = after the key, found " + shown());
-    rest_.remove_prefix(1);
-    skip_spaces();
-    if (is_quote()) {
-      result.value = string();
-    } else {
-      result.value = plain_value();
-      result.is_boolean = result.value == "true" || result.value == "false";
-    }
+    result.key = key();
+    result.value = value(allowed_);
     skip_spaces();
     if (!at_end()) fail("expected the end of the line, found " + shown());
     return result;
@@ -64,6 +56,15 @@ class Line {
     rest_.remove_prefix(taken.size());
     return taken;
   }
+  /// A key and the = after it.
+  std::string key() {
+    auto name = is_quote() ? string() : bare_key();
+    skip_spaces();
+    if (rest_.empty() || rest_.front() != '=') fail("expected = after the key, found " + shown());
+    rest_.remove_prefix(1);
+    skip_spaces();
+    return name;
+  }
   std::string bare_key() {
     auto const end = std::ranges::find_if_not(rest_, is_bare);
     auto const size = static_cast<std::size_t>(end - rest_.begin());
@@ -71,9 +72,58 @@ class Line {
     return std::string{take(size)};
   }
 
+  /// In a table no value is a table: that is as deep as anybody needs.
+  TomlValue value(TomlValues allowed) {
+    using Kind = TomlValue::Kind;
+    if (is_quote()) return {Kind::string, string(), {}, {}};
+    if (allowed == TomlValues::nested && starts_with('[')) return array();
+    if (allowed == TomlValues::nested && starts_with('{')) return table();
+    auto text = plain_value();
+    auto const kind = text == "true" || text == "false" ? Kind::boolean : Kind::number;
+    return {kind, std::move(text), {}, {}};
+  }
+
+  TomlValue array() {
+    auto result = TomlValue{.kind = TomlValue::Kind::array, .text = {}, .items = {}, .keys = {}};
+    take(1);
+    for (skip_spaces(); !starts_with(']');) {
+      result.items.push_back(value(TomlValues::plain));
+      separator(']');
+    }
+    take(1);
+    return result;
+  }
+  TomlValue table() {
+    auto result = TomlValue{.kind = TomlValue::Kind::table, .text = {}, .items = {}, .keys = {}};
+    take(1);
+    for (skip_spaces(); !starts_with('}');) {
+      auto name = key();
+      if (std::ranges::find(result.keys, name) != result.keys.end()) {
+        fail("duplicate key \"" + printable(name) + "\"");
+      }
+      result.keys.push_back(std::move(name));
+      result.items.push_back(value(TomlValues::plain));
+      separator('}');
+    }
+    take(1);
+    return result;
+  }
+  /// Goes on to the next item, or to what closes them.
+  void separator(char close) {
+    skip_spaces();
+    if (starts_with(close)) return;
+    if (!starts_with(',')) {
+      fail(std::string{"expected , or "} + close + " on the same line, found " + shown());
+    }
+    take(1);
+    skip_spaces();
+  }
+  bool starts_with(char c) const { return !rest_.empty() && rest_.front() == c; }
+
   /// A number, true or false.
   std::string plain_value() {
-    auto text = std::string{take(std::min(rest_.find_first_of(" \t#"), rest_.size()))};
+    auto const ends = allowed_ == TomlValues::plain ? " \t#" : " \t#,]}";
+    auto text = std::string{take(std::min(rest_.find_first_of(ends), rest_.size()))};
     if (text == "true" || text == "false") return text;
     auto digits = text.substr(text.starts_with('+') ? 1 : 0);
     std::erase(digits, '_');
@@ -142,11 +192,13 @@ class Line {
   std::string_view rest_;
   std::string_view file_;
   std::size_t number_;
+  TomlValues allowed_;
 };
 
 }  // namespace
 
-std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file) {
+std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file,
+                                  TomlValues allowed) {
   constexpr auto byte_order_mark = std::string_view{"\xef\xbb\xbf"};
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   auto entries = std::vector<TomlEntry>{};
@@ -154,7 +206,7 @@ std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file) 
     auto line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
-    auto entry = Line{line, file, number}.entry();
+    auto entry = Line{line, file, number, allowed}.entry();
     if (!entry.key.empty()) entries.push_back(std::move(entry));
   }
   if (entries.empty()) throw InputError{at(file, "expected `flag = value` on a line, found none")};

@@ -16,7 +16,7 @@ TEST(Cli, ExplainsItself) {
   EXPECT_EQ(cells(program.done({"--version"}).out, '.').at(0).size(), 3u);
   for (auto const* const command :
        {"demo", "compare", "train", "evaluate", "predict", "merge", "quantize", "import", "inspect",
-        "memory", "prepare", "synth"}) {
+        "memory", "prepare", "sweep", "synth"}) {
     auto const help = program.done({command, "--help"}).out;
     for (auto const* const part : {"Example:", "--threads", "--seed", "--config", "--device"}) {
       EXPECT_NE(help.find(part), std::string::npos) << command << " " << part;

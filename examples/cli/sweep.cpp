@@ -1,0 +1,258 @@
+// qlora sweep: which settings matter, judged on validation data.
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
+#include <qlora/core/output_folder.hpp>
+
+#include "arguments.hpp"
+#include "commands.hpp"
+#include "numbers.hpp"
+#include "run.hpp"
+#include "sweep_results.hpp"
+#include "sweep_space.hpp"
+#include "toml.hpp"
+
+namespace qlora::cli {
+namespace {
+
+/// Throws InputError unless every metric is a number on these labels.
+void check_both_classes(DataSet const& data) {
+  auto const has = [&](auto label) {
+    return std::ranges::any_of(data.proteins, [&](Protein const& protein) {
+      return std::ranges::find(protein.labels, label) != protein.labels.end();
+    });
+  };
+  if (has(label_positive) && has(label_negative)) return;
+  throw InputError{at(data.file, "expected residues of both classes to judge by, found one")};
+}
+
+class Sweep {
+ public:
+  RunOptions base;  ///< what is not swept
+  std::string train, valid, space_file, out;
+  std::string placement = "all";
+  bool resume = false;
+
+  void operator()(CLI::App const& command) {
+    base.machine.apply();
+    base.placement = placement::Sites::parse(placement);
+    auto const text = read_text(space_file, 1 << 20);
+    results_.space = Space::parse(text, space_file);
+    auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
+    splits_ = Splits::read(train, valid, "", base.training.max_length, base.machine);
+    check_both_classes(splits_.valid.value());
+    auto const folder = std::filesystem::path{out};
+    auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
+    if (!goes_on) refuse_occupied(out);
+    base.fingerprint = model_fingerprint(base.model);
+    check_models(trials);
+    results_.study = study(command);
+    if (goes_on) results_.resume(folder / "sweep.json", trials);
+    create_folder(out);
+    write_json(folder / "sweep.json", results_.json());
+    write_atomically(folder / "space.toml", text);
+    write_atomically(folder / "config.toml",
+                     settings(command, {{"device", base.machine.device},
+                                        {"compute", base.machine.compute},
+                                        {"quant", std::string{base.training.scheme().name}}}));
+    run_all(trials, command);
+    finish();
+  }
+
+ private:
+  RunOptions run_options(Settings const& trial_settings) const {
+    auto run = base;
+    results_.space.apply(trial_settings, run);
+    return run;
+  }
+
+  /// Throws InputError where a trial's make no training.
+  std::vector<Settings> settings_of_trials() const {
+    auto trials = results_.space.draw(base.machine.seed);
+    for (auto const& one : trials) std::ignore = run_options(one);
+    return trials;
+  }
+
+  /// What is wrong with the model under some trial is said now rather than when its turn comes.
+  void check_models(std::vector<Settings> const& trials) {
+    auto tried = std::set<std::pair<std::string, std::string>>{};
+    auto said = std::set<std::string>{};
+    auto stored = std::string{};
+    auto const swept = std::ranges::find(results_.space.factors, "quant", &Factor::name) !=
+                       results_.space.factors.end();
+    for (auto const& one : trials) {
+      auto const options = run_options(one);
+      auto const asked = std::string{options.training.scheme().name};
+      if (!tried.emplace(options.placement.name, asked).second) continue;
+      auto const run = Run{options, splits_};
+      for (auto const& note : run.notes()) {
+        if (said.insert(note).second && !base.machine.quiet) std::cerr << note << "\n";
+      }
+      stored = run.quantization();
+      if (swept && stored != asked) {
+        throw InputError{at(space_file, "quant: cannot be swept: " + base.model + " is stored as " +
+                                            stored + " already")};
+      }
+    }
+    if (!swept) base.training.quant = stored;  // of a quantized model: as it is, whatever is asked
+  }
+
+  /// What all trials share, and decides what comes of them.
+  OrderedJson study(CLI::App const& command) const {
+    auto flags = OrderedJson::object();
+    auto shared = settled(base);
+    for (auto const* const free : {"model", "train", "valid", "threads", "quiet"}) {
+      shared.emplace_back(free, "");
+    }
+    for (auto const& entry : parse_toml(settings(command, shared), "flags")) {
+      flags[entry.key] = entry.value.text;
+    }
+    return {{"model", base.fingerprint},
+            {"train", splits_.train.fingerprint},
+            {"valid", splits_.valid.value().fingerprint},
+            {"metric", results_.space.metric},
+            {"seeds", results_.space.seeds},
+            {"flags", std::move(flags)}};
+  }
+
+  void run_all(std::vector<Settings> const& trials, CLI::App const& command) {
+    auto const seeds = results_.space.seeds;
+    auto const tokens = splits_.tokens(base.training.epochs);
+    auto const runs = seeds * static_cast<std::int64_t>(trials.size());
+    auto const before = seeds * static_cast<std::int64_t>(results_.trials.size());
+    auto progress = report::Progress{"sweep", static_cast<double>(tokens * (runs - before)),
+                                     "tokens", base.machine.progress()};
+    auto done = std::int64_t{0};
+    for (auto const& one : std::span{trials}.subspan(results_.trials.size())) {
+      auto trial = SweepTrial{one, {}};
+      auto const number = std::to_string(results_.trials.size() + 1);
+      for (auto i = std::int64_t{0}; i < seeds; ++i, ++done) {
+        auto options = run_options(one);
+        options.machine.seed += static_cast<std::uint64_t>(i);
+        auto const note = "run " + std::to_string(before + done + 1) + "/" + std::to_string(runs);
+        options.on_tokens = [&](std::int64_t of_run) {
+          progress.update(static_cast<double>(tokens * done + of_run), note);
+        };
+        auto const folder = "trial-" + number + "/seed-" + std::to_string(options.machine.seed);
+        trial.runs.push_back(run_one(std::move(options), folder, command));
+      }
+      results_.trials.push_back(std::move(trial));
+      write(command);
+    }
+  }
+
+  SweepRun run_one(RunOptions options, std::string const& name, CLI::App const& command) const {
+    auto const folder = std::filesystem::path{out} / name;
+    create_folder(folder);
+    write_atomically(folder / "config.toml", settings(command, settled(options)));
+    auto result = SweepRun{.seed = options.machine.seed, .folder = name};
+    options.machine.quiet = true;  // there is one bar for all
+    auto const start = std::chrono::steady_clock::now();
+    try {
+      auto const scores = Run{std::move(options), splits_}(folder);
+      result.value = (*scores.find("valid"))[results_.space.metric];
+    } catch (DivergedError const&) {
+      // Its value stays NaN, and the sweep goes on.
+    }
+    result.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return result;
+  }
+
+  /// The flags of `train` for a run.
+  std::vector<Flag> settled(RunOptions const& run) const {
+    auto const& training = run.training;
+    return {{"space", ""},
+            {"device", run.machine.device},
+            {"compute", run.machine.compute},
+            {"seed", std::to_string(run.machine.seed)},
+            {"placement", run.placement.name},
+            {"quant", std::string{training.scheme().name}},
+            {"rank", std::to_string(training.rank)},
+            {"alpha", exact(training.alpha)},
+            {"dropout", exact(training.dropout)},
+            {"lr", exact(training.learning_rate)},
+            {"weight-decay", exact(training.weight_decay)}};
+  }
+
+  /// What is known so far.
+  void write(CLI::App const& command) const {
+    auto const folder = std::filesystem::path{out};
+    write_json(folder / "sweep.json", results_.json());
+    write_atomically(folder / "sweep.csv", results_.csv());
+    auto const& best = results_.trials[results_.ranking().front()];
+    if (best.diverged()) return;
+    auto flags = std::vector<Flag>{};
+    for (auto const* const option : command.get_options()) {
+      if (option->get_group() == training_group || option->get_lnames().empty()) continue;
+      flags.emplace_back(option->get_lnames().front(), "");
+    }
+    std::ranges::copy_if(settled(run_options(best.settings)), std::back_inserter(flags),
+                         [&](Flag const& flag) {
+                           return std::ranges::find(flags, flag.first, &Flag::first) == flags.end();
+                         });
+    write_atomically(folder / "best.toml", settings(command, flags));
+  }
+
+  void finish() const {
+    std::cout << results_.text(report::terminal_width(stdout));
+    auto const best = results_.ranking().front();
+    if (results_.trials[best].diverged()) {
+      throw DivergedError{out + ": expected a trial that does not diverge, found none"};
+    }
+    if (base.machine.quiet) return;
+    std::cerr << "best: trial " << best + 1 << "; its training flags are in "
+              << (std::filesystem::path{out} / "best.toml").string() << "\n";
+  }
+
+  Splits splits_;
+  SweepResults results_;
+};
+
+}  // namespace
+
+void add_sweep(CLI::App& app) {
+  auto* const command = app.add_subcommand(
+      "sweep", "Try settings on a grid or at random, and tell which of them matter.");
+  auto const sweep = std::make_shared<Sweep>();
+  add_required(*command, "--model", sweep->base.model,
+               "model folder, or a name in the Hugging Face cache");
+  add_required(*command, "--train", sweep->train, "labelled proteins to train on");
+  add_required(*command, "--valid", sweep->valid, "labelled proteins to judge by");
+  add_required(*command, "--space", sweep->space_file,
+               "TOML file of what to try; its values count before the flags below");
+  add_required(*command, "--out", sweep->out,
+               "folder to fill: sweep.json, sweep.csv, best.toml, one folder a trial and seed");
+  add_option(*command, "--placement", sweep->placement,
+             "adapted matrices, unless swept: qkv, all, card or head")
+      ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
+      ->group(training_group);
+  command
+      ->add_flag("--resume", sweep->resume,
+                 "go on with the sweep in --out: same model, data and flags, its trials first")
+      ->configurable(false);
+  sweep->base.training.add_to(*command);
+  sweep->base.machine.add_to(*command);
+  add_config(*command);
+  command->footer(
+      "A space has an array of values for each of placement, quant, rank, alpha or "
+      "alpha_over_rank,\n"
+      "dropout, lr and weight_decay that is swept, or a range {low, high, scale = \"log\"}; then\n"
+      "search (grid or random), trials (of a random search), seeds and metric.\n\n"
+      "Example:\n  qlora sweep --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"
+      "      --valid valid.txt --space sweep.toml --out sweep");
+  command->callback([sweep, command] { (*sweep)(*command); });
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,53 @@
+/// What a sweep found: its trials, as a table, JSON and CSV, and what decides among them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "files.hpp"
+#include "spread.hpp"
+#include "sweep_space.hpp"
+
+namespace qlora::cli {
+
+struct SweepRun {
+  std::uint64_t seed = 0;
+  std::string folder;                                       ///< in that of the sweep
+  double value = std::numeric_limits<double>::quiet_NaN();  ///< of the metric; NaN: diverged
+  double seconds = 0.;
+};
+
+/// Settings that were run with every seed.
+struct SweepTrial {
+  Settings settings;
+  std::vector<SweepRun> runs;
+
+  /// With one of its seeds: then it is not ranked.
+  bool diverged() const;
+  /// Of the metric over seeds; not numbers where it diverged.
+  Spread metric() const;
+  double seconds() const;
+};
+
+struct SweepResults {
+  Space space;
+  OrderedJson study;               ///< what all trials share: model, data, flags
+  std::vector<SweepTrial> trials;  ///< in the order in which they ran
+
+  /// Takes over the trials that `json` wrote to that file, which are to be the first of those
+  /// wanted. Throws InputError where they are not, or where `study` was another.
+  void resume(std::filesystem::path const& file, std::vector<Settings> const& wanted);
+
+  /// Places in `trials`, the best first and those that diverged last.
+  std::vector<std::size_t> ranking() const;
+  /// The best trials, then what decides, for a terminal of that width.
+  std::string text(std::size_t width) const;
+  OrderedJson json() const;
+  std::string csv() const;
+};
+
+}  // namespace qlora::cli
