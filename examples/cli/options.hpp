@@ -87,6 +87,12 @@ CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
   return option;
 }
 
+/// Something that is off unless it is asked for; the last `--name` or `--name=false` counts.
+inline CLI::Option* add_switch(CLI::App& command, std::string const& flags, bool& value,
+                               std::string const& description) {
+  return command.add_flag(flags, value, description)->take_last();
+}
+
 /// A required path or name.
 inline CLI::Option* add_required(CLI::App& command, std::string const& flags, std::string& value,
                                  std::string const& description) {

@@ -87,7 +87,7 @@ void add_predict(CLI::App& app) {
   add_required(*command, "--fasta", predict->fasta, "proteins: FASTA or three-line");
   add_required(*command, "--out", predict->out,
                "TSV file: id, position, residue, probability, label");
-  command->add_flag("--logits", predict->logits, "two more columns: logit0, logit1")->take_last();
+  add_switch(*command, "--logits", predict->logits, "two more columns: logit0, logit1");
   predict->adapter.add_to(*command);
   command->footer(
       "Example:\n  qlora predict --model facebook/esm2_t6_8M_UR50D --adapter adapter \\\n"

@@ -7,15 +7,16 @@
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
-#include <qlora/data/chunk.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/version.hpp>
 
+#include "evaluation.hpp"
 #include "numbers.hpp"
 #include "peak_memory.hpp"
 
@@ -64,6 +65,26 @@ class Best {
   std::int64_t epoch_ = 0;
   std::vector<float> parameters_;
 };
+
+/// The mean loss of an epoch's steps.
+class EpochLoss {
+ public:
+  void add(double loss) {
+    sum_ += loss;
+    steps_ += 1.;
+  }
+  /// Not a number without a step; starts the next epoch.
+  double take() { return std::exchange(sum_, 0.) / std::exchange(steps_, 0.); }
+
+ private:
+  double sum_ = 0., steps_ = 0.;
+};
+
+void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
+                  metrics::GroupScores const& groups) {
+  epochs.held_out_losses.push_back(scores["loss"]);
+  epochs.groups.push_back(groups.average_precision);
+}
 
 /// Throws InputError unless labels are such that the metric is a number: some need both classes.
 void check_selection(std::string const& metric, DataSet const& data) {
@@ -130,28 +151,6 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
 
 }  // namespace
 
-Splits Splits::read(std::string const& train, std::string const& valid, std::string const& test,
-                    std::int64_t max_length, MachineOptions const& machine) {
-  auto splits = Splits{.train = DataSet::read(train), .valid = {}, .test = {}, .records = {}};
-  if (!valid.empty()) splits.valid = DataSet::read(valid);
-  if (!test.empty()) splits.test = DataSet::read(test);
-  auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
-  if (chunks.cut > 0 && !machine.quiet) {
-    std::cerr << train << ": " << chunks.cut << " of " << splits.train.proteins.size()
-              << " proteins are longer than " << max_length << " residues and train as "
-              << chunks.proteins.size() - (splits.train.proteins.size() - chunks.cut)
-              << " chunks\n";
-  }
-  splits.records = std::move(chunks.proteins);
-  return splits;
-}
-
-metrics::Scores const* RunResult::find(std::string const& split) const {
-  auto const found =
-      std::ranges::find_if(scores, [&](auto const& entry) { return entry.first == split; });
-  return found == scores.end() ? nullptr : &found->second;
-}
-
 Run::Run(RunOptions options, Splits const& splits)
     : options_{std::move(options)},
       splits_{splits},
@@ -178,15 +177,17 @@ std::vector<std::string> Run::notes() const {
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
-  auto const tokens =
+  auto const epoch_tokens =
       residues(splits_.records) + 2 * static_cast<std::int64_t>(splits_.records.size());
-  auto progress = report::Progress{options_.label + "training",
-                                   static_cast<double>(tokens) * static_cast<double>(fit_.epochs),
-                                   "tokens", options_.machine.progress()};
+  auto const tokens = static_cast<double>(epoch_tokens) * static_cast<double>(fit_.epochs);
+  auto progress =
+      report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
+  auto epoch_loss = EpochLoss{};
   auto const on_step = [&](StepRecord const& step) {
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
+    if (!step.skipped) epoch_loss.add(step.loss);
     result.steps = step.step;
     result.skipped_steps += step.skipped ? 1 : 0;
     result.tokens += step.tokens;
@@ -194,10 +195,26 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     char note[64];
     std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
                   step.loss);
-    progress.update(static_cast<double>(result.tokens), note);
+    auto text = std::string{note};
+    if (options_.outlook != nullptr) {
+      auto const ahead = tokens - static_cast<double>(result.tokens);
+      text += ", all runs " +
+              report::duration(
+                  options_.outlook->seconds_left(ahead, tokens, result.tokens_per_second())) +
+              " left";
+    }
+    progress.update(static_cast<double>(result.tokens), text);
   };
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();
+    result.epochs.losses.push_back(epoch_loss.take());
+    // What is kept is evaluated anyway, once training has ended.
+    if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
+      auto grouped = grouped_scores("test");
+      auto const scores = evaluate(*session_, splits_.test.value(), options_.label,
+                                   report::Progress::Style::silent, &grouped.value());
+      record_epoch(result.epochs, scores, grouped->scores());
+    }
     if (options_.select.empty()) return;
     best.offer(
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
@@ -213,6 +230,26 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   }
 }
 
+std::optional<metrics::GroupedScores> Run::grouped_scores(std::string_view split) const {
+  auto const* const groups = splits_.groups(split);
+  if (groups == nullptr) return std::nullopt;
+  return metrics::GroupedScores{groups->of_protein, groups->names.size()};
+}
+
+void Run::evaluate_splits(RunResult& result) {
+  splits_.for_each([&](char const* name, DataSet const& data) {
+    auto grouped = grouped_scores(name);
+    auto const scores = evaluate(*session_, data, options_.label + name + " metrics",
+                                 options_.machine.progress(), grouped ? &*grouped : nullptr);
+    result.metrics[name] = scores;
+    result.scores.emplace_back(name, scores);
+    if (grouped) result.groups.emplace_back(name, grouped->scores());
+  });
+  if (options_.epoch_scores == EpochScores::test) {
+    record_epoch(result.epochs, *result.find("test"), *result.find_groups("test"));
+  }
+}
+
 RunResult Run::operator()(std::filesystem::path const& folder) {
   auto result = RunResult{};
   result.trainable_parameters = session_->trainable_parameters();
@@ -224,13 +261,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   // First, so that no adapter is ever without it.
   write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
   session_->save_adapter(folder);
-  auto scores = OrderedJson::object();
-  splits_.for_each([&](char const* name, DataSet const& data) {
-    result.scores.emplace_back(name, evaluate(*session_, data, options_.label + name + " metrics",
-                                              options_.machine.progress()));
-    scores[name] = result.scores.back().second;
-  });
-  write_json(folder / "metrics.json", scores);
+  evaluate_splits(result);
+  write_json(folder / "metrics.json", result.metrics);
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
   result.total_seconds =

@@ -72,7 +72,7 @@ struct Difference {
     return text;
   }
   /// What may be said, in one line.
-  std::string sentence(std::string_view of = primary_endpoint) const {
+  std::string sentence(std::string_view of = "average precision") const {
     char margin_text[32];
     std::snprintf(margin_text, sizeof margin_text, "%g", margin);
     auto text = arm + " against " + reference + ": ";
