@@ -15,6 +15,7 @@
 #include <qlora/core/output_folder.hpp>
 
 #include "arguments.hpp"
+#include "baselines.hpp"
 #include "commands.hpp"
 #include "comparison.hpp"
 #include "outlook.hpp"
@@ -25,9 +26,12 @@ void CompareOptions::add_to(CLI::App& command) {
   add_option(
       command, "--arms", arms,
       "placements to compare, each with its own flags after a colon: "
-      "qkv, all, card, head, qkv:r=6, all:r=8,quant=none (keys r, alpha, dropout, lr, quant)");
+      "qkv, all, card, head, qkv:r=6, all:r=8,quant=none (keys r, alpha, dropout, lr, quant, "
+      "labels; labels=shuffled within each protein is a floor)");
   add_option(command, "--seeds", seeds, "runs of each arm, with consecutive seeds from --seed")
       ->check(CLI::Range(1, 1'000'000));
+  add_option(command, "--baselines", baselines,
+             "methods without a network beside the arms: frequency, window, homology or none");
   add_option(command, "--margin", margin,
              "arms whose average precision differs by less count as equivalent; a question for "
              "whoever asks, to be settled before the runs");
@@ -51,6 +55,7 @@ void CompareOptions::prepare() {
   if (!(margin >= 0.)) {
     throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
   }
+  parse_baselines(baselines);
   for (auto const& arm : parse_arms(arms)) {
     auto const training = arm.apply(run.training);
     qlora::check(training.lora(run.machine.seed));
@@ -78,6 +83,7 @@ Comparison planned(CompareOptions const& options, Splits const& splits) {
   auto comparison =
       Comparison{.arms = {},
                  .null = {},
+                 .baselines = {},
                  .groups_file = splits.groups_file,
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
@@ -134,6 +140,9 @@ void compare(CompareOptions options, CLI::App const& command) {
   write_atomically(out / "config.toml", settings(command, {{"device", machine.device},
                                                            {"compute", machine.compute},
                                                            {"quant", quant}}));
+  for (auto const& name : parse_baselines(options.baselines)) {
+    comparison.baselines.emplace_back(name, run_baseline(name, splits, machine.progress()));
+  }
   auto const schedule = turns(comparison);
   auto outlook = Outlook{schedule.size()};
   for (auto const& [results, seed] : schedule) {

@@ -31,6 +31,21 @@ report::Table metrics_table(Comparison const& comparison) {
     }
     add("gap", [&](std::string_view metric) { return gap(arm, metric); });
   }
+  for (auto const& [baseline, result] : comparison.baselines) {
+    auto const add = [&, &baseline = baseline](std::string const& split, auto&& value) {
+      auto row = std::vector<report::Cell>{baseline, split};
+      for (auto const name : table_metrics) {
+        row.push_back(name == "loss" ? report::Cell{"-"} : report::Cell{value(name)});
+      }
+      table.add(std::move(row));
+    };
+    for (auto const& [split, scores] : result.scores) {
+      add(split, [&, &scores = scores](std::string_view metric) { return scores[metric]; });
+    }
+    add("gap", [&, &result = result](std::string_view metric) {
+      return (*result.find("train"))[metric] - (*result.find("test"))[metric];
+    });
+  }
   return table;
 }
 
@@ -93,11 +108,21 @@ report::StudyArm ArmResults::study() const {
   return study;
 }
 
+std::vector<report::StudyArm> Comparison::studies() const {
+  auto result = std::vector<report::StudyArm>{};
+  for (auto const& arm : arms) result.push_back(arm.study());
+  for (auto const& [baseline, run] : baselines) {
+    auto const scores = *run.find_groups("test");
+    result.push_back({baseline, std::vector(arms.front().runs.size(), scores)});
+  }
+  return result;
+}
+
 std::vector<report::Difference> Comparison::differences() const {
   auto result = std::vector<report::Difference>{};
-  auto const reference = arms.front().study();
-  for (auto i = std::size_t{1}; i < arms.size(); ++i) {
-    result.push_back(report::difference(arms[i].study(), reference, {.margin = margin}));
+  auto const all = studies();
+  for (auto i = std::size_t{1}; i < all.size(); ++i) {
+    result.push_back(report::difference(all[i], all.front(), {.margin = margin}));
   }
   return result;
 }
@@ -136,9 +161,7 @@ std::vector<EqualLoss> Comparison::at_equal_loss() const {
 
 std::string Comparison::text(std::size_t width) const {
   auto text = metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n";
-  auto studies = std::vector<report::StudyArm>{};
-  for (auto const& arm : arms) studies.push_back(arm.study());
-  text += groups_line(*this) + "\n" + report::level_table(studies).text(width) + "\n";
+  text += groups_line(*this) + "\n" + report::level_table(studies()).text(width) + "\n";
 
   auto rows = differences();
   auto sentences = std::string{};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qlora/report/study.hpp>
@@ -37,7 +38,8 @@ enum class Published { in_json, shown };
 struct Comparison {
   std::vector<ArmResults> arms;    ///< differences are against the first
   std::optional<ArmResults> null;  ///< the first arm again with other seeds
-  std::string groups_file;         ///< empty: each protein is a group of its own
+  std::vector<std::pair<std::string, RunResult>> baselines;  ///< without chance: a run each
+  std::string groups_file;  ///< empty: each protein is a group of its own
   double margin = 0;
   Published published = Published::in_json;
 
@@ -46,10 +48,12 @@ struct Comparison {
   std::string text(std::size_t width) const;
   OrderedJson json() const;
 
-  /// Each arm against the first.
+  /// Each arm, and then each baseline, against the first arm.
   std::vector<report::Difference> differences() const;
   /// The first arm's other seeds against its seeds.
   std::optional<report::Difference> null_difference() const;
+  /// Of arms and baselines; what a baseline left stands for every seed.
+  std::vector<report::StudyArm> studies() const;
   /// Empty where runs were not looked at after each epoch.
   std::vector<EqualLoss> at_equal_loss() const;
 };

@@ -76,6 +76,13 @@ OrderedJson Comparison::json() const {
                                 {"summary", summary_json(arm)},
                                 {"runs", runs_json(arm)}});
   }
+  auto const all = studies();
+  document["baselines"] = OrderedJson::array();
+  for (auto i = std::size_t{0}; i < baselines.size(); ++i) {
+    document["baselines"].push_back({{"name", baselines[i].first},
+                                     {"by_group", endpoints_json(all[arms.size() + i])},
+                                     {"metrics", baselines[i].second.metrics}});
+  }
   auto differences_json = OrderedJson::array();
   for (auto const& one : differences()) {
     differences_json.push_back(report::difference_json<OrderedJson>(one));

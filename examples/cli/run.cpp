@@ -12,6 +12,7 @@
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/data/shuffle_labels.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/version.hpp>
@@ -146,7 +147,28 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
           {"class_weights", session.class_weights()},
           {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
           {"label_alignment", "residue"},
-          {"epoch", epoch}};
+          {"labels", options.training.labels},
+          {"epoch", epoch},
+          // Without validation data there is no threshold, and class weights alone are undone.
+          {"calibration",
+           {{"method", "prior_correction"},
+            {"slope", 1},
+            {"intercept", metrics::prior_correction(session.class_weights()).intercept}}}};
+}
+
+/// The threshold that `predict` uses, and probabilities; both from the validation split.
+void add_decision(OrderedJson& description, metrics::Decision const& decision) {
+  auto const point = [](char const* metric, metrics::OperatingPoint const& chosen) {
+    return OrderedJson{{"metric", metric},
+                       {"margin", chosen.threshold},
+                       {"probability", metrics::LogOdds{}.probability(chosen.threshold)},
+                       {"valid", chosen.value}};
+  };
+  description["threshold"] = point("mcc", decision.mcc);
+  description["threshold_f1"] = point("f1", decision.f1);
+  auto const& fit = decision.calibration.log_odds;
+  description["calibration"] = {
+      {"method", "platt"}, {"slope", fit.slope}, {"intercept", fit.intercept}};
 }
 
 }  // namespace
@@ -154,6 +176,10 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
 Run::Run(RunOptions options, Splits const& splits)
     : options_{std::move(options)},
       splits_{splits},
+      shuffled_{options_.training.labels == "shuffled"
+                    ? shuffled_labels(splits.records, options_.machine.seed)
+                    : std::vector<Protein>{}},
+      records_{shuffled_.empty() ? splits.records : shuffled_},
       fit_{options_.training.fit()},
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
@@ -177,8 +203,7 @@ std::vector<std::string> Run::notes() const {
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
-  auto const epoch_tokens =
-      residues(splits_.records) + 2 * static_cast<std::int64_t>(splits_.records.size());
+  auto const epoch_tokens = residues(records_) + 2 * static_cast<std::int64_t>(records_.size());
   auto const tokens = static_cast<double>(epoch_tokens) * static_cast<double>(fit_.epochs);
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
@@ -210,7 +235,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     result.epochs.losses.push_back(epoch_loss.take());
     // What is kept is evaluated anyway, once training has ended.
     if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
-      auto grouped = grouped_scores("test");
+      auto grouped = splits_.grouped_scores("test");
       auto const scores = evaluate(*session_, splits_.test.value(), options_.label,
                                    report::Progress::Style::silent, &grouped.value());
       record_epoch(result.epochs, scores, grouped->scores());
@@ -220,7 +245,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
         epoch);
   };
-  session_->fit(splits_.records, fit_, on_step, on_epoch);
+  session_->fit(records_, fit_, on_step, on_epoch);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
   if (!finite && result.best_epoch == fit_.epochs) {
@@ -230,20 +255,28 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   }
 }
 
-std::optional<metrics::GroupedScores> Run::grouped_scores(std::string_view split) const {
-  auto const* const groups = splits_.groups(split);
-  if (groups == nullptr) return std::nullopt;
-  return metrics::GroupedScores{groups->of_protein, groups->names.size()};
+void Run::decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking) {
+  if (split == "valid") decision_ = metrics::decide(ranking);
+  if (!decision_) return;
+  auto const applied = metrics::apply(*decision_, ranking);
+  result.metrics[split]["at_valid_threshold"] = {{"mcc", metrics::Mcc::value(applied.at_mcc)},
+                                                 {"f1", metrics::F1::value(applied.at_f1)}};
+  result.metrics[split]["calibrated"] = {
+      {"log_loss", applied.log_loss},
+      {"brier_score", applied.brier_score},
+      {"expected_calibration_error", applied.expected_calibration_error}};
 }
 
 void Run::evaluate_splits(RunResult& result) {
   splits_.for_each([&](char const* name, DataSet const& data) {
-    auto grouped = grouped_scores(name);
+    auto grouped = splits_.grouped_scores(name);
     auto const scores = evaluate(*session_, data, options_.label + name + " metrics",
                                  options_.machine.progress(), grouped ? &*grouped : nullptr);
     result.metrics[name] = scores;
     result.scores.emplace_back(name, scores);
-    if (grouped) result.groups.emplace_back(name, grouped->scores());
+    if (!grouped) return;
+    result.groups.emplace_back(name, grouped->scores());
+    if (splits_.valid) decide(result, name, grouped->pooled());
   });
   if (options_.epoch_scores == EpochScores::test) {
     record_epoch(result.epochs, *result.find("test"), *result.find_groups("test"));
@@ -259,9 +292,14 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
               << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
   }
   // First, so that no adapter is ever without it.
-  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
+  auto described = description(options_, splits_, *session_, result.best_epoch);
+  write_json(folder / "qlora.json", described);
   session_->save_adapter(folder);
   evaluate_splits(result);
+  if (decision_) {
+    add_decision(described, *decision_);
+    write_json(folder / "qlora.json", described);
+  }
   write_json(folder / "metrics.json", result.metrics);
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();

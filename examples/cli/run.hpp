@@ -5,12 +5,12 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <qlora/adapt/placement.hpp>
-#include <qlora/metrics/group_scores.hpp>
+#include <qlora/metrics/decision.hpp>
 
 #include "options.hpp"
 #include "outlook.hpp"
@@ -48,21 +48,24 @@ class Run {
   std::string quantization() const { return session_->quantization(); }
 
   /// Trains, evaluates every split, and leaves `history.csv`, `qlora.json`, the adapter and
-  /// `metrics.json` in the folder, in that order. Throws DivergedError, and saves no adapter, when
+  /// `metrics.json` in the folder, in that order; `qlora.json` gets the threshold and calibration
+  /// that the validation split decides last. Throws DivergedError, and saves no adapter, when
   /// the last step's loss or gradient was not finite, unless an earlier epoch is kept.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:
   void train(RunResult& result, std::filesystem::path const& folder);
   void evaluate_splits(RunResult& result);
-  /// Nothing for the training split.
-  std::optional<metrics::GroupedScores> grouped_scores(std::string_view split) const;
+  void decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking);
 
   RunOptions options_;
   Splits const& splits_;
+  std::vector<Protein> shuffled_;  ///< records of a run whose labels are shuffled
+  std::span<Protein const> records_;
   FitOptions fit_;
   std::chrono::steady_clock::time_point start_;
   std::unique_ptr<Session> session_;
+  std::optional<metrics::Decision> decision_;
 };
 
 }  // namespace qlora::cli

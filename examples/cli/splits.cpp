@@ -56,6 +56,12 @@ void Splits::find_groups(SplitFiles const& files, bool quiet) {
   if (test) test_groups = ProteinGroups::of_each(test->proteins);
 }
 
+std::optional<metrics::GroupedScores> Splits::grouped_scores(std::string_view split) const {
+  auto const* const found = groups(split);
+  if (found == nullptr) return std::nullopt;
+  return metrics::GroupedScores{found->of_protein, found->names.size()};
+}
+
 Splits Splits::read(SplitFiles const& files, std::int64_t max_length,
                     MachineOptions const& machine) {
   auto splits = Splits{.train = DataSet::read(files.train),

@@ -9,6 +9,7 @@
 
 #include <qlora/data/groups.hpp>
 #include <qlora/data/protein.hpp>
+#include <qlora/metrics/group_scores.hpp>
 
 #include "files.hpp"
 #include "options.hpp"
@@ -45,6 +46,8 @@ struct Splits {
     auto const& found = split == "test" ? test_groups : valid_groups;
     return split == "train" || !found ? nullptr : &*found;
   }
+  /// To collect what a run leaves of each group of that split; nothing for the training split.
+  std::optional<metrics::GroupedScores> grouped_scores(std::string_view split) const;
 
  private:
   void find_groups(SplitFiles const& files, bool quiet);

@@ -31,11 +31,11 @@ std::vector<std::string> row(std::string const& tables, std::vector<std::string>
 
 TEST(Compare, RunsEveryArmWithEverySeed) {
   auto const program = Program{};
-  auto const outcome =
-      program.done(quick_training("compare", "study") +
-                   std::vector<std::string>{"--arms", "qkv,all:r=4,quant=none,head", "--seeds", "2",
-                                            "--seed", "5", "--rank", "3", "--valid",
-                                            golden("train/data.txt"), "--no-null"});
+  auto const outcome = program.done(
+      quick_training("compare", "study") +
+      std::vector<std::string>{"--arms", "qkv,all:r=4,quant=none,head", "--seeds", "2", "--seed",
+                               "5", "--rank", "3", "--valid", golden("train/data.txt"), "--no-null",
+                               "--baselines", "none"});
   auto const comparison = program.json("study/comparison.json");
   EXPECT_EQ(comparison.at("seeds"), (nlohmann::json{5, 6}));
   auto const& arms = comparison.at("arms");
@@ -151,6 +151,48 @@ TEST(Compare, JudgesByGroupsAndSeeds) {
   EXPECT_NE(outcome.out.find("full fine-tuning"), std::string::npos);
 }
 
+TEST(Compare, PutsFloorsAndCeilingsBesideTheArms) {
+  auto const program = Program{};
+  auto const outcome =
+      program.done(quick_training("compare", "study") +
+                   std::vector<std::string>{"--arms", "head,head:labels=shuffled", "--seeds", "1",
+                                            "--no-null", "--valid", golden("train/data.txt")});
+  auto const comparison = program.json("study/comparison.json");
+  auto const& baselines = comparison.at("baselines");
+  ASSERT_EQ(baselines.size(), 3u);
+  for (auto const& baseline : baselines) {
+    auto const& test = baseline.at("metrics").at("test");
+    EXPECT_TRUE(test.at("loss").is_null());
+    auto const shown = row(outcome.out, {baseline.at("name"), "test", "-"});
+    ASSERT_EQ(shown.size(), 8u) << outcome.out;
+    EXPECT_NEAR(std::stod(shown[7]), test.at("average_precision").get<double>(), 5.01e-5);
+  }
+  // Trained on the very proteins: neighbours tell more than composition, and relatives everything.
+  auto const precision = [&](int i) {
+    return baselines.at(i).at("by_group").at("average_precision").at("mean").get<double>();
+  };
+  EXPECT_LT(precision(0), precision(1));
+  EXPECT_EQ(comparison.at("differences").size(), 4u);
+  EXPECT_EQ(comparison.at("differences").at(3).at("arm"), "homology");
+
+  // Shuffling keeps the numbers of sites, so the weights, and changes what is learned.
+  auto const given = program.json("study/head/seed-1/qlora.json");
+  auto const shuffled = program.json("study/head-labelsshuffled/seed-1/qlora.json");
+  EXPECT_EQ(given.at("labels"), "given");
+  EXPECT_EQ(shuffled.at("labels"), "shuffled");
+  EXPECT_EQ(given.at("class_weights"), shuffled.at("class_weights"));
+  EXPECT_NE(program.read("study/head/seed-1/adapter_model.safetensors"),
+            program.read("study/head-labelsshuffled/seed-1/adapter_model.safetensors"));
+
+  for (auto const& [list, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"trees", "expected frequency, window, homology or none, found trees"},
+           {"window,window", "expected each once, found window again"}}) {
+    program.refuses(
+        quick_training("compare", "other") + std::vector<std::string>{"--baselines", list},
+        {"--baselines: " + expected});
+  }
+}
+
 TEST(Compare, FindsGroupsBesideTheData) {
   auto const program = Program{};
   program.write("data.txt", read_file(golden("train/data.txt")));
@@ -181,7 +223,8 @@ TEST(Compare, RefusesArmsThatAreNone) {
   auto const cases = std::vector<std::pair<std::string, std::string>>{
       {"qvk", "expected one of qkv all card head, found qvk"},
       {"qkv,qkv", "expected each arm once, found qkv again"},
-      {"qkv:rank=2", "expected r, alpha, dropout, lr or quant, found rank"},
+      {"qkv:rank=2", "expected r, alpha, dropout, lr, quant or labels, found rank"},
+      {"qkv:labels=none", "expected labels=given or labels=shuffled, found none"},
       {"qkv:r=two", "qkv:r=two: expected a number for r, found two"},
       {"qkv:r=010", "qkv:r=010: expected a number for r, found 010"},
       {"qkv:r=65537", "expected r from 1 to 65536, found 65537"},

@@ -34,6 +34,7 @@ inline constexpr std::uint32_t shuffle = 0x8000'0000u;
 inline constexpr std::uint32_t initialise = 0x9000'0000u;  ///< plus the site that is initialised
 inline constexpr std::uint32_t synthesis = 0xa000'0000u;
 inline constexpr std::uint32_t resampling = 0xb000'0000u;
+inline constexpr std::uint32_t labels = 0xc000'0000u;  ///< that are shuffled
 }  // namespace random_site
 
 /// Four random words, number `block` of the stream.
