@@ -91,13 +91,13 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
 }
 
 std::string groups_line(Comparison const& comparison) {
-  auto const& runs = comparison.arms.front().runs;
-  auto const groups = std::to_string(runs.front().find_groups("test")->size());
-  return "Test split, mean over " +
-         (comparison.groups_file.empty()
-              ? groups + " proteins (no groups.tsv: each is its own group)"
-              : groups + " groups of " + comparison.groups_file) +
-         " and " + std::to_string(runs.size()) + (runs.size() == 1 ? " seed" : " seeds") + ":\n";
+  auto const interval = report::level(comparison.arms.front().study());
+  auto const groups = std::to_string(interval.groups) +
+                      (comparison.groups_file.empty()
+                           ? " proteins with sites (no groups.tsv: each is its own group)"
+                           : " groups with sites, of " + comparison.groups_file);
+  return "Test split, mean over " + groups + ", and " + std::to_string(interval.seeds) +
+         (interval.seeds == 1 ? " seed" : " seeds") + ":\n";
 }
 
 }  // namespace

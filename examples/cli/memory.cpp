@@ -63,7 +63,7 @@ struct MemoryCommand {
 
   void operator()() {
     machine.apply();
-    auto quant = quant::Any::parse(training.quant);
+    auto quant = training.scheme();
     auto models = std::vector<std::pair<std::string, nn::EncoderShape>>{
         {"ESM-2 8M", shape_of<esm2::T6_8M>()}, {"35M", shape_of<esm2::T12_35M>()},
         {"150M", shape_of<esm2::T30_150M>()},  {"650M", shape_of<esm2::T33_650M>()},
@@ -88,7 +88,7 @@ struct MemoryCommand {
     }
     std::cout << table.text(report::terminal_width(stdout));
     if (machine.quiet) return;
-    std::cerr << "passes of at most " << tokens() << " tokens, " << training.quant << ", "
+    std::cerr << "passes of at most " << tokens() << " tokens, " << training.scheme().name << ", "
               << machine.compute << "\n";
   }
 };
