@@ -16,7 +16,18 @@ namespace {
 struct Remembered {
   std::string quant = "none";
   ClassWeights class_weights{1., 1.};
+  std::optional<double> threshold;
+  std::optional<metrics::LogOdds> calibration;
 };
+
+/// An object in the document, or null. Throws InputError for anything else of that name.
+Json const* find_object(Json const& document, char const* key, std::string const& file) {
+  auto const found = document.find(key);
+  if (found == document.end() || found->is_null()) return nullptr;
+  if (found->is_object()) return &*found;
+  throw InputError{
+      at(file, std::string{key} + ": expected an object, found " + json::shown(*found))};
+}
 
 /// Nothing where there is no `qlora.json`: others' adapters come without.
 std::optional<Remembered> read_remembered(std::filesystem::path const& adapter) {
@@ -34,6 +45,13 @@ std::optional<Remembered> read_remembered(std::filesystem::path const& adapter) 
                                     json::shown(document.at("class_weights")))};
     }
     remembered.class_weights = {(*weights)[0], (*weights)[1]};
+  }
+  if (auto const* const stored = find_object(document, "threshold", file)) {
+    remembered.threshold = json::require<double>(*stored, "margin", file);
+  }
+  if (auto const* const stored = find_object(document, "calibration", file)) {
+    remembered.calibration = metrics::LogOdds{json::require<double>(*stored, "slope", file),
+                                              json::require<double>(*stored, "intercept", file)};
   }
   return remembered;
 }
@@ -54,6 +72,8 @@ std::unique_ptr<Session> AdapterOptions::open() {
   machine.apply();
   auto const stored = adapter.empty() ? std::nullopt : read_remembered(adapter);
   auto const remembered = stored.value_or(Remembered{});
+  threshold = remembered.threshold;
+  calibration = remembered.calibration;
   auto options =
       SessionOptions{.model = model,
                      .device = machine.device,

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
+
+#include <qlora/metrics/logistic_regression.hpp>
 
 #include "options.hpp"
 #include "session.hpp"
@@ -14,6 +17,9 @@ namespace qlora::cli {
 struct AdapterOptions {
   std::string model, adapter, quant;
   MachineOptions machine;
+  /// What the adapter's `qlora.json` has, once it is open.
+  std::optional<double> threshold;  ///< on the margin
+  std::optional<metrics::LogOdds> calibration;
 
   void add_to(CLI::App& command);
   /// The model with its adapter, if one is given; quantization and class weights as the adapter's

@@ -58,9 +58,15 @@ TrainingOptions Arm::apply(TrainingOptions options) const {
       options.learning_rate = number<double>(*this, key, value);
     } else if (key == "quant") {
       options.quant = quant::Any::parse(value).name;
+    } else if (key == "labels") {
+      if (value != "given" && value != "shuffled") {
+        throw InputError{"--arms: " + name + ": expected labels=given or labels=shuffled, found " +
+                         value};
+      }
+      options.labels = value;
     } else {
-      throw InputError{"--arms: " + name + ": expected r, alpha, dropout, lr or quant, found " +
-                       key};
+      throw InputError{"--arms: " + name +
+                       ": expected r, alpha, dropout, lr, quant or labels, found " + key};
     }
   }
   return options;

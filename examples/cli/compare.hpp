@@ -12,8 +12,14 @@ namespace qlora::cli {
 struct CompareOptions {
   RunOptions run;  ///< its seed is the first; its placement is each arm's
   std::string arms = "qkv,all,qkv:r=6";
-  int seeds = 1;
-  std::string train, valid, test, out;
+  int seeds = 5;
+  std::string baselines = "frequency,window,homology";
+  double margin = .02;         ///< of equivalence, in average precision
+  bool no_null = false;        ///< without the first arm's second set of seeds
+  bool no_equal_loss = false;  ///< without a look at the test split after each epoch
+  bool published = false;      ///< print the model card's numbers, too
+  SplitFiles files;
+  std::string out;
 
   /// The flags besides model and data.
   void add_to(CLI::App& command);

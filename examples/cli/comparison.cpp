@@ -1,47 +1,19 @@
 #include "comparison.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
-#include <limits>
+#include <utility>
 
+#include <qlora/metrics/epoch_history.hpp>
+#include <qlora/report/published.hpp>
 #include <qlora/report/table.hpp>
 
+#include "over_runs.hpp"
 #include "scores_table.hpp"
 #include "spread.hpp"
 
 namespace qlora::cli {
 namespace {
-
-constexpr auto primary = "average_precision";
-
-/// `value(run)` of every run.
-template <class Value>
-std::vector<double> over_runs(ArmResults const& arm, Value&& value) {
-  auto values = std::vector<double>{};
-  for (auto const& run : arm.runs) values.push_back(static_cast<double>(value(run)));
-  return values;
-}
-
-std::vector<double> of_metric(ArmResults const& arm, std::string const& split,
-                              std::string_view metric) {
-  return over_runs(arm, [&](RunResult const& run) { return (*run.find(split))[metric]; });
-}
-
-/// Train minus test: positive where training looks better, and negative of a loss.
-std::vector<double> gap(ArmResults const& arm, std::string_view metric) {
-  return over_runs(arm, [&](RunResult const& run) {
-    return (*run.find("train"))[metric] - (*run.find("test"))[metric];
-  });
-}
-
-std::vector<double> difference(ArmResults const& arm, ArmResults const& reference) {
-  auto values = of_metric(arm, "test", primary);
-  auto const theirs = of_metric(reference, "test", primary);
-  std::ranges::transform(values, theirs, values.begin(), std::minus{});
-  return values;
-}
 
 report::Table metrics_table(Comparison const& comparison) {
   auto columns =
@@ -60,6 +32,21 @@ report::Table metrics_table(Comparison const& comparison) {
     }
     add("gap", [&](std::string_view metric) { return gap(arm, metric); });
   }
+  for (auto const& [baseline, result] : comparison.baselines) {
+    auto const add = [&, &baseline = baseline](std::string const& split, auto&& value) {
+      auto row = std::vector<report::Cell>{baseline, split};
+      for (auto const name : table_metrics) {
+        row.push_back(name == "loss" ? report::Cell{"-"} : report::Cell{value(name)});
+      }
+      table.add(std::move(row));
+    };
+    for (auto const& [split, scores] : result.scores) {
+      add(split, [&, &scores = scores](std::string_view metric) { return scores[metric]; });
+    }
+    add("gap", [&, &result = result](std::string_view metric) {
+      return (*result.find("train"))[metric] - (*result.find("test"))[metric];
+    });
+  }
   return table;
 }
 
@@ -75,7 +62,7 @@ report::Table cost_table(Comparison const& comparison) {
     auto const rounded = [&](auto&& value) {
       return std::llround(spread(over_runs(arm, value)).mean);
     };
-    auto const precision = spread(of_metric(arm, "test", primary));
+    auto const precision = spread(of_metric(arm, "test", "average_precision"));
     char seconds[32];
     std::snprintf(seconds, sizeof seconds, "%.1f",
                   spread(over_runs(arm, [](auto const& run) { return run.total_seconds; })).mean);
@@ -88,114 +75,115 @@ report::Table cost_table(Comparison const& comparison) {
   return table;
 }
 
-/// Student's t that 95 % of samples stay within, by degrees of freedom.
-double student_t(std::size_t freedom) {
-  constexpr auto table =
-      std::array{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-                 2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-                 2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-  return table[std::min(freedom, table.size()) - 1];
-}
-
-/// Half the width of the 95 % interval of a mean; NaN for a single value.
-double half_width(std::vector<double> const& values) {
-  if (values.size() < 2) return std::numeric_limits<double>::quiet_NaN();
-  return student_t(values.size() - 1) * spread(values).deviation /
-         std::sqrt(static_cast<double>(values.size()));
-}
-
-/// Each arm against the first, with the 95 % interval that the seeds give.
-std::string verdicts(Comparison const& comparison) {
-  auto text = std::string{};
-  auto const& reference = comparison.arms.front();
-  for (auto i = std::size_t{1}; i < comparison.arms.size(); ++i) {
-    auto const values = difference(comparison.arms[i], reference);
-    auto const mean = spread(values).mean;
-    auto const half = half_width(values);
-    char numbers[64];
-    std::snprintf(numbers, sizeof numbers, "%+.4f", mean);
-    text += comparison.arms[i].arm.name + " - " + reference.arm.name +
-            ", test average precision: " + numbers;
-    if (values.size() < 2) {
-      text += " (one seed: nothing to judge it by)\n";
-      continue;
-    }
-    std::snprintf(numbers, sizeof numbers, " [%+.4f, %+.4f]: ", mean - half, mean + half);
-    text += numbers;
-    text += std::abs(mean) <= half ? "within the noise of seeds\n" : "beyond the noise of seeds\n";
+report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
+  auto table = report::Table{{{"at equal training loss", report::Align::left},
+                              {"training loss"},
+                              {"difference"},
+                              {"95 % interval"},
+                              {"verdict"},
+                              {"arm's gap"},
+                              {"reference's gap"}}};
+  for (auto const& [difference, level, arm_gap, reference_gap] : pairs) {
+    table.add({difference.arm + " - " + difference.reference, level, difference.estimate(),
+               report::bounds(difference.interval, true), name(difference.verdict), arm_gap,
+               reference_gap});
   }
-  return text;
+  return table;
+}
+
+std::string groups_line(Comparison const& comparison) {
+  auto const interval = report::level(comparison.arms.front().study());
+  auto const groups = std::to_string(interval.groups) +
+                      (comparison.groups_file.empty()
+                           ? " proteins with sites (no groups.tsv: each is its own group)"
+                           : " groups with sites, of " + comparison.groups_file);
+  return "Test split, mean over " + groups + ", and " + std::to_string(interval.seeds) +
+         (interval.seeds == 1 ? " seed" : " seeds") + ":\n";
 }
 
 }  // namespace
 
-std::string Comparison::text(std::size_t width) const {
-  auto const of_seeds = seeds.size() == 1
-                            ? std::string{"One seed."}
-                            : "Means of " + std::to_string(seeds.size()) +
-                                  " seeds; in brackets the 95 % confidence interval of the mean "
-                                  "difference over seeds, on these proteins.\nOther families would "
-                                  "move the numbers too: that is "
-                                  "not in the brackets.";
-  return metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n" +
-         verdicts(*this) + "\n" + of_seeds +
-         "\nGap: train minus test. auc_card: the balanced accuracy that the card published as AUC. "
-         "AP: average precision.\nSeconds: a run with its metrics. Tokens/s: of training alone.\n";
+report::StudyArm ArmResults::study() const {
+  auto study = report::StudyArm{arm.name, {}};
+  for (auto const& run : runs) study.runs.push_back(*run.find_groups("test"));
+  return study;
 }
 
-OrderedJson Comparison::json() const {
-  auto document = OrderedJson{{"seeds", seeds}, {"arms", OrderedJson::array()}};
-  for (auto const& arm : arms) {
-    auto runs = OrderedJson::array();
-    for (auto i = std::size_t{0}; i < arm.runs.size(); ++i) {
-      auto const& run = arm.runs[i];
-      auto metrics = OrderedJson::object();
-      for (auto const& [split, scores] : run.scores) metrics[split] = scores;
-      runs.push_back({{"seed", seeds[i]},
-                      {"folder", arm.arm.folder() + "/seed-" + std::to_string(seeds[i])},
-                      {"metrics", std::move(metrics)},
-                      {"steps", run.steps},
-                      {"skipped_steps", run.skipped_steps},
-                      {"tokens", run.tokens},
-                      {"training_seconds", run.training_seconds},
-                      {"total_seconds", run.total_seconds},
-                      {"peak_memory_bytes", run.peak_bytes}});
-    }
-    auto summary = OrderedJson::object();
-    auto const add = [&](std::string const& split, std::string_view metric,
-                         std::vector<double> const& values) {
-      auto const [mean, deviation] = spread(values);
-      summary[split][std::string{metric}] = {{"mean", mean}, {"deviation", deviation}};
-    };
-    for (auto const& [split, scores] : arm.runs.front().scores) {
-      for (auto const& [metric, value] : scores.values) {
-        add(split, metric, of_metric(arm, split, metric));
-      }
-    }
-    for (auto const& [metric, value] : arm.runs.front().scores.front().second.values) {
-      add("gap", metric, gap(arm, metric));
-    }
-    document["arms"].push_back({{"name", arm.arm.name},
-                                {"placement", arm.arm.placement},
-                                {"trainable_parameters", arm.runs.front().trainable_parameters},
-                                {"summary", std::move(summary)},
-                                {"runs", std::move(runs)}});
+std::vector<report::StudyArm> Comparison::studies() const {
+  auto result = std::vector<report::StudyArm>{};
+  for (auto const& arm : arms) result.push_back(arm.study());
+  for (auto const& [baseline, run] : baselines) {
+    auto const scores = *run.find_groups("test");
+    result.push_back({baseline, std::vector(arms.front().runs.size(), scores)});
   }
-  auto differences = OrderedJson::array();
+  return result;
+}
+
+std::vector<report::Difference> Comparison::differences() const {
+  auto result = std::vector<report::Difference>{};
+  auto const all = studies();
+  for (auto i = std::size_t{1}; i < all.size(); ++i) {
+    result.push_back(report::difference(all[i], all.front(), {.margin = margin}));
+  }
+  return result;
+}
+
+std::optional<report::Difference> Comparison::null_difference() const {
+  if (!null) return std::nullopt;
+  auto study = null->study();
+  study.name += ", other seeds";
+  return report::difference(study, arms.front().study(), {.margin = margin});
+}
+
+std::vector<EqualLoss> Comparison::at_equal_loss() const {
+  auto result = std::vector<EqualLoss>{};
+  auto const& reference = arms.front();
+  if (reference.runs.front().epochs.groups.empty()) return result;
   for (auto i = std::size_t{1}; i < arms.size(); ++i) {
-    auto const values = difference(arms[i], arms.front());
-    auto const mean = spread(values).mean;
-    auto const half = half_width(values);
-    differences.push_back({{"arm", arms[i].arm.name},
-                           {"against", arms.front().arm.name},
-                           {"metric", primary},
-                           {"split", "test"},
-                           {"by_seed", values},
-                           {"mean", mean},
-                           {"interval", {mean - half, mean + half}}});
+    auto const& arm = arms[i];
+    auto values = metrics::GroupTable<double>{};
+    auto theirs = values;
+    auto pair = EqualLoss{};
+    auto const runs = static_cast<double>(arm.runs.size());
+    for (auto s = std::size_t{0}; s < arm.runs.size(); ++s) {
+      auto at = metrics::at_equal_loss(arm.runs[s].epochs, reference.runs[s].epochs);
+      pair.level += at.level / runs;
+      pair.arm_gap += (at.arm.held_out_loss - at.level) / runs;
+      pair.reference_gap += (at.reference.held_out_loss - at.level) / runs;
+      values.push_back(std::move(at.arm.groups));
+      theirs.push_back(std::move(at.reference.groups));
+    }
+    pair.difference =
+        report::difference(arm.arm.name, values, reference.arm.name, theirs, {.margin = margin});
+    result.push_back(std::move(pair));
   }
-  document["differences"] = std::move(differences);
-  return document;
+  return result;
+}
+
+std::string Comparison::text(std::size_t width) const {
+  auto text = metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n";
+  text += groups_line(*this) + "\n" + report::level_table(studies()).text(width) + "\n";
+
+  auto rows = differences();
+  auto sentences = std::string{};
+  for (auto const& row : rows) sentences += row.sentence() + "\n";
+  if (auto const nothing = null_difference()) {
+    sentences += "Where nothing differs, " + nothing->sentence() + "\n";
+    rows.push_back(*nothing);
+  }
+  if (!rows.empty()) text += report::difference_table(rows).text(width) + "\n" + sentences + "\n";
+  if (auto const pairs = at_equal_loss(); !pairs.empty()) {
+    text += equal_loss_table(pairs).text(width) + "\n";
+  }
+  if (published == Published::shown) text += report::published_table().text(width) + "\n";
+
+  text +=
+      "Intervals: 95 %, over groups and seeds, both samples of more. Gap: train minus test; at "
+      "equal "
+      "training loss, test loss minus\nthe mean loss of an epoch's steps. auc_card: the balanced "
+      "accuracy that the card published as AUC. AP: average precision,\nall residues pooled. "
+      "Seconds: a run with its metrics. Tokens/s: of training alone.\n";
+  return text;
 }
 
 }  // namespace qlora::cli

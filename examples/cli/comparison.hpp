@@ -1,30 +1,61 @@
 /// What a comparison found: the runs of each arm, as tables and as JSON.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <qlora/report/study.hpp>
 
 #include "arms.hpp"
 #include "files.hpp"
-#include "run.hpp"
+#include "run_result.hpp"
 
 namespace qlora::cli {
 
 /// Runs of one arm, one a seed.
 struct ArmResults {
   Arm arm;
+  std::vector<std::uint64_t> seeds;
   std::vector<RunResult> runs;
+
+  /// Its numbers by group of the test split.
+  report::StudyArm study() const;
 };
 
-struct Comparison {
-  std::vector<std::uint64_t> seeds;
-  std::vector<ArmResults> arms;  ///< differences are against the first
+/// Where two arms fit their training data equally well, means over pairs of runs of a seed.
+struct EqualLoss {
+  report::Difference difference;
+  double level = 0;                       ///< the training loss
+  double arm_gap = 0, reference_gap = 0;  ///< test loss minus the training loss
+};
 
-  /// Each arm x split and the gap between train and test, means over seeds; then what each arm
-  /// costs; then each arm against the first, paired by seed. For a terminal of that width.
+enum class Published { in_json, shown };
+
+struct Comparison {
+  std::vector<ArmResults> arms;    ///< differences are against the first
+  std::optional<ArmResults> null;  ///< the first arm again with other seeds
+  std::vector<std::pair<std::string, RunResult>> baselines;  ///< without chance: a run each
+  std::string groups_file;  ///< empty: each protein is a group of its own
+  double margin = 0;
+  Published published = Published::in_json;
+
+  /// Each arm x split and the gap between train and test, means over seeds; what each arm costs;
+  /// then what the study says. For a terminal of that width.
   std::string text(std::size_t width) const;
   OrderedJson json() const;
+
+  /// Each arm, and then each baseline, against the first arm.
+  std::vector<report::Difference> differences() const;
+  /// The first arm's other seeds against its seeds.
+  std::optional<report::Difference> null_difference() const;
+  /// Of arms and baselines; what a baseline left stands for every seed.
+  std::vector<report::StudyArm> studies() const;
+  /// Empty where runs were not looked at after each epoch.
+  std::vector<EqualLoss> at_equal_loss() const;
 };
 
 }  // namespace qlora::cli

@@ -26,9 +26,9 @@ struct Demo {
     auto const data = folder / "data";
     create_folder(folder);
     synth::write(generated, data);
-    compare.train = (data / "train.txt").string();
-    compare.valid = (data / "valid.txt").string();
-    compare.test = (data / "test.txt").string();
+    compare.files.train = (data / "train.txt").string();
+    compare.files.valid = (data / "valid.txt").string();
+    compare.files.test = (data / "test.txt").string();
     compare.out = (folder / "study").string();
     cli::compare(compare, command);
   }

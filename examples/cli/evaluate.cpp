@@ -7,6 +7,7 @@
 
 #include "adapter_options.hpp"
 #include "commands.hpp"
+#include "evaluation.hpp"
 #include "files.hpp"
 
 namespace qlora::cli {

@@ -15,11 +15,6 @@ namespace {
 
 constexpr auto most = std::numeric_limits<std::int64_t>::max();
 
-CLI::Option* add_flag(CLI::App& command, std::string const& flags, bool& value,
-                      std::string const& description) {
-  return command.add_flag(flags, value, description)->take_last();
-}
-
 /// "W0,W1", or nothing.
 std::optional<std::array<double, 2>> parse_pair(std::string_view text) {
   auto const comma = text.find(',');
@@ -50,7 +45,7 @@ void MachineOptions::add_to(CLI::App& command) {
       ->check(CLI::Range(0, 4096));
   add_option(command, "--seed", seed, "of initialisation, order, dropout and synthesis")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{most}));
-  add_flag(command, "--quiet", quiet, "no progress on stderr");
+  add_switch(command, "--quiet", quiet, "no progress on stderr");
 }
 
 void MachineOptions::apply() {
@@ -76,7 +71,7 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_option(command, "--rank", rank, "rank of the adapters")
       ->check(Range(std::int64_t{1}, most_rank));
   add_option(command, "--alpha", alpha, "adapters are scaled by alpha / rank");
-  add_flag(command, "--rslora", rslora, "scale by alpha / sqrt(rank)");
+  add_switch(command, "--rslora", rslora, "scale by alpha / sqrt(rank)");
   add_option(command, "--dropout", dropout, "of the adapters' inputs");
   add_option(command, "--epochs", epochs, "passes over the training data")
       ->check(Range(1, 1'000'000));
@@ -99,9 +94,9 @@ void TrainingOptions::add_to(CLI::App& command) {
       ->check(Range(std::int64_t{0}, most));
   add_option(command, "--accumulate", accumulate, "passes that share a step")
       ->check(Range(std::int64_t{1}, most));
-  add_flag(command, "--no-shuffle", no_shuffle, "file order in every epoch");
-  add_flag(command, "--recompute", recompute,
-           "keep only layers' inputs for the backward pass: less memory, more time");
+  add_switch(command, "--no-shuffle", no_shuffle, "file order in every epoch");
+  add_switch(command, "--recompute", recompute,
+             "keep only layers' inputs for the backward pass: less memory, more time");
   command.option_defaults()->group(other_group);
 }
 

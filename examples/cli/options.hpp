@@ -59,6 +59,7 @@ struct TrainingOptions {
   std::int64_t accumulate = 1;
   bool no_shuffle = false;
   bool recompute = false;
+  std::string labels = "given";  ///< or "shuffled" within each protein; no flag, but of an arm
 
   void add_to(CLI::App& command);
   quant::Any scheme() const { return quant::Any::parse(quant.empty() ? "nf4" : quant); }
@@ -85,6 +86,12 @@ CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
     });
   }
   return option;
+}
+
+/// Something that is off unless it is asked for; the last `--name` or `--name=false` counts.
+inline CLI::Option* add_switch(CLI::App& command, std::string const& flags, bool& value,
+                               std::string const& description) {
+  return command.add_flag(flags, value, description)->take_last();
 }
 
 /// A required path or name.

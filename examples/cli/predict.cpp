@@ -2,6 +2,7 @@
 #include <cmath>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct Predict {
   AdapterOptions adapter;
   std::string fasta, out;
   bool logits = false;
+  bool calibrated = false;
+  std::optional<double> threshold;  ///< on the probability
 
   void operator()() {
     check_output(out);
@@ -33,10 +36,15 @@ struct Predict {
     });
     auto const session = adapter.open();
     auto progress = report::Progress{"predict", total, "residues", adapter.machine.progress()};
-    if (!adapter.machine.quiet) std::cerr << "predict: labels are the argmax\n";
+    auto const rule = labelling();
+    if (!adapter.machine.quiet) std::cerr << "predict: labels are " << rule << "\n";
+    if (calibrated && !adapter.calibration) {
+      throw InputError{
+          "--calibrated: expected a calibration in the adapter's qlora.json, found none"};
+    }
     write_atomically(out, [&](FileWriter& file) {
-      file.write(logits ? "id\tposition\tresidue\tprobability\tlabel\tlogit0\tlogit1\n"
-                        : "id\tposition\tresidue\tprobability\tlabel\n");
+      file.write(std::string{"id\tposition\tresidue\tprobability\tlabel"} +
+                 (logits ? "\tlogit0\tlogit1" : "") + (calibrated ? "\tp_site" : "") + "\n");
       auto waiting = std::vector<Protein>{};
       auto residues = std::size_t{0};
       auto done = 0.;
@@ -59,6 +67,18 @@ struct Predict {
     });
   }
 
+  /// Settles the threshold on the margin, and says where it comes from.
+  std::string labelling() {
+    if (threshold) {
+      least_margin_ = std::log(*threshold) - std::log1p(-*threshold);
+      return "1 from the probability --threshold " + exact(*threshold) + " on";
+    }
+    least_margin_ = adapter.threshold;
+    if (!least_margin_) return "the argmax";
+    return "1 from the adapter's own threshold on, probability " +
+           exact(metrics::LogOdds{}.probability(*least_margin_));
+  }
+
   /// The rows of one protein, from its logits (residues, 2).
   void write(FileWriter& file, Protein const& protein, Matrix<float const> values) const {
     auto text = std::string{};
@@ -69,14 +89,21 @@ struct Predict {
       text += protein.sequence[static_cast<std::size_t>(i)];
       text += '\t';
       text += exact(static_cast<float>(1. / (1. + std::exp(double{l0} - double{l1}))));
-      text += l1 > l0 ? "\t1" : "\t0";
+      auto const is_site = least_margin_ ? double{l1 - l0} >= *least_margin_ : l1 > l0;
+      text += is_site ? "\t1" : "\t0";
       if (logits) {
         text += "\t" + exact(l0) + "\t" + exact(l1);
+      }
+      if (calibrated) {
+        text += "\t" + exact(static_cast<float>(adapter.calibration->probability(l1 - l0)));
       }
       text += '\n';
     }
     file.write(text);
   }
+
+ private:
+  std::optional<double> least_margin_;  ///< of a site; the argmax where there is none
 };
 
 }  // namespace
@@ -88,7 +115,15 @@ void add_predict(CLI::App& app) {
                "proteins: FASTA, or any format that `prepare` takes");
   add_required(*command, "--out", predict->out,
                "TSV file: id, position, residue, probability, label");
-  command->add_flag("--logits", predict->logits, "two more columns: logit0, logit1")->take_last();
+  add_switch(*command, "--logits", predict->logits, "two more columns: logit0, logit1");
+  add_switch(*command, "--calibrated", predict->calibrated,
+             "one more column: p_site, the probability by the adapter's calibration");
+  command
+      ->add_option("--threshold", predict->threshold,
+                   "probability from which a residue is labelled 1; by default the adapter's own, "
+                   "chosen on validation data, else the argmax")
+      ->take_last()
+      ->check(CLI::Range(0., 1.));
   predict->adapter.add_to(*command);
   command->footer(
       "Example:\n  qlora predict --model facebook/esm2_t6_8M_UR50D --adapter adapter \\\n"

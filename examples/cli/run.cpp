@@ -7,15 +7,18 @@
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
-#include <qlora/data/chunk.hpp>
+#include <qlora/data/shuffle_labels.hpp>
+#include <qlora/metrics/metric_set.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/version.hpp>
 
+#include "evaluation.hpp"
 #include "numbers.hpp"
 #include "peak_memory.hpp"
 
@@ -64,6 +67,26 @@ class Best {
   std::int64_t epoch_ = 0;
   std::vector<float> parameters_;
 };
+
+/// The mean loss of an epoch's steps.
+class EpochLoss {
+ public:
+  void add(double loss) {
+    sum_ += loss;
+    steps_ += 1.;
+  }
+  /// Not a number without a step; starts the next epoch.
+  double take() { return std::exchange(sum_, 0.) / std::exchange(steps_, 0.); }
+
+ private:
+  double sum_ = 0., steps_ = 0.;
+};
+
+void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
+                  metrics::GroupScores const& groups) {
+  epochs.held_out_losses.push_back(scores["loss"]);
+  epochs.groups.push_back(groups.average_precision);
+}
 
 /// Throws InputError unless labels are such that the metric is a number: some need both classes.
 void check_selection(std::string const& metric, DataSet const& data) {
@@ -125,43 +148,39 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
           {"class_weights", session.class_weights()},
           {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
           {"label_alignment", "residue"},
-          {"epoch", epoch}};
+          {"labels", options.training.labels},
+          {"epoch", epoch},
+          // Without validation data there is no threshold, and class weights alone are undone.
+          {"calibration",
+           {{"method", "prior_correction"},
+            {"slope", 1},
+            {"intercept", metrics::prior_correction(session.class_weights()).intercept}}}};
+}
+
+/// The threshold that `predict` uses, and probabilities; both from the validation split.
+void add_decision(OrderedJson& description, metrics::Decision const& decision) {
+  auto const point = [](char const* metric, metrics::OperatingPoint const& chosen) {
+    return OrderedJson{{"metric", metric},
+                       {"margin", chosen.threshold},
+                       {"probability", metrics::LogOdds{}.probability(chosen.threshold)},
+                       {"valid", chosen.value}};
+  };
+  description["threshold"] = point("mcc", decision.mcc);
+  description["threshold_f1"] = point("f1", decision.f1);
+  auto const& fit = decision.calibration.log_odds;
+  description["calibration"] = {
+      {"method", "platt"}, {"slope", fit.slope}, {"intercept", fit.intercept}};
 }
 
 }  // namespace
 
-Splits Splits::read(std::string const& train, std::string const& valid, std::string const& test,
-                    std::int64_t max_length, MachineOptions const& machine) {
-  auto splits = Splits{.train = DataSet::read(train), .valid = {}, .test = {}, .records = {}};
-  if (!valid.empty()) splits.valid = DataSet::read(valid);
-  if (!test.empty()) splits.test = DataSet::read(test);
-  if (!machine.quiet) {
-    splits.for_each([](auto const&, DataSet const& data) { data.report_skipped(); });
-  }
-  auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
-  if (chunks.cut > 0 && !machine.quiet) {
-    std::cerr << train << ": " << chunks.cut << " of " << splits.train.proteins.size()
-              << " proteins are longer than " << max_length << " residues and train as "
-              << chunks.proteins.size() - (splits.train.proteins.size() - chunks.cut)
-              << " chunks\n";
-  }
-  splits.records = std::move(chunks.proteins);
-  return splits;
-}
-
-std::int64_t Splits::tokens(std::int64_t epochs) const {
-  return epochs * (residues(records) + 2 * static_cast<std::int64_t>(records.size()));
-}
-
-metrics::Scores const* RunResult::find(std::string const& split) const {
-  auto const found =
-      std::ranges::find_if(scores, [&](auto const& entry) { return entry.first == split; });
-  return found == scores.end() ? nullptr : &found->second;
-}
-
 Run::Run(RunOptions options, Splits const& splits)
     : options_{std::move(options)},
       splits_{splits},
+      shuffled_{options_.training.labels == "shuffled"
+                    ? shuffled_labels(splits.records, options_.machine.seed)
+                    : std::vector<Protein>{}},
+      records_{shuffled_.empty() ? splits.records : shuffled_},
       fit_{options_.training.fit()},
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
@@ -185,13 +204,16 @@ std::vector<std::string> Run::notes() const {
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
-  auto progress = report::Progress{options_.label + "training",
-                                   static_cast<double>(splits_.tokens(fit_.epochs)), "tokens",
-                                   options_.machine.progress()};
+  auto const epoch_tokens = residues(records_) + 2 * static_cast<std::int64_t>(records_.size());
+  auto const tokens = static_cast<double>(epoch_tokens) * static_cast<double>(fit_.epochs);
+  auto progress =
+      report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
+  auto epoch_loss = EpochLoss{};
   auto const on_step = [&](StepRecord const& step) {
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
+    if (!step.skipped) epoch_loss.add(step.loss);
     result.steps = step.step;
     result.skipped_steps += step.skipped ? 1 : 0;
     result.tokens += step.tokens;
@@ -199,23 +221,67 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     char note[64];
     std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
                   step.loss);
-    progress.update(static_cast<double>(result.tokens), note);
+    auto text = std::string{note};
+    if (options_.outlook != nullptr) {
+      auto const ahead = tokens - static_cast<double>(result.tokens);
+      text += ", all runs " +
+              report::duration(
+                  options_.outlook->seconds_left(ahead, tokens, result.tokens_per_second())) +
+              " left";
+    }
+    progress.update(static_cast<double>(result.tokens), text);
     if (options_.on_tokens) options_.on_tokens(result.tokens);
   };
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();
+    result.epochs.losses.push_back(epoch_loss.take());
+    // What is kept is evaluated anyway, once training has ended.
+    if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
+      auto grouped = splits_.grouped_scores("test");
+      auto const scores = evaluate(*session_, splits_.test.value(), options_.label,
+                                   report::Progress::Style::silent, &grouped.value());
+      record_epoch(result.epochs, scores, grouped->scores());
+    }
     if (options_.select.empty()) return;
     best.offer(
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
         epoch);
   };
-  session_->fit(splits_.records, fit_, on_step, on_epoch);
+  session_->fit(records_, fit_, on_step, on_epoch);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
   if (!finite && result.best_epoch == fit_.epochs) {
     throw DivergedError{options_.label + "step " + std::to_string(result.steps) +
                         ", the last: expected a finite loss and gradient, found none, so that no "
                         "adapter is saved; lower the learning rate"};
+  }
+}
+
+void Run::decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking) {
+  if (split == "valid") decision_ = metrics::decide(ranking);
+  if (!decision_) return;
+  auto const applied = metrics::apply(*decision_, ranking);
+  result.metrics[split]["at_valid_threshold"] = {{"mcc", metrics::Mcc::value(applied.at_mcc)},
+                                                 {"f1", metrics::F1::value(applied.at_f1)}};
+  result.metrics[split]["calibrated"] = {
+      {"log_loss", applied.log_loss},
+      {"brier_score", applied.brier_score},
+      {"expected_calibration_error", applied.expected_calibration_error}};
+}
+
+void Run::evaluate_splits(RunResult& result) {
+  splits_.for_each([&](char const* name, DataSet const& data) {
+    auto grouped = splits_.grouped_scores(name);
+    auto const scores = evaluate(*session_, data, options_.label + name + " metrics",
+                                 options_.machine.progress(), grouped ? &*grouped : nullptr);
+    result.metrics[name] = scores;
+    result.scores.emplace_back(name, scores);
+    if (!grouped) return;
+    result.groups.emplace_back(name, grouped->scores());
+    if (splits_.valid) decide(result, name, grouped->pooled());
+  });
+  if (options_.epoch_scores == EpochScores::test) {
+    record_epoch(result.epochs, *result.find("test"), *result.find_groups("test"));
   }
 }
 
@@ -228,15 +294,15 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
               << " steps were skipped: no labelled residue, or a loss or gradient not finite\n";
   }
   // First, so that no adapter is ever without it.
-  write_json(folder / "qlora.json", description(options_, splits_, *session_, result.best_epoch));
+  auto described = description(options_, splits_, *session_, result.best_epoch);
+  write_json(folder / "qlora.json", described);
   session_->save_adapter(folder);
-  auto scores = OrderedJson::object();
-  splits_.for_each([&](char const* name, DataSet const& data) {
-    result.scores.emplace_back(name, evaluate(*session_, data, options_.label + name + " metrics",
-                                              options_.machine.progress()));
-    scores[name] = result.scores.back().second;
-  });
-  write_json(folder / "metrics.json", scores);
+  evaluate_splits(result);
+  if (decision_) {
+    add_decision(described, *decision_);
+    write_json(folder / "qlora.json", described);
+  }
+  write_json(folder / "metrics.json", result.metrics);
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
   result.total_seconds =

@@ -2,46 +2,27 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <qlora/adapt/placement.hpp>
-#include <qlora/metrics/scores.hpp>
+#include <qlora/metrics/decision.hpp>
 
-#include "files.hpp"
 #include "options.hpp"
+#include "outlook.hpp"
+#include "run_result.hpp"
 #include "session.hpp"
+#include "splits.hpp"
 
 namespace qlora::cli {
 
-/// The data of a run, or of all runs of a comparison.
-struct Splits {
-  DataSet train;
-  std::optional<DataSet> valid, test;
-  std::vector<Protein> records;  ///< of `train`, long proteins cut into chunks
-
-  /// Splits of these files, of which the last two may be empty; says on stderr what was cut.
-  static Splits read(std::string const& train, std::string const& valid, std::string const& test,
-                     std::int64_t max_length, MachineOptions const& machine);
-
-  /// That training sees in so many epochs, with `<cls>` and `<eos>`.
-  std::int64_t tokens(std::int64_t epochs) const;
-
-  /// Calls `use(name, data)` for each split there is.
-  template <class Use>
-  void for_each(Use&& use) const {
-    use("train", train);
-    if (valid) use("valid", *valid);
-    if (test) use("test", *test);
-  }
-};
+/// Whether the test split is looked at after each epoch, for comparisons at equal training loss.
+enum class EpochScores { none, test };
 
 struct RunOptions {
   std::string model;
@@ -50,24 +31,11 @@ struct RunOptions {
   placement::Sites placement;
   std::string init_adapter;  ///< empty: fresh adapters
   std::string select;        ///< metric of the best epoch; empty: the last epoch
+  EpochScores epoch_scores = EpochScores::none;
+  Outlook const* outlook = nullptr;  ///< of the study that the run is one of
   TrainingOptions training;
   MachineOptions machine;
   std::function<void(std::int64_t)> on_tokens;  ///< if wanted: told the tokens behind, each step
-};
-
-struct RunResult {
-  std::vector<std::pair<std::string, metrics::Scores>> scores;  ///< by split
-  std::int64_t trainable_parameters = 0;
-  std::int64_t steps = 0;
-  std::int64_t skipped_steps = 0;
-  std::int64_t tokens = 0;       ///< seen in training
-  double training_seconds = 0.;  ///< of the steps alone
-  double total_seconds = 0.;     ///< with loading and evaluation
-  std::size_t peak_bytes = 0;    ///< resident memory at its largest, or the device's
-  std::int64_t best_epoch = 0;   ///< whose adapter was kept, from 1
-
-  metrics::Scores const* find(std::string const& split) const;
-  double tokens_per_second() const { return static_cast<double>(tokens) / training_seconds; }
 };
 
 class Run {
@@ -82,18 +50,24 @@ class Run {
   std::string quantization() const { return session_->quantization(); }
 
   /// Trains, evaluates every split, and leaves `history.csv`, `qlora.json`, the adapter and
-  /// `metrics.json` in the folder, in that order. Throws DivergedError, and saves no adapter, when
+  /// `metrics.json` in the folder, in that order; `qlora.json` gets the threshold and calibration
+  /// that the validation split decides last. Throws DivergedError, and saves no adapter, when
   /// the last step's loss or gradient was not finite, unless an earlier epoch is kept.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:
   void train(RunResult& result, std::filesystem::path const& folder);
+  void evaluate_splits(RunResult& result);
+  void decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking);
 
   RunOptions options_;
   Splits const& splits_;
+  std::vector<Protein> shuffled_;  ///< records of a run whose labels are shuffled
+  std::span<Protein const> records_;
   FitOptions fit_;
   std::chrono::steady_clock::time_point start_;
   std::unique_ptr<Session> session_;
+  std::optional<metrics::Decision> decision_;
 };
 
 }  // namespace qlora::cli

@@ -1,9 +1,5 @@
 #include "session.hpp"
 
-#include <cmath>
-#include <cstddef>
-#include <iostream>
-
 #include <qlora/adapt/peft.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/model/adapter.hpp>
@@ -70,24 +66,6 @@ void note_stored_quantization(Session& session, std::string const& model,
   if (asked.empty() || asked == stored) return;
   session.notes.push_back(model + ": is quantized already and stays " + stored + "; --quant " +
                           asked + " does not apply");
-}
-
-metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
-                         report::Progress::Style style) {
-  auto const& proteins = data.proteins;
-  auto progress =
-      report::Progress{label, static_cast<double>(residues(proteins)), "residues", style};
-  auto done = 0.;
-  auto scores = located<DivergedError>(data.file, [&] {
-    return session.evaluate(proteins, [&](std::size_t i) {
-      progress.update(done += static_cast<double>(proteins[i].sequence.size()));
-    });
-  });
-  progress.finish();
-  if (std::isnan(scores["roc_auc"]) && style != report::Progress::Style::silent) {
-    std::cerr << label << ": roc_auc is not a number: the labels are all of one class\n";
-  }
-  return scores;
 }
 
 }  // namespace qlora::cli

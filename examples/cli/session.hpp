@@ -16,12 +16,8 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/data/protein.hpp>
-#include <qlora/metrics/metric_set.hpp>
 #include <qlora/quant/any.hpp>
-#include <qlora/report/progress.hpp>
 #include <qlora/train/trainer.hpp>
-
-#include "files.hpp"
 
 namespace qlora::cli {
 
@@ -32,7 +28,6 @@ class Session {
   using OnStep = std::function<void(StepRecord const&)>;
   using OnEpoch = std::function<void(std::int64_t epoch)>;  // from 1
   using OnLogits = std::function<void(std::size_t protein, Matrix<float const> logits)>;
-  using OnProtein = std::function<void(std::size_t protein)>;
 
   /// What the user should know of what was opened.
   std::vector<std::string> notes;
@@ -49,9 +44,6 @@ class Session {
   virtual void set_class_weights(ClassWeights const& weights) = 0;
   virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
                            OnStep const& on_step, OnEpoch const& on_epoch) = 0;
-  /// Every metric.
-  virtual metrics::Scores evaluate(std::span<Protein const> proteins,
-                                   OnProtein const& on_protein) = 0;
   /// Logits (residues, 2) of each protein, in order.
   virtual void predict(std::span<Protein const> proteins, OnLogits const& on_logits) = 0;
   virtual void save_adapter(std::filesystem::path const& folder) const = 0;
@@ -88,10 +80,6 @@ std::unique_ptr<Session> open_session(SessionOptions options, std::filesystem::p
 
 /// Notes that a scheme that was asked for, if one was, does not apply: the model is quantized.
 void note_stored_quantization(Session& session, std::string const& model, std::string const& asked);
-
-/// Every metric on labelled proteins, with progress under that label.
-metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
-                         report::Progress::Style style);
 
 // One for each compute type, each compiled in a file of its own.
 std::unique_ptr<Session> open_fp32(SessionOptions const& options);

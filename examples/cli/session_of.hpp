@@ -38,10 +38,6 @@ class SessionOf final : public Session {
                    OnStep const& on_step, OnEpoch const& on_epoch) override {
     return static_cast<std::int64_t>(study_.fit(proteins, options, on_step, on_epoch).size());
   }
-  metrics::Scores evaluate(std::span<Protein const> proteins,
-                           OnProtein const& on_protein) override {
-    return study_.evaluate(proteins, on_protein);
-  }
   void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
     study_.predict(proteins, on_logits);
   }

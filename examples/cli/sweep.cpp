@@ -50,7 +50,8 @@ class Sweep {
     auto const text = read_text(space_file, 1 << 20);
     results_.space = Space::parse(text, space_file);
     auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
-    splits_ = Splits::read(train, valid, "", base.training.max_length, base.machine);
+    splits_ = Splits::read({.train = train, .valid = valid, .test = {}, .groups = {}},
+                           base.training.max_length, base.machine);
     check_both_classes(splits_.valid.value());
     auto const folder = std::filesystem::path{out};
     auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");

@@ -19,12 +19,13 @@ namespace {
 
 struct Train {
   RunOptions run;
-  std::string train, valid, test, out;
+  SplitFiles files;
+  std::string out;
   std::string placement = "all";
 
   void operator()(CLI::App const& command) {
     run.machine.apply();
-    if (!run.select.empty() && valid.empty()) {
+    if (!run.select.empty() && files.valid.empty()) {
       throw InputError{"--select: expected --valid beside it, found none"};
     }
     auto settled =
@@ -40,7 +41,7 @@ struct Train {
         std::cerr << run.init_adapter << ": rank, alpha and placement are this adapter's\n";
       }
     }
-    auto const splits = Splits::read(train, valid, test, run.training.max_length, run.machine);
+    auto const splits = Splits::read(files, run.training.max_length, run.machine);
     refuse_occupied(out);
     run.fingerprint = model_fingerprint(run.model);
     auto prepared = Run{run, splits};
@@ -70,9 +71,9 @@ void add_train(CLI::App& app) {
   auto const train = std::make_shared<Train>();
   auto& run = train->run;
   add_required(*command, "--model", run.model, "model folder, or a name in the Hugging Face cache");
-  add_required(*command, "--train", train->train, "labelled proteins to train on");
-  add_option(*command, "--valid", train->valid, "labelled proteins to choose by");
-  add_option(*command, "--test", train->test, "labelled proteins to report on");
+  add_required(*command, "--train", train->files.train, "labelled proteins to train on");
+  add_option(*command, "--valid", train->files.valid, "labelled proteins to choose by");
+  add_option(*command, "--test", train->files.test, "labelled proteins to report on");
   add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}))

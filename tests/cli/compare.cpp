@@ -34,7 +34,8 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
   auto const outcome = program.done(
       quick_training("compare", "study") +
       std::vector<std::string>{"--arms", "qkv,all:r=4,quant=none,head", "--seeds", "2", "--seed",
-                               "5", "--rank", "3", "--valid", golden("train/data.txt")});
+                               "5", "--rank", "3", "--valid", golden("train/data.txt"), "--no-null",
+                               "--baselines", "none"});
   auto const comparison = program.json("study/comparison.json");
   EXPECT_EQ(comparison.at("seeds"), (nlohmann::json{5, 6}));
   auto const& arms = comparison.at("arms");
@@ -76,16 +77,19 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
   }
   EXPECT_EQ(program.json("study/all-r4-quantnone/seed-6/qlora.json").at("quant"), "none");
   ASSERT_EQ(comparison.at("differences").size(), 2u);
+  EXPECT_EQ(comparison.at("published").at(0).at("mcc"), .2639);
+  EXPECT_EQ(outcome.out.find("published, 8M"), std::string::npos);
   for (auto const& difference : comparison.at("differences")) {
+    EXPECT_EQ(difference.at("doubt"), "fewer than three seeds");
+    EXPECT_EQ(difference.at("verdict"), "undecided");
     auto const by_seed = difference.at("by_seed").get<std::vector<double>>();
+    EXPECT_NEAR(difference.at("mean").get<double>(), (by_seed[0] + by_seed[1]) / 2., 1e-12);
     auto const interval = difference.at("interval").get<std::vector<double>>();
-    // Two seeds: t of one degree of freedom times half their distance.
-    EXPECT_NEAR(interval[1] - interval[0], 12.706 * std::abs(by_seed[1] - by_seed[0]), 1e-9);
-    auto const shown = row(outcome.out, {difference.at("arm"), "-", "qkv,"});
-    ASSERT_GE(shown.size(), 6u);  // test average precision: MEAN [LOW, HIGH]:
-    EXPECT_NEAR(std::stod(shown[3]), difference.at("mean").get<double>(), 5.01e-5);
-    EXPECT_NEAR(std::stod(shown[4].substr(1)), interval[0], 5.01e-5);
-    EXPECT_NEAR(std::stod(shown[5]), interval[1], 5.01e-5);
+    auto const shown = row(outcome.out, {difference.at("arm"), "-", "qkv"});
+    ASSERT_EQ(shown.size(), 4u);  // MEAN [LOW, HIGH] VERDICT
+    EXPECT_NEAR(std::stod(shown[0]), difference.at("mean").get<double>(), 5.01e-5);
+    EXPECT_NEAR(std::stod(shown[1].substr(1)), interval[0], 5.01e-5);
+    EXPECT_NEAR(std::stod(shown[2]), interval[1], 5.01e-5);
   }
 
   // An arm is what `train` does with its flags.
@@ -96,12 +100,131 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
             program.read("study/all-r4-quantnone/seed-6/adapter_model.safetensors"));
 }
 
+/// groups.tsv of the golden proteins: three a group.
+std::string groups_of_three() {
+  auto text = std::string{"chunk\tprotein\toffset\tfamily\tgroup\tsplit\n"};
+  for (auto i = 0; i < 30; ++i) {
+    auto const id = "protein_" + std::to_string(i);
+    auto const family = "family_" + std::to_string(i / 3);
+    text += id + "\t" + id + "\t0\t" + family + "\t" + family + "\ttest\n";
+  }
+  return text;
+}
+
+TEST(Compare, JudgesByGroupsAndSeeds) {
+  auto const program = Program{};
+  program.write("groups.tsv", groups_of_three());
+  auto const outcome =
+      program.done(quick_training("compare", "study") +
+                   std::vector<std::string>{"--arms", "qkv,head", "--seeds", "3", "--margin", "0.9",
+                                            "--groups", "groups.tsv", "--published"});
+  auto const comparison = program.json("study/comparison.json");
+  EXPECT_EQ(comparison.at("groups"), "groups.tsv");
+  auto const& arms = comparison.at("arms");
+  for (auto const& arm : arms) {
+    auto const& endpoint = arm.at("by_group").at("average_precision");
+    EXPECT_EQ(endpoint.at("groups").get<int>() + endpoint.at("left_out").get<int>(), 10);
+    EXPECT_EQ(endpoint.at("seeds"), 3);
+    EXPECT_LT(endpoint.at("interval").at(0), endpoint.at("mean"));
+  }
+  auto const& difference = comparison.at("differences").at(0);
+  auto const mean = [&](int arm) {
+    return arms.at(arm).at("by_group").at("average_precision").at("mean").get<double>();
+  };
+  EXPECT_NEAR(difference.at("mean").get<double>(), mean(1) - mean(0), 1e-12);
+  EXPECT_EQ(difference.at("verdict"), "equivalent");  // within so wide a margin
+  EXPECT_NE(outcome.out.find("head against qkv: equivalent: they differ by less than 0.9"),
+            std::string::npos)
+      << outcome.out;
+
+  // The null is the first arm, run as that arm is, with seeds of its own.
+  auto const& null = comparison.at("null");
+  EXPECT_EQ(null.at("seeds"), (nlohmann::json{4, 5, 6}));
+  EXPECT_EQ(null.at("arm"), "qkv, other seeds");
+  EXPECT_TRUE(std::filesystem::exists(program.path("study/qkv/seed-6/metrics.json")));
+  EXPECT_NE(outcome.out.find("Where nothing differs, qkv, other seeds against qkv"),
+            std::string::npos);
+
+  auto const& equal = comparison.at("at_equal_training_loss").at(0);
+  EXPECT_EQ(equal.at("arm"), "head");
+  EXPECT_GT(equal.at("training_loss"), 0.);
+  EXPECT_NE(outcome.out.find("full fine-tuning"), std::string::npos);
+}
+
+TEST(Compare, PutsFloorsAndCeilingsBesideTheArms) {
+  auto const program = Program{};
+  auto const outcome =
+      program.done(quick_training("compare", "study") +
+                   std::vector<std::string>{"--arms", "head,head:labels=shuffled", "--seeds", "1",
+                                            "--no-null", "--valid", golden("train/data.txt")});
+  auto const comparison = program.json("study/comparison.json");
+  auto const& baselines = comparison.at("baselines");
+  ASSERT_EQ(baselines.size(), 3u);
+  for (auto const& baseline : baselines) {
+    auto const& test = baseline.at("metrics").at("test");
+    EXPECT_TRUE(test.at("loss").is_null());
+    auto const shown = row(outcome.out, {baseline.at("name"), "test", "-"});
+    ASSERT_EQ(shown.size(), 8u) << outcome.out;
+    EXPECT_NEAR(std::stod(shown[7]), test.at("average_precision").get<double>(), 5.01e-5);
+  }
+  // Trained on the very proteins: neighbours tell more than composition, and relatives everything.
+  auto const precision = [&](int i) {
+    return baselines.at(i).at("by_group").at("average_precision").at("mean").get<double>();
+  };
+  EXPECT_LT(precision(0), precision(1));
+  EXPECT_EQ(comparison.at("differences").size(), 4u);
+  EXPECT_EQ(comparison.at("differences").at(3).at("arm"), "homology");
+
+  // Shuffling keeps the numbers of sites, so the weights, and changes what is learned.
+  auto const given = program.json("study/head/seed-1/qlora.json");
+  auto const shuffled = program.json("study/head-labelsshuffled/seed-1/qlora.json");
+  EXPECT_EQ(given.at("labels"), "given");
+  EXPECT_EQ(shuffled.at("labels"), "shuffled");
+  EXPECT_EQ(given.at("class_weights"), shuffled.at("class_weights"));
+  EXPECT_NE(program.read("study/head/seed-1/adapter_model.safetensors"),
+            program.read("study/head-labelsshuffled/seed-1/adapter_model.safetensors"));
+
+  for (auto const& [list, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"trees", "expected frequency, window, homology or none, found trees"},
+           {"window,window", "expected each once, found window again"}}) {
+    program.refuses(
+        quick_training("compare", "other") + std::vector<std::string>{"--baselines", list},
+        {"--baselines: " + expected});
+  }
+}
+
+TEST(Compare, FindsGroupsBesideTheData) {
+  auto const program = Program{};
+  program.write("data.txt", read_file(golden("train/data.txt")));
+  auto const compare = [&](std::string const& out) {
+    return program.done({"compare", "--model", golden("models/odd"), "--train", "data.txt",
+                         "--test", "data.txt", "--out", out, "--epochs", "1", "--batch-sequences",
+                         "6", "--arms", "head", "--seeds", "1", "--no-null"});
+  };
+  compare("alone");
+  EXPECT_TRUE(program.json("alone/comparison.json").at("groups").is_null());
+  program.write("groups.tsv", groups_of_three());
+  auto const found = compare("found");
+  EXPECT_EQ(program.json("found/comparison.json").at("groups"), "groups.tsv");
+  EXPECT_NE(found.err.find("10 of 10 groups of the test split are in the training split"),
+            std::string::npos)
+      << found.err;
+  program.write("groups.tsv", "chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
+  EXPECT_NE(compare("other").err.find("each protein is a group of its own"), std::string::npos);
+  program.refuses(
+      quick_training("compare", "study") + std::vector<std::string>{"--groups", "groups.tsv"},
+      {"groups.tsv", "expected a group of 'protein_0'"});
+  program.refuses(quick_training("compare", "study") + std::vector<std::string>{"--margin", "-1"},
+                  {"--margin: expected a number of at least 0"});
+}
+
 TEST(Compare, RefusesArmsThatAreNone) {
   auto const program = Program{};
   auto const cases = std::vector<std::pair<std::string, std::string>>{
       {"qvk", "expected one of qkv all card head, found qvk"},
       {"qkv,qkv", "expected each arm once, found qkv again"},
-      {"qkv:rank=2", "expected r, alpha, dropout, lr or quant, found rank"},
+      {"qkv:rank=2", "expected r, alpha, dropout, lr, quant or labels, found rank"},
+      {"qkv:labels=none", "expected labels=given or labels=shuffled, found none"},
       {"qkv:r=two", "qkv:r=two: expected a number for r, found two"},
       {"qkv:r=010", "qkv:r=010: expected a number for r, found 010"},
       {"qkv:r=65537", "expected r from 1 to 65536, found 65537"},
@@ -124,6 +247,8 @@ TEST(Demo, ComparesOnTheEmbeddedDefault) {
       program.done({"demo", "--families", "10", "--epochs", "1", "--seeds", "1", "--quiet"});
   auto const comparison = program.json("qlora-demo/study/comparison.json");
   EXPECT_GE(comparison.at("arms").size(), 2u);
+  EXPECT_FALSE(comparison.contains("null"));
+  EXPECT_EQ(comparison.at("groups"), "qlora-demo/data/groups.tsv");
   EXPECT_TRUE(std::filesystem::exists(program.path("qlora-demo/data/groups.tsv")));
   EXPECT_NE(outcome.out.find("qkv"), std::string::npos);
   program.refuses({"demo", "--families", "10"}, {"qlora-demo", "empty folder"});

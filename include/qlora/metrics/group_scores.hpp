@@ -1,0 +1,94 @@
+/// What a run leaves of each group: a few numbers, from which a study is judged later.
+///
+///     auto grouped = metrics::GroupedScores{groups.of_protein, groups.names.size()};
+///     for (...) grouped.add(protein, logits, labels);
+///     auto const scores = grouped.scores();
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <qlora/core/error.hpp>
+#include <qlora/metrics/confusion.hpp>
+#include <qlora/metrics/groups.hpp>
+#include <qlora/metrics/ranking.hpp>
+
+namespace qlora::inline v1::metrics {
+
+/// The recall, in percent, at which precision is reported beside average precision.
+inline constexpr int fixed_recall_percent = 50;
+
+struct GroupScores {
+  std::vector<double> average_precision;    // (groups), not a number without sites
+  std::vector<double> precision_at_recall;  // (groups), at fixed_recall_percent, likewise
+  std::vector<Confusion> confusion;         // (groups), at the argmax
+
+  std::size_t size() const { return confusion.size(); }
+  friend bool operator==(GroupScores const&, GroupScores const&) = default;
+};
+
+/// The mean prevalence of the groups that have sites: what average precision averaged over groups
+/// is by chance.
+inline double mean_prevalence(std::span<Confusion const> groups) {
+  auto values = std::vector<double>{};
+  for (auto const& group : groups) values.push_back(WherePositive<Prevalence>::value(group));
+  return mean_over_groups(values).mean;
+}
+
+/// Collects residues by group, in the memory of their margins.
+class GroupedScores {
+ public:
+  /// As of Grouped.
+  GroupedScores(std::vector<std::uint32_t> group_of, std::size_t groups)
+      : rankings_{group_of, groups}, confusions_{std::move(group_of), groups} {}
+
+  void add(Prediction const& prediction) {
+    rankings_.add(prediction);
+    confusions_.add(prediction);
+  }
+  /// Counts residues of one protein: logits (residues, 2) and a range of as many labels. Throws
+  /// ShapeError if their sizes do not fit together.
+  template <class Labels>
+  void add(std::uint32_t protein, std::span<float const> logits, Labels const& labels) {
+    if (logits.size() != 2 * std::size(labels)) {
+      throw ShapeError{"groups: protein " + std::to_string(protein) + ": expected two logits for " +
+                       std::to_string(std::size(labels)) + " labels each, found " +
+                       std::to_string(logits.size())};
+    }
+    for (std::size_t i = 0; auto const label : labels) {
+      add({.logit0 = logits[2 * i],
+           .logit1 = logits[2 * i + 1],
+           .label = label,
+           .protein = protein});
+      ++i;
+    }
+  }
+
+  GroupScores scores() {
+    rankings_.finish();
+    auto const counts = confusions_.accumulators();
+    return {.average_precision = rankings_.values<WherePositive<AveragePrecision>>(),
+            .precision_at_recall =
+                rankings_.values<WherePositive<PrecisionAtRecall<fixed_recall_percent>>>(),
+            .confusion = {counts.begin(), counts.end()}};
+  }
+
+  /// All groups together, finished: for thresholds and calibration.
+  Ranking pooled() const {
+    auto all = Ranking{};
+    for (auto const& ranking : rankings_.accumulators()) all.merge(ranking);
+    all.finish();
+    return all;
+  }
+
+ private:
+  Grouped<Ranking> rankings_;
+  Grouped<Confusion> confusions_;
+};
+
+}  // namespace qlora::inline v1::metrics
