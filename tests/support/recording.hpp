@@ -38,6 +38,8 @@ class CudaRecording : public ::testing::Test {
     if (!Device::available()) GTEST_SKIP() << "needs a device";
     main_.emplace();
     side_.emplace();
+    forked_.emplace();
+    joined_.emplace();
     values_.assign(size, 1.f);
     others_.assign(size, 1.f);
   }
@@ -47,12 +49,12 @@ class CudaRecording : public ::testing::Test {
   }
   /// A fork and a join: values = values factor + (others = others factor + 1).
   void work(float factor) {
-    forked_.record(*main_);
-    side_->wait(forked_);
+    forked_->record(*main_);
+    side_->wait(*forked_);
     scale(*side_, others_, factor, 1.f);
     scale(*main_, values_, factor, 0.f);
-    joined_.record(*side_);
-    main_->wait(joined_);
+    joined_->record(*side_);
+    main_->wait(*joined_);
     cuda::for_each_element(1, size, *main_, Add{others_.data(), values_.data()});
   }
   void expect(float value, float other) {
@@ -62,7 +64,7 @@ class CudaRecording : public ::testing::Test {
   }
 
   std::optional<cuda::Stream> main_, side_;
-  cuda::Event forked_, joined_;
+  std::optional<cuda::Event> forked_, joined_;
   Memory values_, others_;
   cuda::Recording recording_;
 };
