@@ -2,6 +2,7 @@
 #pragma once
 
 #include <qlora/backend/cuda/memory.cuh>
+#include <qlora/backend/cuda/stream.cuh>
 #include <qlora/backend/rotary_table.hpp>
 
 namespace qlora::inline v1::cuda {
