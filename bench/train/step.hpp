@@ -27,6 +27,7 @@
 namespace bench {
 namespace {
 using namespace qlora;
+using model::shape_of;
 
 /// What one benchmark is run on.
 struct Setting {
@@ -44,15 +45,6 @@ struct Setting {
     return static_cast<double>(tokens()) * static_cast<double>(4 * weights + 3 * attention);
   }
 };
-
-template <class M>
-nn::EncoderShape shape_of() {
-  return {.hidden = M::hidden,
-          .layers = M::layers,
-          .heads = M::heads,
-          .intermediate = M::intermediate,
-          .vocabulary = M::vocabulary};
-}
 
 /// A source of weights that no file holds, of the magnitude of an untrained model's.
 class RandomWeights {

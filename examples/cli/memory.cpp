@@ -26,15 +26,6 @@ namespace {
 /// Code and buffers of libraries that a run has and this command has not, as measured.
 constexpr auto library_bytes = std::size_t{11'000'000};
 
-template <class M>
-nn::EncoderShape shape_of() {
-  return {.hidden = M::hidden,
-          .layers = M::layers,
-          .heads = M::heads,
-          .intermediate = M::intermediate,
-          .vocabulary = M::vocabulary};
-}
-
 struct MemoryCommand {
   std::string model, placement = "all";
   TrainingOptions training;
@@ -65,9 +56,9 @@ struct MemoryCommand {
     machine.apply();
     auto quant = training.scheme();
     auto models = std::vector<std::pair<std::string, nn::EncoderShape>>{
-        {"ESM-2 8M", shape_of<esm2::T6_8M>()}, {"35M", shape_of<esm2::T12_35M>()},
-        {"150M", shape_of<esm2::T30_150M>()},  {"650M", shape_of<esm2::T33_650M>()},
-        {"3B", shape_of<esm2::T36_3B>()},      {"15B", shape_of<esm2::T48_15B>()}};
+        {"ESM-2 8M", model::shape_of<esm2::T6_8M>()}, {"35M", model::shape_of<esm2::T12_35M>()},
+        {"150M", model::shape_of<esm2::T30_150M>()},  {"650M", model::shape_of<esm2::T33_650M>()},
+        {"3B", model::shape_of<esm2::T36_3B>()},      {"15B", model::shape_of<esm2::T48_15B>()}};
     if (!model.empty()) {
       models = {{model, ModelFolder{find_model(model)}.config().shape}};
     }

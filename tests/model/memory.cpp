@@ -49,10 +49,8 @@ TEST(Memory, IsWhatAModelTakes) {
 
 TEST(Memory, NeedsNoWeights) {
   using B = backend::Cpu<EigenProducts>;
-  using M = esm2::T48_15B;
-  auto const shape = nn::EncoderShape{
-      .hidden = M::hidden, .layers = M::layers, .heads = M::heads, .intermediate = M::intermediate};
-  auto const plan = plan_memory<B>(shape, Nf4<64>{}, Qkv{}, {.rank = 2}, 16'384, Keep::everything);
+  auto const plan = plan_memory<B>(model::shape_of<esm2::T48_15B>(), Nf4<64>{}, Qkv{}, {.rank = 2},
+                                   16'384, Keep::everything);
   // 12 d^2 a layer at 4 bits, and a byte for the scale of each block of 64.
   auto const matrices = 12. * 5120 * 5120 * 48;
   EXPECT_NEAR(static_cast<double>(plan.frozen_bytes), matrices * (.5 + 1. / 64), 2e-3 * matrices);

@@ -58,6 +58,16 @@ struct T48_15B : Sizes<5120, 48, 40> {
 
 namespace model {
 
+/// The shape that a policy fixes; what it does not say is as published.
+template <ModelSizes M>
+requires(M::hidden != dyn) constexpr nn::EncoderShape shape_of() {
+  return {.hidden = M::hidden,
+          .layers = M::layers,
+          .heads = M::heads,
+          .intermediate = M::intermediate,
+          .vocabulary = M::vocabulary};
+}
+
 /// The runtime member of the family: every size comes from the folder.
 struct Dynamic {
   static constexpr std::string_view name = "Dynamic";
