@@ -36,6 +36,7 @@ inline constexpr std::uint32_t synthesis = 0xa000'0000u;
 inline constexpr std::uint32_t resampling = 0xb000'0000u;
 inline constexpr std::uint32_t splitting = 0xc000'0000u;
 inline constexpr std::uint32_t search = 0xd000'0000u;
+inline constexpr std::uint32_t labels = 0xe000'0000u;  ///< that are shuffled
 }  // namespace random_site
 
 /// Four random words, number `block` of the stream.

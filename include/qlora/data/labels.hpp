@@ -85,7 +85,6 @@ inline Labelling label(AnnotatedProtein const& protein, LabelPolicy const& polic
   auto const any_ligand = policy.ligand.empty();
   if (!protein.labels.empty()) {
     if (!policy.binding || !any_ligand) return skip(skip_reason::no_site);
-    auto const is_known = [](auto value) { return value != label_unknown; };
     return std::ranges::any_of(protein.labels, is_known) ? Labelling{protein.labels, {}}
                                                          : skip(skip_reason::no_labels);
   }

@@ -12,10 +12,6 @@
 
 namespace qlora::inline v1 {
 
-namespace random_site {
-inline constexpr std::uint32_t labels = 0xe000'0000u;  ///< that are shuffled
-}  // namespace random_site
-
 /// The proteins with the known labels of each permuted among its residues that have one (Fisher and
 /// Yates), so that each keeps its number of sites and nothing else can be learned. The permutation
 /// depends on the seed and the protein's place in the list.
