@@ -2,18 +2,14 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
-#include <span>
 #include <utility>
 
 #include <qlora/baseline/homology.hpp>
 #include <qlora/baseline/residue_model.hpp>
 #include <qlora/core/error.hpp>
-#include <qlora/metrics/metric_set.hpp>
-#include <qlora/report/progress.hpp>
 
-#include "session.hpp"
+#include "evaluation.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -25,27 +21,18 @@ RunResult trained_and_evaluated(std::string const& name, Splits const& splits,
   located<InputError>(splits.train.file, [&] { model.fit(splits.records); });
   auto result = RunResult{};
   splits.for_each([&](char const* split, DataSet const& data) {
-    auto progress =
-        report::Progress{name + ": " + split + " metrics",
-                         static_cast<double>(residues(data.proteins)), "residues", style};
-    auto done = 0.;
-    auto set = metrics::Chosen{};
     auto grouped = splits.grouped_scores(split);
+    auto scoring =
+        Scoring{data, name + ": " + split + " metrics", style, {}, grouped ? &*grouped : nullptr};
     for (std::size_t i = 0; i < data.proteins.size(); ++i) {
-      auto const& protein = data.proteins[i];
       auto logits = std::vector<float>{};  // (residues, 2)
-      for (auto const margin : model.margins(protein)) {
+      for (auto const margin : model.margins(data.proteins[i])) {
         logits.push_back(0.f);
         logits.push_back(margin);
       }
-      if (!protein.labels.empty()) {
-        auto const number = static_cast<std::uint32_t>(i);
-        set.add(number, logits, protein.labels);
-        if (grouped) grouped->add(number, logits, protein.labels);
-      }
-      progress.update(done += static_cast<double>(protein.sequence.size()));
+      scoring.add(i, logits);
     }
-    auto scores = set.scores();
+    auto scores = scoring.finish();
     for (auto& [metric, value] : scores.values) {
       if (metric.starts_with("loss")) value = std::numeric_limits<double>::quiet_NaN();
     }

@@ -4,34 +4,42 @@
 #include <cstddef>
 #include <cstdint>
 #include <iostream>
-#include <span>
 
 #include <qlora/core/error.hpp>
-#include <qlora/metrics/metric_set.hpp>
 
 namespace qlora::cli {
 
+Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress::Style style,
+                 metrics::Options const& options, metrics::GroupedScores* grouped)
+    : proteins_{data.proteins},
+      progress_{label, static_cast<double>(residues(data.proteins)), "residues", style},
+      set_{options},
+      grouped_{grouped} {}
+
+void Scoring::add(std::size_t protein, std::span<float const> logits) {
+  auto const& [id, sequence, labels] = proteins_[protein];
+  if (!labels.empty()) {
+    auto const number = static_cast<std::uint32_t>(protein);
+    set_.add(number, logits, labels);
+    if (grouped_ != nullptr) grouped_->add(number, logits, labels);
+  }
+  progress_.update(done_ += static_cast<double>(sequence.size()));
+}
+
+metrics::Scores Scoring::finish() {
+  progress_.finish();
+  return set_.scores();
+}
+
 metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
                          report::Progress::Style style, metrics::GroupedScores* grouped) {
-  auto const& proteins = data.proteins;
-  auto progress =
-      report::Progress{label, static_cast<double>(residues(proteins)), "residues", style};
-  auto done = 0.;
-  auto set = metrics::Chosen{metrics::Options{.class_weights = session.class_weights()}};
+  auto scoring = Scoring{data, label, style, {.class_weights = session.class_weights()}, grouped};
   located<DivergedError>(data.file, [&] {
-    session.predict(proteins, [&](std::size_t i, Matrix<float const> logits) {
-      auto const& labels = proteins[i].labels;
-      auto const number = static_cast<std::uint32_t>(i);
-      auto const values = std::span{logits.data(), static_cast<std::size_t>(logits.size())};
-      if (!labels.empty()) {
-        set.add(number, values, labels);
-        if (grouped != nullptr) grouped->add(number, values, labels);
-      }
-      progress.update(done += static_cast<double>(proteins[i].sequence.size()));
+    session.predict(data.proteins, [&](std::size_t i, Matrix<float const> logits) {
+      scoring.add(i, {logits.data(), static_cast<std::size_t>(logits.size())});
     });
   });
-  progress.finish();
-  auto scores = set.scores();
+  auto scores = scoring.finish();
   if (std::isnan(scores["roc_auc"]) && style != report::Progress::Style::silent) {
     std::cerr << label << ": roc_auc is not a number: the labels are all of one class\n";
   }

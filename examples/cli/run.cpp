@@ -204,8 +204,7 @@ std::vector<std::string> Run::notes() const {
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto history = History{folder / "history.csv"};
   auto best = Best{options_.select, *session_};
-  auto const epoch_tokens = residues(records_) + 2 * static_cast<std::int64_t>(records_.size());
-  auto const tokens = static_cast<double>(epoch_tokens) * static_cast<double>(fit_.epochs);
+  auto const tokens = static_cast<double>(splits_.tokens(fit_.epochs));
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
