@@ -22,8 +22,11 @@ RunResult trained_and_evaluated(std::string const& name, Splits const& splits,
   auto result = RunResult{};
   splits.for_each([&](char const* split, DataSet const& data) {
     auto grouped = splits.grouped_scores(split);
-    auto scoring =
-        Scoring{data, name + ": " + split + " metrics", style, {}, grouped ? &*grouped : nullptr};
+    auto scoring = Scoring{data,
+                           name + ": " + split + " metrics",
+                           style,
+                           {},
+                           {.grouped = grouped ? &*grouped : nullptr}};
     for (std::size_t i = 0; i < data.proteins.size(); ++i) {
       auto logits = std::vector<float>{};  // (residues, 2)
       for (auto const margin : model.margins(data.proteins[i])) {

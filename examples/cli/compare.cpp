@@ -45,6 +45,7 @@ void CompareOptions::add_to(CLI::App& command) {
              "leave out the metrics after each epoch, which a comparison at equal training loss "
              "needs");
   add_switch(command, "--published", published, "show the model card's numbers, too");
+  run.intervals.add_to(command);
   run.training.add_to(command);
   run.machine.add_to(command);
   add_config(command);

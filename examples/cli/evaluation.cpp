@@ -10,18 +10,19 @@
 namespace qlora::cli {
 
 Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress::Style style,
-                 metrics::Options const& options, metrics::GroupedScores* grouped)
+                 metrics::Options const& options, Collectors collectors)
     : proteins_{data.proteins},
       progress_{label, static_cast<double>(residues(data.proteins)), "residues", style},
       set_{options},
-      grouped_{grouped} {}
+      collectors_{collectors} {}
 
 void Scoring::add(std::size_t protein, std::span<float const> logits) {
   auto const& [id, sequence, labels] = proteins_[protein];
   if (!labels.empty()) {
     auto const number = static_cast<std::uint32_t>(protein);
     set_.add(number, logits, labels);
-    if (grouped_ != nullptr) grouped_->add(number, logits, labels);
+    if (auto* const grouped = collectors_.grouped) grouped->add(number, logits, labels);
+    if (auto* const resampled = collectors_.resampled) resampled->add(number, logits, labels);
   }
   progress_.update(done_ += static_cast<double>(sequence.size()));
 }
@@ -32,8 +33,9 @@ metrics::Scores Scoring::finish() {
 }
 
 metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
-                         report::Progress::Style style, metrics::GroupedScores* grouped) {
-  auto scoring = Scoring{data, label, style, {.class_weights = session.class_weights()}, grouped};
+                         report::Progress::Style style, Collectors collectors) {
+  auto scoring =
+      Scoring{data, label, style, {.class_weights = session.class_weights()}, collectors};
   located<DivergedError>(data.file, [&] {
     session.predict(data.proteins, [&](std::size_t i, Matrix<float const> logits) {
       scoring.add(i, {logits.data(), static_cast<std::size_t>(logits.size())});

@@ -11,16 +11,22 @@
 #include <qlora/report/progress.hpp>
 
 #include "files.hpp"
+#include "intervals.hpp"
 #include "session.hpp"
 
 namespace qlora::cli {
 
+/// What else is given the residues that are evaluated, where it is there.
+struct Collectors {
+  metrics::GroupedScores* grouped = nullptr;
+  ResampledMetrics* resampled = nullptr;
+};
+
 /// Metrics of whatever gives logits, protein by protein, with progress under a label.
 class Scoring {
  public:
-  /// `grouped`, where there is one, is given the same residues.
   Scoring(DataSet const& data, std::string const& label, report::Progress::Style style,
-          metrics::Options const& options, metrics::GroupedScores* grouped);
+          metrics::Options const& options, Collectors collectors = {});
 
   /// Logits (residues, 2) of that protein of the data; one without labels counts as done.
   void add(std::size_t protein, std::span<float const> logits);
@@ -31,12 +37,11 @@ class Scoring {
   report::Progress progress_;
   double done_ = 0.;
   metrics::Chosen set_;
-  metrics::GroupedScores* grouped_;
+  Collectors collectors_;
 };
 
-/// Every metric on labelled proteins, with progress under that label. `grouped`, where there is
-/// one, is given the same residues.
+/// Every metric on labelled proteins, with progress under that label.
 metrics::Scores evaluate(Session& session, DataSet const& data, std::string const& label,
-                         report::Progress::Style style, metrics::GroupedScores* grouped = nullptr);
+                         report::Progress::Style style, Collectors collectors = {});
 
 }  // namespace qlora::cli

@@ -238,7 +238,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
       auto grouped = splits_.grouped_scores("test");
       auto const scores = evaluate(*session_, splits_.test.value(), options_.label,
-                                   report::Progress::Style::silent, &grouped.value());
+                                   report::Progress::Style::silent, {.grouped = &*grouped});
       record_epoch(result.epochs, scores, grouped->scores());
     }
     if (options_.select.empty()) return;
@@ -271,9 +271,16 @@ void Run::decide(RunResult& result, std::string const& split, metrics::Ranking c
 void Run::evaluate_splits(RunResult& result) {
   splits_.for_each([&](char const* name, DataSet const& data) {
     auto grouped = splits_.grouped_scores(name);
-    auto const scores = evaluate(*session_, data, options_.label + name + " metrics",
-                                 options_.machine.progress(), grouped ? &*grouped : nullptr);
+    auto resampled = options_.intervals.collector(data.proteins, splits_.groups(name),
+                                                  session_->class_weights());
+    auto const scores = evaluate(
+        *session_, data, options_.label + name + " metrics", options_.machine.progress(),
+        {.grouped = grouped ? &*grouped : nullptr, .resampled = resampled ? &*resampled : nullptr});
     result.metrics[name] = scores;
+    if (resampled) {
+      result.metrics[name]["intervals"] =
+          options_.intervals.json(options_.intervals.of(*resampled), !splits_.groups_file.empty());
+    }
     result.scores.emplace_back(name, scores);
     if (!grouped) return;
     result.groups.emplace_back(name, grouped->scores());

@@ -13,6 +13,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/metrics/decision.hpp>
 
+#include "intervals.hpp"
 #include "options.hpp"
 #include "outlook.hpp"
 #include "run_result.hpp"
@@ -32,6 +33,7 @@ struct RunOptions {
   std::string init_adapter;  ///< empty: fresh adapters
   std::string select;        ///< metric of the best epoch; empty: the last epoch
   EpochScores epoch_scores = EpochScores::none;
+  IntervalOptions intervals{.unit = "none"};
   Outlook const* outlook = nullptr;  ///< of the study that the run is one of
   TrainingOptions training;
   MachineOptions machine;

@@ -1,26 +1,22 @@
 #include "splits.hpp"
 
-#include <filesystem>
+#include <algorithm>
 #include <iostream>
 #include <unordered_set>
+#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/data/chunk.hpp>
 
+#include "grouping.hpp"
 #include "session.hpp"
 
 namespace qlora::cli {
 namespace {
 
-/// A file called groups.tsv beside the test file, else beside the training file; "" for none.
-std::string beside(SplitFiles const& files) {
-  for (auto const* const file : {&files.test, &files.train}) {
-    if (file->empty()) continue;
-    auto const path = std::filesystem::path{*file}.parent_path() / "groups.tsv";
-    auto ignored = std::error_code{};
-    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
-  }
-  return "";
+bool lists_all(GroupFile const& file, DataSet const& data) {
+  return std::ranges::all_of(data.proteins,
+                             [&](Protein const& one) { return file.find(one.id) != nullptr; });
 }
 
 /// Relatives on both sides of the split would make the test easier than the future.
@@ -39,23 +35,20 @@ void note_shared_groups(Splits const& splits, GroupFile const& file) {
 }  // namespace
 
 void Splits::find_groups(SplitFiles const& files, bool quiet) {
-  auto const use = [&](std::string const& path) {
-    auto const file = GroupFile{path};
-    if (valid) valid_groups = ProteinGroups::of(valid->proteins, file);
-    if (test) test_groups = ProteinGroups::of(test->proteins, file);
-    groups_file = path;
-    if (test && !quiet) note_shared_groups(*this, file);
-  };
-  if (!files.groups.empty()) return use(files.groups);
-  if (auto const found = beside(files); !found.empty()) {
-    try {
-      return use(found);
-    } catch (InputError const& error) {  // nobody asked for it: it may belong to other data
-      if (!quiet) std::cerr << error.what() << "; each protein is a group of its own\n";
-    }
+  auto held_out = std::vector<DataSet const*>{};
+  for (auto const* const set : {&valid, &test}) {
+    if (*set) held_out.push_back(&**set);
   }
-  if (valid) valid_groups = ProteinGroups::of_each(valid->proteins);
-  if (test) test_groups = ProteinGroups::of_each(test->proteins);
+  auto grouping = Grouping::of(held_out, files.groups, {files.test, files.train}, quiet);
+  groups_file = grouping.name();
+  if (test) test_groups = std::move(grouping.groups.back());
+  if (valid) valid_groups = std::move(grouping.groups.front());
+  if (!grouping.file) {
+    train_groups = ProteinGroups::of_each(train.proteins);
+  } else if (lists_all(*grouping.file, train)) {
+    train_groups = ProteinGroups::of(train.proteins, *grouping.file);
+  }
+  if (test && grouping.file && !quiet) note_shared_groups(*this, *grouping.file);
 }
 
 std::int64_t Splits::tokens(std::int64_t epochs) const {
@@ -63,6 +56,7 @@ std::int64_t Splits::tokens(std::int64_t epochs) const {
 }
 
 std::optional<metrics::GroupedScores> Splits::grouped_scores(std::string_view split) const {
+  if (split == "train") return std::nullopt;
   auto const* const found = groups(split);
   if (found == nullptr) return std::nullopt;
   return metrics::GroupedScores{found->of_protein, found->names.size()};
@@ -75,6 +69,7 @@ Splits Splits::read(SplitFiles const& files, std::int64_t max_length,
                        .test = {},
                        .records = {},
                        .groups_file = {},
+                       .train_groups = {},
                        .valid_groups = {},
                        .test_groups = {}};
   if (!files.valid.empty()) splits.valid = DataSet::read(files.valid);

@@ -27,7 +27,8 @@ struct Splits {
   std::optional<DataSet> valid, test;
   std::vector<Protein> records;  ///< of `train`, long proteins cut into chunks
   std::string groups_file;       ///< empty: each protein is a group of its own
-  std::optional<ProteinGroups> valid_groups, test_groups;
+  /// Of the training split none where the file lists the others alone.
+  std::optional<ProteinGroups> train_groups, valid_groups, test_groups;
 
   /// Says on stderr what was cut, and which groups are used. Throws InputError for files that
   /// cannot be used, and for a group file that was named and lacks a protein.
@@ -44,12 +45,15 @@ struct Splits {
     if (valid) use("valid", *valid);
     if (test) use("test", *test);
   }
-  /// Of that split; null for the training split, whose groups decide nothing.
+  /// Of that split; null where there are none.
   ProteinGroups const* groups(std::string_view split) const {
-    auto const& found = split == "test" ? test_groups : valid_groups;
-    return split == "train" || !found ? nullptr : &*found;
+    auto const& found = split == "test"    ? test_groups
+                        : split == "valid" ? valid_groups
+                                           : train_groups;
+    return found ? &*found : nullptr;
   }
-  /// To collect what a run leaves of each group of that split; nothing for the training split.
+  /// To collect what a run leaves of each group of that split; nothing for the training split,
+  /// whose groups decide nothing.
   std::optional<metrics::GroupedScores> grouped_scores(std::string_view split) const;
 
  private:

@@ -84,6 +84,11 @@ void add_train(CLI::App& app) {
              "keep the epoch that is best on --valid by this metric")
       ->check(CLI::IsMember(
           std::vector<std::string>{metrics::Chosen::names.begin(), metrics::Chosen::names.end()}));
+  run.intervals.unit = "cluster";
+  run.intervals.add_to(*command);
+  add_option(*command, "--groups", train->files.groups,
+             "groups.tsv, which says what proteins are relatives; by default the one beside the "
+             "test or the training file");
   run.training.add_to(*command);
   run.machine.add_to(*command);
   add_config(*command);

@@ -7,13 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include <qlora/core/error.hpp>
 #include <qlora/metrics/confusion.hpp>
 #include <qlora/metrics/groups.hpp>
 #include <qlora/metrics/ranking.hpp>
@@ -55,18 +52,8 @@ class GroupedScores {
   /// ShapeError if their sizes do not fit together.
   template <class Labels>
   void add(std::uint32_t protein, std::span<float const> logits, Labels const& labels) {
-    if (logits.size() != 2 * std::size(labels)) {
-      throw ShapeError{"groups: protein " + std::to_string(protein) + ": expected two logits for " +
-                       std::to_string(std::size(labels)) + " labels each, found " +
-                       std::to_string(logits.size())};
-    }
-    for (std::size_t i = 0; auto const label : labels) {
-      add({.logit0 = logits[2 * i],
-           .logit1 = logits[2 * i + 1],
-           .label = label,
-           .protein = protein});
-      ++i;
-    }
+    for_each_residue(protein, logits, labels,
+                     [&](Prediction const& prediction) { add(prediction); });
   }
 
   GroupScores scores() {

@@ -39,10 +39,7 @@ class Grouped {
                          std::to_string(group)};
       }
     }
-    if constexpr (std::constructible_from<A, Options const&>)
-      accumulators_.assign(groups, A{options});
-    else
-      accumulators_.resize(groups);
+    accumulators_.assign(groups, empty_accumulator<A>(options));
   }
 
   /// Counts one residue, unless its label is unknown (negative). Throws InputError for a label

@@ -80,20 +80,24 @@ inline Verdict verdict(Interval const& interval, double margin, Wanted wanted = 
 
 namespace detail {
 
-/// The interval without bounds of an estimand, with its doubt.
-template <class E>
-Interval unbounded(E const& estimand, double estimate) {
-  auto const undefined = std::isnan(estimate);
+/// An interval without bounds, with its doubt.
+inline Interval unbounded(double estimate, std::size_t seeds, std::size_t groups,
+                          std::size_t left_out) {
   return {.estimate = estimate,
           .low = std::numeric_limits<double>::quiet_NaN(),
           .high = std::numeric_limits<double>::quiet_NaN(),
-          .seeds = estimand.seeds(),
-          .groups = estimand.groups(),
-          .left_out = estimand.left_out(),
-          .doubt = undefined               ? Doubt::undefined
-                   : estimand.groups() < 2 ? Doubt::few_groups
-                   : estimand.seeds() < 3  ? Doubt::few_seeds
-                                           : Doubt::none};
+          .seeds = seeds,
+          .groups = groups,
+          .left_out = left_out,
+          .doubt = std::isnan(estimate) ? Doubt::undefined
+                   : groups < 2         ? Doubt::few_groups
+                   : seeds < 3          ? Doubt::few_seeds
+                                        : Doubt::none};
+}
+/// The same of an estimand.
+template <class E>
+Interval unbounded(E const& estimand, double estimate) {
+  return unbounded(estimate, estimand.seeds(), estimand.groups(), estimand.left_out());
 }
 
 }  // namespace detail

@@ -13,7 +13,10 @@
 #include <array>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -51,6 +54,24 @@ inline bool is_labelled(Prediction const& p) {
   return true;
 }
 
+/// Calls `visit(Prediction)` for each residue of one protein: logits (residues, 2) and a range of
+/// as many labels. Throws ShapeError if their sizes do not fit together.
+template <class Labels, class Visit>
+void for_each_residue(std::uint32_t protein, std::span<float const> logits, Labels const& labels,
+                      Visit&& visit) {
+  auto const residues = std::size(labels);
+  if (logits.size() != 2 * residues) {
+    throw ShapeError{"metrics: protein " + std::to_string(protein) + ": expected " +
+                     std::to_string(2 * residues) + " logits for " + std::to_string(residues) +
+                     " labels, found " + std::to_string(logits.size())};
+  }
+  auto label = std::begin(labels);
+  for (std::size_t i = 0; i < residues; ++i, ++label) {
+    visit(Prediction{
+        .logit0 = logits[2 * i], .logit1 = logits[2 * i + 1], .label = *label, .protein = protein});
+  }
+}
+
 /// What accumulators may want to know at run time.
 struct Options {
   std::array<double, 2> class_weights = {1, 1};  ///< of the weighted loss, as in training
@@ -68,6 +89,16 @@ concept Accumulator = std::copyable<A> &&
   accumulator.add(prediction);
   accumulator.merge(other);
 };
+
+/// One without predictions.
+template <Accumulator A>
+A empty_accumulator(Options const& options) {
+  if constexpr (std::constructible_from<A, Options const&>) {
+    return A{options};
+  } else {
+    return A{};
+  }
+}
 
 template <typename M>
 concept Metric = requires {

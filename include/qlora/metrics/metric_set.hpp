@@ -10,7 +10,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -110,17 +109,8 @@ class MetricSet {
   /// ShapeError if their sizes do not fit together.
   template <typename Labels>
   void add(std::uint32_t protein, std::span<float const> logits, Labels const& labels) {
-    auto const residues = std::size(labels);
-    if (logits.size() != 2 * residues)
-      throw ShapeError("metrics: protein " + std::to_string(protein) + ": expected " +
-                       std::to_string(2 * residues) + " logits for " + std::to_string(residues) +
-                       " labels, found " + std::to_string(logits.size()));
-    auto label = std::begin(labels);
-    for (std::size_t i = 0; i < residues; ++i, ++label)
-      add({.logit0 = logits[2 * i],
-           .logit1 = logits[2 * i + 1],
-           .label = *label,
-           .protein = protein});
+    metrics::for_each_residue(protein, logits, labels,
+                              [&](metrics::Prediction const& prediction) { add(prediction); });
   }
 
   /// Takes in what another set, made with the same options, has counted.
@@ -170,11 +160,7 @@ class MetricSet {
   template <typename A>
   void start(metrics::Options const& options) {
     auto& accumulator = std::get<std::optional<A>>(accumulators_);
-    if (accumulator) return;
-    if constexpr (std::constructible_from<A, metrics::Options const&>)
-      accumulator.emplace(options);
-    else
-      accumulator.emplace();
+    if (!accumulator) accumulator = metrics::empty_accumulator<A>(options);
   }
 
   template <typename A>

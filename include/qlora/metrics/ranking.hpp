@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -18,7 +19,12 @@ namespace qlora::inline v1::metrics {
 /// The scores of both classes: 4 bytes a residue.
 class Ranking {
  public:
-  void add(Prediction const& p) { (p.positive() ? positives_ : negatives_).push_back(p.margin()); }
+  void add(Prediction const& p) { add(p.positive(), p.margin(), 1); }
+  /// So many residues of the same class and score.
+  void add(bool positive, float margin, std::size_t times) {
+    auto& scores = positive ? positives_ : negatives_;
+    scores.insert(scores.end(), times, margin);
+  }
 
   void merge(Ranking const& other) {
     positives_.insert(positives_.end(), other.positives_.begin(), other.positives_.end());
@@ -26,8 +32,11 @@ class Ranking {
   }
 
   void finish() {
-    std::ranges::sort(positives_, std::greater{});
-    std::ranges::sort(negatives_, std::greater{});
+    for (auto* const scores : {&positives_, &negatives_}) {
+      if (!std::ranges::is_sorted(*scores, std::greater{})) {
+        std::ranges::sort(*scores, std::greater{});
+      }
+    }
   }
 
   std::uint64_t positives() const { return positives_.size(); }

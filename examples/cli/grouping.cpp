@@ -1,0 +1,51 @@
+#include "grouping.hpp"
+
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+
+namespace qlora::cli {
+namespace {
+
+/// groups.tsv beside the first of these files that has one there; "" for none.
+std::string beside(std::vector<std::string> const& data_files) {
+  for (auto const& file : data_files) {
+    if (file.empty()) continue;
+    auto const path = std::filesystem::path{file}.parent_path() / "groups.tsv";
+    auto ignored = std::error_code{};
+    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
+  }
+  return "";
+}
+
+Grouping by_file(std::vector<DataSet const*> const& sets, std::string const& path) {
+  auto grouping = Grouping{.file = GroupFile{path}, .groups = {}};
+  for (auto const* const set : sets) {
+    grouping.groups.push_back(ProteinGroups::of(set->proteins, *grouping.file));
+  }
+  return grouping;
+}
+
+}  // namespace
+
+Grouping Grouping::of(std::vector<DataSet const*> const& sets, std::string const& named,
+                      std::vector<std::string> const& data_files, bool quiet) {
+  if (!named.empty()) return by_file(sets, named);
+  if (auto const found = beside(data_files); !found.empty()) {
+    try {
+      return by_file(sets, found);
+    } catch (InputError const& error) {  // nobody asked for it: it may belong to other data
+      if (!quiet) std::cerr << error.what() << "; each protein is a group of its own\n";
+    }
+  }
+  auto grouping = Grouping{};
+  for (auto const* const set : sets) {
+    grouping.groups.push_back(ProteinGroups::of_each(set->proteins));
+  }
+  return grouping;
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,56 @@
+#include "intervals.hpp"
+
+#include "options.hpp"
+
+namespace qlora::cli {
+namespace {
+
+constexpr auto confidence = .95;
+
+}  // namespace
+
+void IntervalOptions::add_to(CLI::App& command) {
+  add_option(
+      command, "--ci", unit,
+      "95 % intervals of the metrics: what is drawn anew: cluster (the groups of groups.tsv, "
+      "or proteins where there is none), protein or none")
+      ->check(CLI::IsMember({"cluster", "protein", "none"}));
+  add_option(command, "--resamples", resamples, "draws for --ci")->check(CLI::Range(1, 10'000'000));
+}
+
+std::optional<ResampledMetrics> IntervalOptions::collector(
+    std::vector<Protein> const& proteins, ProteinGroups const* groups,
+    ClassWeights const& class_weights) const {
+  auto const of = [&](ProteinGroups const& drawn) {
+    return ResampledMetrics{drawn.of_protein, drawn.names.size(), {.class_weights = class_weights}};
+  };
+  if (unit == "protein") return of(ProteinGroups::of_each(proteins));
+  if (unit == "none" || groups == nullptr) return std::nullopt;
+  return of(*groups);
+}
+
+NamedIntervals IntervalOptions::of(ResampledMetrics const& collected) const {
+  return collected.intervals({.resamples = resamples, .confidence = confidence});
+}
+
+std::string IntervalOptions::sentence(NamedIntervals const& intervals,
+                                      std::string const& groups_file) const {
+  auto const drawn = std::to_string(intervals.front().second.groups);
+  return "95 % intervals: " + std::to_string(resamples) + " times " + drawn + " drawn of " + drawn +
+         (unit == "protein" || groups_file.empty() ? " proteins" : " groups of " + groups_file) +
+         ", with replacement.\n";
+}
+
+OrderedJson IntervalOptions::json(NamedIntervals const& intervals, bool has_clusters) const {
+  auto by_metric = OrderedJson::object();
+  for (auto const& [name, interval] : intervals) {
+    by_metric[std::string{name}] = {interval.low, interval.high};
+  }
+  return {{"ci", has_clusters ? unit : "protein"},
+          {"groups", intervals.front().second.groups},
+          {"resamples", resamples},
+          {"confidence", confidence},
+          {"metrics", std::move(by_metric)}};
+}
+
+}  // namespace qlora::cli
