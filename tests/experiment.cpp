@@ -57,6 +57,20 @@ TEST(Experiment, AnnouncesAFreshHead) {
   EXPECT_TRUE(load("odd_no_head").fresh_head());
 }
 
+TEST(Experiment, TakesRandomWeightsForABaseWithoutPretraining) {
+  auto const untrained = [](std::uint64_t seed) {
+    return Runtime::untrained(model_path("odd"), {.rank = 2, .seed = seed},
+                              quant::Any::parse("nf4"), placement::Sites::of(Qkv{}));
+  };
+  auto first = untrained(3);
+  EXPECT_TRUE(first.fresh_head());  // although the folder brings one
+  EXPECT_EQ(logits(untrained(3)), logits(untrained(3)));
+  EXPECT_NE(logits(untrained(3)), logits(untrained(4)));
+  EXPECT_NE(logits(untrained(3)), logits(load("odd", "nf4")));
+  auto const records = first.fit(proteins(), {.epochs = 1});
+  EXPECT_TRUE(std::isfinite(records.back().loss));
+}
+
 TEST(Experiment, LearnsAndIsReproducible) {
   auto const data = proteins();
   auto const options = FitOptions{.epochs = 3, .learning_rate = 5e-3, .batch = {.tokens = 400}};

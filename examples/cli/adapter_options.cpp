@@ -1,5 +1,6 @@
 #include "adapter_options.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -18,6 +19,7 @@ struct Remembered {
   ClassWeights class_weights{1., 1.};
   std::optional<double> threshold;
   std::optional<metrics::LogOdds> calibration;
+  std::optional<std::uint64_t> random_base;  ///< the seed of a base without pre-training
 };
 
 /// An object in the document, or null. Throws InputError for anything else of that name.
@@ -53,6 +55,10 @@ std::optional<Remembered> read_remembered(std::filesystem::path const& adapter) 
     remembered.calibration = metrics::LogOdds{json::require<double>(*stored, "slope", file),
                                               json::require<double>(*stored, "intercept", file)};
   }
+  if (json::find<std::string>(document, "base", file) == "random") {
+    remembered.random_base =
+        static_cast<std::uint64_t>(json::require<std::int64_t>(document, "seed", file));
+  }
   return remembered;
 }
 
@@ -79,7 +85,8 @@ std::unique_ptr<Session> AdapterOptions::open() {
                      .device = machine.device,
                      .compute = machine.compute,
                      .quant = quant::Any::parse(quant.empty() ? remembered.quant : quant),
-                     .lora = {.rank = 1, .seed = machine.seed}};
+                     .lora = {.rank = 1, .seed = remembered.random_base.value_or(machine.seed)},
+                     .random_base = remembered.random_base.has_value()};
   auto session = adapter.empty() ? open_session(options) : open_session(options, adapter);
   session->set_class_weights(remembered.class_weights);
   note_stored_quantization(*session, model, quant);

@@ -172,4 +172,21 @@ std::string settings(CLI::App const& command, std::vector<Flag> const& settled) 
   return text;
 }
 
+OrderedJson settings_json(CLI::App const& command, std::vector<Flag> const& settled) {
+  auto flags = OrderedJson::object();
+  for (auto const& entry : parse_toml(settings(command, settled), "flags")) {
+    flags[entry.key] = entry.value.text;
+  }
+  return flags;
+}
+
+std::vector<Flag> flags_outside(CLI::App const& command, std::string const& group) {
+  auto flags = std::vector<Flag>{};
+  for (auto const* const option : command.get_options()) {
+    if (option->get_group() == group || option->get_lnames().empty()) continue;
+    flags.emplace_back(option->get_lnames().front(), "");
+  }
+  return flags;
+}
+
 }  // namespace qlora::cli

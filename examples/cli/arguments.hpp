@@ -7,6 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "files.hpp"
+
 namespace qlora::cli {
 
 /// A flag's name and its value.
@@ -20,5 +22,10 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
 /// is left out. `settled` has the flags that came out otherwise than they were given, empty where
 /// they did not count.
 std::string settings(CLI::App const& command, std::vector<Flag> const& settled);
+/// The same as an object of texts.
+OrderedJson settings_json(CLI::App const& command, std::vector<Flag> const& settled);
+
+/// The command's flags outside a group of `--help`, each with an empty value.
+std::vector<Flag> flags_outside(CLI::App const& command, std::string const& group);
 
 }  // namespace qlora::cli

@@ -17,6 +17,13 @@ T number(Arm const& arm, std::string const& key, std::string const& text) {
   throw InputError{"--arms: " + arm.name + ": expected a number for " + key + ", found " + text};
 }
 
+std::string given_or(std::string const& other, Arm const& arm, std::string const& key,
+                     std::string const& text) {
+  if (text == "given" || text == other) return text;
+  throw InputError{"--arms: " + arm.name + ": expected " + key + "=given or " + key + "=" + other +
+                   ", found " + text};
+}
+
 Arm parse_arm(std::string const& text) {
   auto const colon = std::min(text.find(':'), text.size());
   auto arm = Arm{text, text.substr(0, colon), {}};
@@ -59,14 +66,12 @@ TrainingOptions Arm::apply(TrainingOptions options) const {
     } else if (key == "quant") {
       options.quant = quant::Any::parse(value).name;
     } else if (key == "labels") {
-      if (value != "given" && value != "shuffled") {
-        throw InputError{"--arms: " + name + ": expected labels=given or labels=shuffled, found " +
-                         value};
-      }
-      options.labels = value;
+      options.labels = given_or("shuffled", *this, key, value);
+    } else if (key == "base") {
+      options.base = given_or("random", *this, key, value);
     } else {
       throw InputError{"--arms: " + name +
-                       ": expected r, alpha, dropout, lr, quant or labels, found " + key};
+                       ": expected r, alpha, dropout, lr, quant, labels or base, found " + key};
     }
   }
   return options;

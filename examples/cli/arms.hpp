@@ -16,7 +16,7 @@ struct Arm {
 
   std::string name;  ///< as it was written
   std::string placement;
-  std::vector<Change> changes;  ///< r, alpha, dropout, lr, quant or labels, and a value
+  std::vector<Change> changes;  ///< r, alpha, dropout, lr, quant, labels or base, and a value
 
   /// The common flags with this arm's changes.
   TrainingOptions apply(TrainingOptions options) const;

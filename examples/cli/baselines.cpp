@@ -1,8 +1,12 @@
 #include "baselines.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <filesystem>
 #include <limits>
+#include <system_error>
+#include <unordered_map>
 #include <utility>
 
 #include <qlora/baseline/homology.hpp>
@@ -15,10 +19,8 @@ namespace qlora::cli {
 namespace {
 
 template <class Model>
-RunResult trained_and_evaluated(std::string const& name, Splits const& splits,
-                                report::Progress::Style style) {
-  auto model = Model{};
-  located<InputError>(splits.train.file, [&] { model.fit(splits.records); });
+RunResult evaluated(std::string const& name, Model const& model, Splits const& splits,
+                    report::Progress::Style style) {
   auto result = RunResult{};
   splits.for_each([&](char const* split, DataSet const& data) {
     auto grouped = splits.grouped_scores(split);
@@ -46,7 +48,58 @@ RunResult trained_and_evaluated(std::string const& name, Splits const& splits,
   return result;
 }
 
-constexpr auto names = std::to_array<std::string_view>({"frequency", "window", "homology"});
+template <class Model>
+RunResult trained_and_evaluated(std::string const& name, Splits const& splits,
+                                report::Progress::Style style) {
+  auto model = Model{};
+  located<InputError>(splits.train.file, [&] { model.fit(splits.records); });
+  return evaluated(name, model, splits, style);
+}
+
+/// Where all sites of a data file are labelled: a file of its name in a folder `truth` beside it.
+std::filesystem::path truth_file(DataSet const& data) {
+  auto const path = std::filesystem::path{data.file};
+  return path.parent_path() / "truth" / path.filename();
+}
+
+/// What generated the data: a ceiling, below 1 where labels lack sites.
+class Truth {
+ public:
+  /// Throws InputError where there is none of some split.
+  explicit Truth(Splits const& splits) {
+    splits.for_each([&](char const*, DataSet const& data) {
+      for (auto& protein : DataSet::read(truth_file(data).string()).proteins) {
+        labels_.emplace(std::move(protein.id), std::move(protein.labels));
+      }
+    });
+  }
+
+  std::vector<float> margins(Protein const& protein) const {
+    auto const found = labels_.find(protein.id);
+    if (found == labels_.end() || found->second.size() != protein.sequence.size()) {
+      throw InputError{"truth: expected labels of every residue of '" + printable(protein.id) +
+                       "', found none"};
+    }
+    auto margins = std::vector<float>{};
+    for (auto const label : found->second) margins.push_back(label == label_positive ? 1.f : -1.f);
+    return margins;
+  }
+
+ private:
+  std::unordered_map<std::string, decltype(Protein::labels)> labels_;
+};
+
+bool has_truth(Splits const& splits) {
+  auto every = true;
+  auto ignored = std::error_code{};
+  splits.for_each([&](char const*, DataSet const& data) {
+    every = every && std::filesystem::is_regular_file(truth_file(data), ignored);
+  });
+  return every;
+}
+
+constexpr auto names =
+    std::to_array<std::string_view>({"frequency", "window", "homology", "truth"});
 
 }  // namespace
 
@@ -57,7 +110,8 @@ std::vector<std::string> parse_baselines(std::string_view list) {
     auto const name = std::string{list.substr(0, list.find(','))};
     list.remove_prefix(std::min(name.size() + 1, list.size()));
     if (std::ranges::find(names, name) == names.end()) {
-      throw InputError{"--baselines: expected frequency, window, homology or none, found " + name};
+      throw InputError{"--baselines: expected frequency, window, homology, truth or none, found " +
+                       name};
     }
     if (std::ranges::find(chosen, name) != chosen.end()) {
       throw InputError{"--baselines: expected each once, found " + name + " again"};
@@ -67,13 +121,23 @@ std::vector<std::string> parse_baselines(std::string_view list) {
   return chosen;
 }
 
-RunResult run_baseline(std::string const& name, Splits const& splits,
-                       report::Progress::Style style) {
-  if (name == "homology") {
-    return trained_and_evaluated<baseline::Homology>(name, splits, style);
+std::vector<std::pair<std::string, RunResult>> run_baselines(std::string_view list,
+                                                             Splits const& splits,
+                                                             report::Progress::Style style) {
+  auto results = std::vector<std::pair<std::string, RunResult>>{};
+  for (auto const& name : parse_baselines(list)) {
+    if (name == "frequency") {
+      results.emplace_back(name,
+                           trained_and_evaluated<baseline::ResidueFrequency>(name, splits, style));
+    } else if (name == "window") {
+      results.emplace_back(name, trained_and_evaluated<baseline::Window>(name, splits, style));
+    } else if (name == "homology") {
+      results.emplace_back(name, trained_and_evaluated<baseline::Homology>(name, splits, style));
+    } else if (list != all_baselines || has_truth(splits)) {
+      results.emplace_back(name, evaluated(name, Truth{splits}, splits, style));
+    }
   }
-  if (name == "window") return trained_and_evaluated<baseline::Window>(name, splits, style);
-  return trained_and_evaluated<baseline::ResidueFrequency>(name, splits, style);
+  return results;
 }
 
 }  // namespace qlora::cli

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "run_result.hpp"
@@ -10,12 +11,18 @@
 
 namespace qlora::cli {
 
-/// "frequency,window,homology", some of them, or "none". Throws InputError for anything else.
+/// The truth is among them where there is one: a folder `truth` beside the data, with files of the
+/// same names.
+inline constexpr std::string_view all_baselines = "frequency,window,homology,truth";
+
+/// Some of them, or "none". Throws InputError for anything else.
 std::vector<std::string> parse_baselines(std::string_view list);
 
-/// Trains one on the training split and evaluates it on all. Its scores are no probabilities, so
-/// its losses are not numbers. Throws InputError for training data of one class.
-RunResult run_baseline(std::string const& name, Splits const& splits,
-                       report::Progress::Style style);
+/// Trains each on the training split and evaluates it on all. Their scores are no probabilities, so
+/// their losses are not numbers. Throws InputError for training data of one class, and where the
+/// truth is asked for and is not there.
+std::vector<std::pair<std::string, RunResult>> run_baselines(std::string_view list,
+                                                             Splits const& splits,
+                                                             report::Progress::Style style);
 
 }  // namespace qlora::cli

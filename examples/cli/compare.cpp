@@ -1,8 +1,10 @@
 // qlora compare: which placement of adapters works better.
 #include "compare.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <set>
@@ -15,10 +17,11 @@
 #include <qlora/core/output_folder.hpp>
 
 #include "arguments.hpp"
+#include "arm_runs.hpp"
 #include "baselines.hpp"
 #include "commands.hpp"
 #include "comparison.hpp"
-#include "outlook.hpp"
+#include "learning_rates.hpp"
 
 namespace qlora::cli {
 
@@ -27,17 +30,24 @@ void CompareOptions::add_to(CLI::App& command) {
       command, "--arms", arms,
       "placements to compare, each with its own flags after a colon: "
       "qkv, all, card, head, qkv:r=6, all:r=8,quant=none (keys r, alpha, dropout, lr, quant, "
-      "labels; labels=shuffled within each protein is a floor)");
+      "labels, base; labels=shuffled within each protein and base=random, without pre-training, "
+      "are "
+      "floors)");
   add_option(command, "--seeds", seeds, "runs of each arm, with consecutive seeds from --seed")
       ->check(CLI::Range(1, 1'000'000));
-  add_option(command, "--baselines", baselines,
-             "methods without a network beside the arms: frequency, window, homology or none");
+  add_option(
+      command, "--baselines", baselines,
+      "methods without a network beside the arms: frequency, window, homology, and truth, the "
+      "labels in a folder of that name beside the data, if there is one; or none");
   add_option(command, "--margin", margin,
              "arms whose average precision differs by less count as equivalent; a question for "
              "whoever asks, to be settled before the runs");
   add_option(command, "--groups", files.groups,
              "groups.tsv, which says what proteins are relatives; by default the one beside the "
              "test or the training file");
+  add_option(command, "--choose-lr", rates,
+             "learning rates, such as 1e-3,3e-3,1e-2: each arm takes the one with the best average "
+             "precision on --valid, by its first seed");
   add_switch(command, "--no-null", no_null,
              "leave out the first arm with other seeds, which shows what is called different where "
              "nothing is");
@@ -57,6 +67,9 @@ void CompareOptions::prepare() {
     throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
   }
   parse_baselines(baselines);
+  if (!parse_rates(rates).empty() && files.valid.empty()) {
+    throw InputError{"--choose-lr: expected --valid beside it, found none"};
+  }
   for (auto const& arm : parse_arms(arms)) {
     auto const training = arm.apply(run.training);
     qlora::check(training.lora(run.machine.seed));
@@ -66,45 +79,67 @@ void CompareOptions::prepare() {
 
 namespace {
 
-/// A run that is to be made.
-struct Turn {
-  ArmResults* results;
-  std::uint64_t seed;
+/// Arms and seeds, without runs yet.
+class Plan {
+ public:
+  explicit Plan(CompareOptions const& options)
+      : first_{options.run.machine.seed}, count_{static_cast<std::uint64_t>(options.seeds)} {}
+
+  ArmResults arm(Arm arm) const { return with_seeds(std::move(arm), first_); }
+  /// With seeds that no arm has.
+  ArmResults null(Arm arm) const { return with_seeds(std::move(arm), first_ + count_); }
+
+ private:
+  ArmResults with_seeds(Arm arm, std::uint64_t from) const {
+    auto results = ArmResults{.arm = std::move(arm), .seeds = {}, .runs = {}};
+    for (auto seed = from; seed < from + count_; ++seed) results.seeds.push_back(seed);
+    return results;
+  }
+
+  std::uint64_t first_, count_;
 };
 
-/// Arms and seeds, without runs yet.
-Comparison planned(CompareOptions const& options, Splits const& splits) {
-  auto const first = options.run.machine.seed;
-  auto const count = static_cast<std::uint64_t>(options.seeds);
-  auto const with_seeds = [&](Arm arm, std::uint64_t from) {
-    auto results = ArmResults{.arm = std::move(arm), .seeds = {}, .runs = {}};
-    for (auto seed = from; seed < from + count; ++seed) results.seeds.push_back(seed);
-    return results;
-  };
-  auto comparison =
-      Comparison{.arms = {},
-                 .null = {},
-                 .baselines = {},
-                 .groups_file = splits.groups_file,
-                 .margin = options.margin,
-                 .published = options.published ? Published::shown : Published::in_json};
-  for (auto& arm : parse_arms(options.arms)) {
-    comparison.arms.push_back(with_seeds(std::move(arm), first));
+bool has_rate(Arm const& arm) {
+  return std::ranges::find(arm.changes, "lr", &Arm::Change::first) != arm.changes.end();
+}
+
+/// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
+/// frozen weights are stored, as a flag.
+std::string check_models(std::vector<Arm> const& arms, CompareOptions const& options,
+                         ArmRuns const& runs) {
+  auto const& training = options.run.training;
+  auto quant = std::string{training.scheme().name};
+  auto notes = std::set<std::string>{};
+  for (auto const& arm : arms) {
+    auto const run = runs.opened(arm, options.run.machine.seed);
+    for (auto& note : run.notes()) {
+      if (notes.insert(note).second && !options.run.machine.quiet) std::cerr << note << "\n";
+    }
+    auto const stored = run.quantization();  // of a quantized model: as it is, whatever is asked
+    if (stored != arm.apply(training).scheme().name) quant = stored;
   }
-  if (!options.no_null) comparison.null = with_seeds(comparison.arms.front().arm, first + count);
-  return comparison;
+  return quant;
+}
+
+/// How many different runs there will be.
+std::size_t count_runs(std::vector<Arm> const& arms, std::size_t rates,
+                       CompareOptions const& options) {
+  auto const seeds = static_cast<std::size_t>(options.seeds);
+  auto runs = (arms.size() + (options.no_null ? 0 : 1)) * seeds;
+  if (rates == 0) return runs;
+  for (auto const& arm : arms) runs += has_rate(arm) ? 0 : rates - 1;  // one is among the seeds
+  return runs;
 }
 
 /// Seed by seed, so that an unfinished study has seen every arm equally often; the null is last.
-std::vector<Turn> turns(Comparison& comparison) {
-  auto result = std::vector<Turn>{};
+void run_all(Comparison& comparison, ArmRuns& runs) {
   for (auto i = std::size_t{0}; i < comparison.arms.front().seeds.size(); ++i) {
-    for (auto& arm : comparison.arms) result.push_back({&arm, arm.seeds[i]});
+    for (auto& one : comparison.arms) one.runs.push_back(runs(one.arm, one.seeds[i]));
   }
-  if (comparison.null) {
-    for (auto const seed : comparison.null->seeds) result.push_back({&*comparison.null, seed});
+  if (!comparison.null) return;
+  for (auto const seed : comparison.null->seeds) {
+    comparison.null->runs.push_back(runs(comparison.null->arm, seed));
   }
-  return result;
 }
 
 }  // namespace
@@ -113,49 +148,35 @@ void compare(CompareOptions options, CLI::App const& command) {
   options.prepare();
   auto const& machine = options.run.machine;
   auto const splits = Splits::read(options.files, options.run.training.max_length, machine);
-  auto const fingerprint = model_fingerprint(options.run.model);
-  auto const run_of = [&](Arm const& arm, std::uint64_t seed) {
-    auto run = options.run;
-    run.fingerprint = fingerprint;
-    run.placement = placement::Sites::parse(arm.placement);
-    run.training = arm.apply(options.run.training);
-    run.machine.seed = seed;
-    run.epoch_scores = options.no_equal_loss ? EpochScores::none : EpochScores::test;
-    return run;
-  };
+  if (!options.rates.empty()) splits.valid.value().expect_both_classes();
   auto const out = std::filesystem::path{options.out};
-  refuse_occupied(out);
-  auto comparison = planned(options, splits);
-  // What is wrong with the last arm is said now rather than when its turn comes.
-  auto notes = std::set<std::string>{};
-  auto quant = std::string{options.run.training.scheme().name};
-  for (auto const& results : comparison.arms) {
-    auto const run = Run{run_of(results.arm, results.seeds.front()), splits};
-    for (auto& note : run.notes()) {
-      if (notes.insert(note).second && !machine.quiet) std::cerr << note << "\n";
-    }
-    auto const stored = run.quantization();  // of a quantized model: as it is, whatever is asked
-    if (stored != results.arm.apply(options.run.training).scheme().name) quant = stored;
-  }
+  if (!options.resume || !std::filesystem::exists(out / "config.toml")) refuse_occupied(out);
+  auto runs = ArmRuns{options, command, splits};
+  auto arms = parse_arms(options.arms);
+  auto const quant = check_models(arms, options, runs);
   create_folder(out);
   write_atomically(out / "config.toml", settings(command, {{"device", machine.device},
                                                            {"compute", machine.compute},
                                                            {"quant", quant}}));
-  for (auto const& name : parse_baselines(options.baselines)) {
-    comparison.baselines.emplace_back(name, run_baseline(name, splits, machine.progress()));
+  auto comparison =
+      Comparison{.arms = {},
+                 .null = {},
+                 .baselines = run_baselines(options.baselines, splits, machine.progress()),
+                 .rates = {},
+                 .groups_file = splits.groups_file,
+                 .margin = options.margin,
+                 .published = options.published ? Published::shown : Published::in_json};
+  auto const rates = parse_rates(options.rates);
+  runs.expect(count_runs(arms, rates.size(), options));
+  auto const plan = Plan{options};
+  for (auto& arm : arms) {
+    if (!rates.empty() && !has_rate(arm)) {
+      arm = choose_rate(arm, rates, machine.seed, runs, comparison.rates);
+    }
+    comparison.arms.push_back(plan.arm(arm));
   }
-  auto const schedule = turns(comparison);
-  auto outlook = Outlook{schedule.size()};
-  for (auto const& [results, seed] : schedule) {
-    auto run = run_of(results->arm, seed);
-    run.label = outlook.place() + results->arm.name + ", seed " + std::to_string(seed) + ": ";
-    run.outlook = &outlook;
-    auto const folder = out / results->arm.folder() / ("seed-" + std::to_string(seed));
-    std::filesystem::create_directories(folder);
-    results->runs.push_back(Run{std::move(run), splits}(folder));
-    outlook.finish_run(results->runs.back().total_seconds);
-    if (!machine.quiet) std::cerr << outlook.text() << "\n";
-  }
+  if (!options.no_null) comparison.null = plan.null(arms.front());
+  run_all(comparison, runs);
   write_json(out / "comparison.json", comparison.json());
   std::cout << comparison.text(report::terminal_width(stdout));
 }
@@ -172,6 +193,11 @@ void add_compare(CLI::App& app) {
   add_required(*command, "--out", options->out,
                "folder to fill: comparison.json, one folder an arm and seed");
   options->add_to(*command);
+  command
+      ->add_flag("--resume", options->resume,
+                 "go on with the study in --out: runs that are done there are not made again; same "
+                 "model, data and training flags")
+      ->configurable(false);
   command->footer(
       "Example:\n  qlora compare --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"
       "      --test test.txt --arms qkv,all,qkv:r=6 --seeds 5 --out study");

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "baselines.hpp"
 #include "run.hpp"
 
 namespace qlora::cli {
@@ -13,11 +14,13 @@ struct CompareOptions {
   RunOptions run;  ///< its seed is the first; its placement is each arm's
   std::string arms = "qkv,all,qkv:r=6";
   int seeds = 5;
-  std::string baselines = "frequency,window,homology";
+  std::string baselines{all_baselines};
   double margin = .02;         ///< of equivalence, in average precision
   bool no_null = false;        ///< without the first arm's second set of seeds
   bool no_equal_loss = false;  ///< without a look at the test split after each epoch
   bool published = false;      ///< print the model card's numbers, too
+  std::string rates;           ///< of which each arm takes the best on valid; empty: the flag's
+  bool resume = false;         ///< go on with the study in the folder
   SplitFiles files;
   std::string out;
 

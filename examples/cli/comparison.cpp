@@ -8,6 +8,7 @@
 #include <qlora/report/published.hpp>
 #include <qlora/report/table.hpp>
 
+#include "numbers.hpp"
 #include "over_runs.hpp"
 #include "scores_table.hpp"
 #include "spread.hpp"
@@ -91,6 +92,18 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
   return table;
 }
 
+report::Table rates_table(std::vector<RateTrial> const& trials) {
+  auto table = report::Table{{{"arm", report::Align::left},
+                              {"learning rate"},
+                              {"valid AP, mean over groups"},
+                              {"", report::Align::left}}};
+  for (auto const& [arm, rate, value, chosen] : trials) {
+    table.add({arm, exact(rate), std::isnan(value) ? report::Cell{"diverged"} : report::Cell{value},
+               chosen ? "chosen" : ""});
+  }
+  return table;
+}
+
 std::string groups_line(Comparison const& comparison) {
   auto const interval = report::level(comparison.arms.front().study());
   auto const groups = std::to_string(interval.groups) +
@@ -161,7 +174,8 @@ std::vector<EqualLoss> Comparison::at_equal_loss() const {
 }
 
 std::string Comparison::text(std::size_t width) const {
-  auto text = metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n";
+  auto text = rates.empty() ? std::string{} : rates_table(rates).text(width) + "\n";
+  text += metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n";
   text += groups_line(*this) + "\n" + report::level_table(studies()).text(width) + "\n";
 
   auto rows = differences();

@@ -33,12 +33,21 @@ struct EqualLoss {
   double arm_gap = 0, reference_gap = 0;  ///< test loss minus the training loss
 };
 
+/// An arm at one of the learning rates that it chose from.
+struct RateTrial {
+  std::string arm;  ///< before it had a rate
+  double rate = 0;
+  double value = 0;  ///< average precision on valid, mean over groups; not a number: diverged
+  bool chosen = false;
+};
+
 enum class Published { in_json, shown };
 
 struct Comparison {
   std::vector<ArmResults> arms;    ///< differences are against the first
   std::optional<ArmResults> null;  ///< the first arm again with other seeds
   std::vector<std::pair<std::string, RunResult>> baselines;  ///< without chance: a run each
+  std::vector<RateTrial> rates;                              ///< that arms chose from
   std::string groups_file;  ///< empty: each protein is a group of its own
   double margin = 0;
   Published published = Published::in_json;

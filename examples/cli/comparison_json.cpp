@@ -77,6 +77,11 @@ OrderedJson Comparison::json() const {
                                 {"summary", summary_json(arm)},
                                 {"runs", runs_json(arm)}});
   }
+  document["learning_rates"] = OrderedJson::array();
+  for (auto const& [arm, rate, value, chosen] : rates) {
+    document["learning_rates"].push_back(
+        {{"arm", arm}, {"lr", rate}, {"valid_average_precision", value}, {"chosen", chosen}});
+  }
   auto const all = studies();
   document["baselines"] = OrderedJson::array();
   for (auto i = std::size_t{0}; i < baselines.size(); ++i) {

@@ -18,18 +18,18 @@ struct Demo {
   std::string out = "qlora-demo";
 
   void operator()(CLI::App const& command) {
-    compare.prepare();
-    refuse_occupied(out);
-    compare.run.model = shared_file("nano-esm2").string();
-    auto const generated = synth::generate(corpus);
     auto const folder = std::filesystem::path{out};
     auto const data = folder / "data";
-    create_folder(folder);
-    synth::write(generated, data);
+    compare.run.model = shared_file("nano-esm2").string();
     compare.files.train = (data / "train.txt").string();
     compare.files.valid = (data / "valid.txt").string();
     compare.files.test = (data / "test.txt").string();
     compare.out = (folder / "study").string();
+    compare.prepare();
+    refuse_occupied(out);
+    auto const generated = synth::generate(corpus);
+    create_folder(folder);
+    synth::write(generated, data);
     cli::compare(compare, command);
   }
 };
@@ -42,6 +42,9 @@ void add_demo(CLI::App& app) {
   auto const demo = std::make_shared<Demo>();
   add_option(*command, "--out", demo->out, "folder to fill: data and study");
   add_option(*command, "--families", demo->corpus.families, "synthetic protein families");
+  add_option(*command, "--hidden-percent", demo->corpus.hidden_percent,
+             "of the sites, which the labels call none, as where annotation is missing")
+      ->check(CLI::Range(0, 100));
   demo->compare.add_to(*command);
   command->footer("Example:\n  qlora demo --seeds 3");
   command->callback([demo, command] { (*demo)(*command); });

@@ -1,5 +1,6 @@
 #include "files.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <system_error>
@@ -43,9 +44,23 @@ class Hash {
 
 DataSet DataSet::read(std::string const& file) {
   auto [proteins, skipped] = read_labelled(file);
+  return {file, file_fingerprint(file), std::move(proteins), std::move(skipped)};
+}
+
+std::string file_fingerprint(std::filesystem::path const& file) {
   auto hash = Hash{};
   hash.add(file);
-  return {file, hash.text(), std::move(proteins), std::move(skipped)};
+  return hash.text();
+}
+
+void DataSet::expect_both_classes() const {
+  auto const has = [&](auto label) {
+    return std::ranges::any_of(proteins, [&](Protein const& protein) {
+      return std::ranges::find(protein.labels, label) != protein.labels.end();
+    });
+  };
+  if (has(label_positive) && has(label_negative)) return;
+  throw InputError{at(file, "expected residues of both classes to judge by, found one")};
 }
 
 void DataSet::report_skipped() const {

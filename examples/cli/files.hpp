@@ -24,9 +24,15 @@ struct DataSet {
 
   /// Throws InputError for a file that cannot be used, or without a labelled residue.
   static DataSet read(std::string const& file);
+  /// Throws InputError unless it has sites and other residues: what is judged by it would be no
+  /// number.
+  void expect_both_classes() const;
   /// Says on stderr what was skipped and why.
   void report_skipped() const;
 };
+
+/// The fingerprint of a file's bytes. Throws InputError for one that cannot be read.
+std::string file_fingerprint(std::filesystem::path const& file);
 
 /// The fingerprint of a model: of its configuration and of the files of its tensors. Throws
 /// InputError for a folder that is no model.

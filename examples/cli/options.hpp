@@ -59,7 +59,9 @@ struct TrainingOptions {
   std::int64_t accumulate = 1;
   bool no_shuffle = false;
   bool recompute = false;
-  std::string labels = "given";  ///< or "shuffled" within each protein; no flag, but of an arm
+  // No flags, but changes of an arm.
+  std::string labels = "given";  ///< or "shuffled" within each protein
+  std::string base = "given";    ///< or "random": weights without pre-training
 
   void add_to(CLI::App& command);
   quant::Any scheme() const { return quant::Any::parse(quant.empty() ? "nf4" : quant); }

@@ -122,7 +122,8 @@ SessionOptions session_options(RunOptions const& options) {
           .compute = options.machine.compute,
           .quant = options.training.scheme(),
           .placement = options.placement,
-          .lora = options.training.lora(options.machine.seed)};
+          .lora = options.training.lora(options.machine.seed),
+          .random_base = options.training.base == "random"};
 }
 
 OrderedJson description(RunOptions const& options, Splits const& splits, Session const& session,
@@ -149,6 +150,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
           {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
           {"label_alignment", "residue"},
           {"labels", options.training.labels},
+          {"base", options.training.base},
           {"epoch", epoch},
           // Without validation data there is no threshold, and class weights alone are undone.
           {"calibration",

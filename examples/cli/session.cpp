@@ -16,9 +16,13 @@ std::unique_ptr<Session> make_session(SessionOptions const& options) {
   return narrow ? open_bf16(options) : open_fp32(options);
 }
 
-void note_fresh_head(Session& session, std::string const& model) {
+void note_fresh_weights(Session& session, SessionOptions const& options) {
+  if (options.random_base) {
+    session.notes.push_back(options.model + ": its weights are not used, but random ones");
+    return;
+  }
   if (!session.fresh_head()) return;
-  session.notes.push_back(model +
+  session.notes.push_back(options.model +
                           ": no classifier, so the head is a fresh one: until it has been "
                           "trained, its predictions mean nothing");
 }
@@ -39,7 +43,7 @@ void note_other_base(Session& session, std::filesystem::path const& adapter,
 
 std::unique_ptr<Session> open_session(SessionOptions const& options) {
   auto session = make_session(options);
-  note_fresh_head(*session, options.model);
+  note_fresh_weights(*session, options);
   return session;
 }
 
@@ -55,7 +59,7 @@ std::unique_ptr<Session> open_session(SessionOptions options,
   for (auto const& target : session->load_adapter(adapter)) {
     session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
   }
-  note_fresh_head(*session, options.model);
+  note_fresh_weights(*session, options);
   note_other_base(*session, adapter, stored.config.base_model, options.model);
   return session;
 }

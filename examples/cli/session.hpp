@@ -70,6 +70,7 @@ struct SessionOptions {
   quant::Any quant;
   placement::Sites placement = placement::Sites::of(HeadOnly{});
   LoraOptions lora{.rank = 1};
+  bool random_base = false;  ///< weights without pre-training, of lora.seed
 };
 
 /// Opens the model with fresh adapters. Throws InputError for a folder that cannot be used.

@@ -62,7 +62,9 @@ class SessionOf final : public Session {
     if constexpr (B::space == Space::device) {
       Memory<B::space>::peak_bytes = Memory<B::space>::held_bytes.load();
     }
-    return Study::load(options.model, options.lora, options.quant, options.placement);
+    auto const& [model, device, compute, quant, placement, lora, random_base] = options;
+    return random_base ? Study::untrained(model, lora, quant, placement)
+                       : Study::load(model, lora, quant, placement);
   }
 
   Study study_;

@@ -21,21 +21,9 @@
 #include "run.hpp"
 #include "sweep_results.hpp"
 #include "sweep_space.hpp"
-#include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
-
-/// Throws InputError unless every metric is a number on these labels.
-void check_both_classes(DataSet const& data) {
-  auto const has = [&](auto label) {
-    return std::ranges::any_of(data.proteins, [&](Protein const& protein) {
-      return std::ranges::find(protein.labels, label) != protein.labels.end();
-    });
-  };
-  if (has(label_positive) && has(label_negative)) return;
-  throw InputError{at(data.file, "expected residues of both classes to judge by, found one")};
-}
 
 class Sweep {
  public:
@@ -52,7 +40,7 @@ class Sweep {
     auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
     splits_ = Splits::read({.train = train, .valid = valid, .test = {}, .groups = {}},
                            base.training.max_length, base.machine);
-    check_both_classes(splits_.valid.value());
+    splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
     auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
     if (!goes_on) refuse_occupied(out);
@@ -111,20 +99,16 @@ class Sweep {
 
   /// What all trials share, and decides what comes of them.
   OrderedJson study(CLI::App const& command) const {
-    auto flags = OrderedJson::object();
     auto shared = settled(base);
     for (auto const* const free : {"model", "train", "valid", "threads", "quiet"}) {
       shared.emplace_back(free, "");
-    }
-    for (auto const& entry : parse_toml(settings(command, shared), "flags")) {
-      flags[entry.key] = entry.value.text;
     }
     return {{"model", base.fingerprint},
             {"train", splits_.train.fingerprint},
             {"valid", splits_.valid.value().fingerprint},
             {"metric", results_.space.metric},
             {"seeds", results_.space.seeds},
-            {"flags", std::move(flags)}};
+            {"flags", settings_json(command, shared)}};
   }
 
   void run_all(std::vector<Settings> const& trials, CLI::App const& command) {
@@ -194,11 +178,7 @@ class Sweep {
     write_atomically(folder / "sweep.csv", results_.csv());
     auto const& best = results_.trials[results_.ranking().front()];
     if (best.diverged()) return;
-    auto flags = std::vector<Flag>{};
-    for (auto const* const option : command.get_options()) {
-      if (option->get_group() == training_group || option->get_lnames().empty()) continue;
-      flags.emplace_back(option->get_lnames().front(), "");
-    }
+    auto flags = flags_outside(command, training_group);
     std::ranges::copy_if(settled(run_options(best.settings)), std::back_inserter(flags),
                          [&](Flag const& flag) {
                            return std::ranges::find(flags, flag.first, &Flag::first) == flags.end();

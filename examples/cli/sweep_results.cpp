@@ -11,6 +11,7 @@
 #include <qlora/report/table.hpp>
 
 #include "numbers.hpp"
+#include "run_record.hpp"
 #include "sweep_effects.hpp"
 
 namespace qlora::cli {
@@ -87,11 +88,6 @@ OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
           {"runs", std::move(runs)}};
 }
 
-/// The document as text that does not depend on the order of keys.
-std::string canonical(OrderedJson const& document) {
-  return Json::parse(document.dump()).dump();
-}
-
 SweepTrial read_trial(Json const& trial, Settings const& settings, std::string const& file) {
   auto result = SweepTrial{settings, {}};
   for (auto const& run : trial.at("runs")) {
@@ -115,17 +111,12 @@ void SweepResults::resume(std::filesystem::path const& path, std::vector<Setting
       !recorded["trials"].is_array()) {
     fail("expected the trials of a sweep, found none");
   }
-  for (auto const& [key, value] : study.items()) {
-    auto const& before = recorded["study"];
-    if (before.is_object() && before.contains(key) && before[key].dump() == canonical(value))
-      continue;
-    fail("expected a sweep with the same " + key + " to resume, found another");
-  }
+  check_identity(recorded["study"], study, file);
   auto const& list = recorded["trials"];
   for (auto i = std::size_t{0}; i < list.size(); ++i) {
     auto const same = i < wanted.size() && list[i].is_object() && list[i].contains("settings") &&
                       list[i].contains("runs") &&
-                      list[i]["settings"].dump() == canonical(json_settings(wanted[i], space));
+                      list[i]["settings"] == Json(json_settings(wanted[i], space));
     if (!same) fail("expected its trial " + std::to_string(i + 1) + " among those of the space");
     trials.push_back(read_trial(list[i], wanted[i], file));
   }

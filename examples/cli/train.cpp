@@ -75,6 +75,11 @@ void add_train(CLI::App& app) {
   add_option(*command, "--valid", train->files.valid, "labelled proteins to choose by");
   add_option(*command, "--test", train->files.test, "labelled proteins to report on");
   add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
+  run.intervals.unit = "cluster";
+  run.intervals.add_to(*command);
+  add_option(*command, "--groups", train->files.groups,
+             "groups.tsv, which says what proteins are relatives; by default the one beside the "
+             "test or the training file");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
       ->group(training_group);
@@ -84,11 +89,6 @@ void add_train(CLI::App& app) {
              "keep the epoch that is best on --valid by this metric")
       ->check(CLI::IsMember(
           std::vector<std::string>{metrics::Chosen::names.begin(), metrics::Chosen::names.end()}));
-  run.intervals.unit = "cluster";
-  run.intervals.add_to(*command);
-  add_option(*command, "--groups", train->files.groups,
-             "groups.tsv, which says what proteins are relatives; by default the one beside the "
-             "test or the training file");
   run.training.add_to(*command);
   run.machine.add_to(*command);
   add_config(*command);

@@ -12,6 +12,7 @@
 
 #include <qlora/adapt/placement.hpp>
 #include <qlora/backend/concepts.hpp>
+#include <qlora/core/random.hpp>
 #include <qlora/core/transfer.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/model/adapter.hpp>
@@ -19,6 +20,7 @@
 #include <qlora/model/esm2.hpp>
 #include <qlora/model/folder.hpp>
 #include <qlora/model/frozen_weights.hpp>
+#include <qlora/model/random_weights.hpp>
 #include <qlora/model/sizes.hpp>
 #include <qlora/quant/dequantize.hpp>
 #include <qlora/train/inference.hpp>
@@ -46,14 +48,17 @@ class Experiment {
   /// Model's.
   static Experiment load(std::string const& model, LoraOptions const& lora = {},
                          Quant const& scheme = {}, PlacementPolicy const& placement = {}) {
-    auto const folder = ModelFolder{find_model(model)};
-    auto const& shape = folder.config().shape;
-    model::check_sizes<Model>(shape, (folder.path() / "config.json").string());
-    auto weights = FrozenWeights<Quant>{folder, scheme};
-    auto experiment = Experiment{Network{shape, weights, placement, lora}, model};
-    experiment.fresh_head_ = !folder.has_classifier();
-    experiment.set_head(folder);
-    return experiment;
+    return open(model, lora, placement, Head::of_folder, [&](ModelFolder const& folder) {
+      return FrozenWeights<Quant>{folder, scheme};
+    });
+  }
+  /// The same architecture with random weights, drawn by `lora.seed`, and a fresh classifier: what
+  /// there is to find without pre-training.
+  static Experiment untrained(std::string const& model, LoraOptions const& lora = {},
+                              Quant const& scheme = {}, PlacementPolicy const& placement = {}) {
+    return open(model, lora, placement, Head::fresh, [&](ModelFolder const& folder) {
+      return RandomWeights<Quant>{scheme, folder.config().initializer_range, lora.seed};
+    });
   }
 
   /// Whether the classifier is a fresh one, which neither model nor adapter brought.
@@ -138,26 +143,38 @@ class Experiment {
   Experiment(Network network, std::string model)
       : network_{std::move(network)}, model_{std::move(model)} {}
 
+  enum class Head { of_folder, fresh };
+
+  template <class MakeWeights>
+  static Experiment open(std::string const& model, LoraOptions const& lora,
+                         PlacementPolicy const& placement, Head head, MakeWeights&& make_weights) {
+    auto const folder = ModelFolder{find_model(model)};
+    auto const& shape = folder.config().shape;
+    model::check_sizes<Model>(shape, (folder.path() / "config.json").string());
+    auto weights = make_weights(folder);
+    auto experiment = Experiment{Network{shape, weights, placement, lora}, model};
+    experiment.fresh_head_ = head == Head::fresh || !folder.has_classifier();
+    experiment.set_head(folder);
+    return experiment;
+  }
+
   void set_head(ModelFolder const& folder) {
     using A = typename B::Accumulator;
     auto const weight = MatrixTensor<A>{network_.classifier().extents()};
     auto const bias = VectorTensor<A>{network_.classifier_bias().extents()};
-    if (folder.has_classifier()) {
+    if (!fresh_head_) {
       auto const values =
           full_weight(folder, weight_shape(network_.shape(), folder.classifier_site()));
       auto const biases = folder.tensor("classifier.bias", 1, bias.size());
       std::copy_n(values.data(), values.size(), weight.data());
       std::copy_n(biases.data(), biases.size(), bias.data());
     } else {
-      auto random =
-          RandomSequence{{.seed = network_.lora().seed,
-                          .step = 0,
-                          .sample = 0,
-                          .site = random_site::initialise + folder.classifier_site().id() + 1}};
-      auto const deviation = static_cast<float>(folder.config().initializer_range);
-      for (auto& value : std::span{weight.data(), static_cast<std::size_t>(weight.size())}) {
-        value = deviation * random.normal();
-      }
+      fill_normal(std::span{weight.data(), static_cast<std::size_t>(weight.size())},
+                  {.seed = network_.lora().seed,
+                   .step = 0,
+                   .sample = 0,
+                   .site = random_site::initialise + folder.classifier_site().id() + 1},
+                  static_cast<float>(folder.config().initializer_range));
       std::fill_n(bias.data(), bias.size(), A{0});
     }
     transfer(weight.view(), network_.classifier());

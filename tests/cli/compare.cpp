@@ -185,7 +185,7 @@ TEST(Compare, PutsFloorsAndCeilingsBesideTheArms) {
             program.read("study/head-labelsshuffled/seed-1/adapter_model.safetensors"));
 
   for (auto const& [list, expected] : std::vector<std::pair<std::string, std::string>>{
-           {"trees", "expected frequency, window, homology or none, found trees"},
+           {"trees", "expected frequency, window, homology, truth or none, found trees"},
            {"window,window", "expected each once, found window again"}}) {
     program.refuses(
         quick_training("compare", "other") + std::vector<std::string>{"--baselines", list},
@@ -223,8 +223,9 @@ TEST(Compare, RefusesArmsThatAreNone) {
   auto const cases = std::vector<std::pair<std::string, std::string>>{
       {"qvk", "expected one of qkv all card head, found qvk"},
       {"qkv,qkv", "expected each arm once, found qkv again"},
-      {"qkv:rank=2", "expected r, alpha, dropout, lr, quant or labels, found rank"},
+      {"qkv:rank=2", "expected r, alpha, dropout, lr, quant, labels or base, found rank"},
       {"qkv:labels=none", "expected labels=given or labels=shuffled, found none"},
+      {"qkv:base=none", "expected base=given or base=random, found none"},
       {"qkv:r=two", "qkv:r=two: expected a number for r, found two"},
       {"qkv:r=010", "qkv:r=010: expected a number for r, found 010"},
       {"qkv:r=65537", "expected r from 1 to 65536, found 65537"},

@@ -179,8 +179,8 @@ TEST(Sweep, IsResumedAfterTheTrialsThatItHas) {
   EXPECT_EQ(program.read("part/space.toml"), program.read("space.toml"));
 
   program.refuses(resumed + std::vector<std::string>{"--epochs", "2"},
-                  {"part/sweep.json: expected a sweep with the same flags to resume"});
-  program.refuses(resumed + std::vector<std::string>{"--seed", "2"}, {"the same flags"});
+                  {"part/sweep.json: expected the same epochs to resume"});
+  program.refuses(resumed + std::vector<std::string>{"--seed", "2"}, {"the same seed to resume"});
   space(2);
   program.refuses(resumed, {"expected its trial 3 among those of the space"});
   program.write("part/sweep.json", "{}");

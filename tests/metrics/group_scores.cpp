@@ -49,7 +49,7 @@ TEST(GroupedScores, RefuseLabelsOfAnotherNumber) {
   auto const message = qlora::testing::message_of<qlora::ShapeError>([&] {
     grouped.add(0, std::vector<float>{0, 1}, std::vector<std::int8_t>{0, 1});
   });
-  EXPECT_NE(message.find("expected two logits for 2 labels"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected 4 logits for 2 labels"), std::string::npos) << message;
 }
 
 }  // namespace

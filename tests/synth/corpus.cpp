@@ -1,3 +1,5 @@
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -69,6 +71,26 @@ TEST(Corpus, PretrainsOnOtherFamilies) {
   }
   EXPECT_EQ(sequences.size(), 120u);
   EXPECT_EQ(synth::generate({.families = 10}).train, corpus.train);
+}
+
+TEST(Corpus, HidesSitesAndKeepsTheTruth) {
+  auto const whole = synth::generate({});
+  EXPECT_EQ(fingerprint(whole.truth.test), fingerprint(whole.test));
+  auto const half = synth::generate({.hidden_percent = 50});
+  auto const most = synth::generate({.hidden_percent = 80});
+  EXPECT_EQ(fingerprint(half.truth.train), fingerprint(whole.train));
+  auto sites = 0., left = 0.;
+  for (auto p = std::size_t{0}; p < whole.train.size(); ++p) {
+    for (auto i = std::size_t{0}; i < whole.train[p].labels.size(); ++i) {
+      sites += whole.train[p].labels[i];
+      left += half.train[p].labels[i];
+      EXPECT_LE(half.train[p].labels[i], whole.train[p].labels[i]);
+      EXPECT_LE(most.train[p].labels[i], half.train[p].labels[i]);  // more hides the same, too
+    }
+  }
+  EXPECT_NEAR(left / sites, .5, 4 * .5 / std::sqrt(sites));
+  EXPECT_EQ(synth::summary(synth::generate({.hidden_percent = 100}).test)["positives"], 0);
+  EXPECT_THROW(synth::generate({.hidden_percent = 101}), InputError);
 }
 
 TEST(Corpus, IsWrittenAsFilesThatReadersTake) {

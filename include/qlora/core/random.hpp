@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <span>
 
 // Philox is integers: without this, Random123 includes every vector intrinsic that the compiler
 // has, and all that includes this header compiles half a second longer.
@@ -91,5 +92,12 @@ class RandomSequence {
   std::uint32_t block_ = 0;
   std::uint32_t next_ = 4;
 };
+
+/// Normal numbers of that standard deviation, the stream's first.
+template <class T>
+void fill_normal(std::span<T> values, RandomStream const& stream, float deviation) {
+  auto random = RandomSequence{stream};
+  for (auto& value : values) value = static_cast<T>(deviation * random.normal());
+}
 
 }  // namespace qlora::inline v1

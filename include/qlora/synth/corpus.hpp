@@ -9,6 +9,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
+#include <qlora/core/option.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/three_line.hpp>
@@ -22,6 +23,7 @@ struct Options {
   std::uint32_t members = 6;  ///< proteins of a family
   std::uint32_t valid_percent = 15;
   std::uint32_t test_percent = 25;
+  std::uint32_t hidden_percent = 0;        ///< of the sites, which the labels call none
   std::uint32_t pretraining_families = 0;  ///< further ones, in no split
   std::uint64_t seed = 1;
 };
@@ -33,8 +35,12 @@ struct Group {
   std::string split;
 };
 
-struct Corpus {
+struct Splits {
   std::vector<Protein> train, valid, test;
+};
+
+struct Corpus : Splits {
+  Splits truth;  ///< with every site labelled
   std::vector<Protein> pretraining;
   std::vector<Group> groups;  ///< of train, valid and test, in this order
 };
@@ -54,10 +60,25 @@ inline std::vector<Protein> family(Options const& options, Purpose purpose, std:
   return draw_family(random, name, options.members);
 }
 
+/// Each site of a protein is called none with that chance, as where nobody has looked yet. A
+/// higher chance hides the same sites and others.
+inline void hide_sites(Options const& options, std::uint32_t number, Protein& protein) {
+  auto random = RandomSequence{{.seed = options.seed,
+                                .step = 1,  // no labels are shuffled with it
+                                .sample = number,
+                                .site = random_site::labels}};
+  for (auto& label : protein.labels) {
+    if (label == label_positive && random.below(100) < options.hidden_percent) {
+      label = label_negative;
+    }
+  }
+}
+
 }  // namespace detail
 
 /// Draws the corpus: the same one for the same options on every machine. The first families train,
-/// the next ones validate, the last ones test. Throws InputError when a split would be empty.
+/// the next ones validate, the last ones test. Throws InputError when a split would be empty, and
+/// for more hidden than all.
 inline Corpus generate(Options const& options) {
   auto const test = options.families * options.test_percent / 100;
   auto const valid = options.families * options.valid_percent / 100;
@@ -66,15 +87,21 @@ inline Corpus generate(Options const& options) {
                      std::to_string(options.families) + " families of " +
                      std::to_string(options.members));
   }
+  expect_option(options.hidden_percent <= 100, "hidden_percent", "at most 100",
+                options.hidden_percent);
   auto corpus = Corpus{};
   auto const train = options.families - valid - test;
   for (auto i = std::uint32_t{0}; i < options.families; ++i) {
-    auto& split = i < train ? corpus.train : i < train + valid ? corpus.valid : corpus.test;
+    auto const split = i < train           ? &Splits::train
+                       : i < train + valid ? &Splits::valid
+                                           : &Splits::test;
     auto const* const split_name = i < train ? "train" : i < train + valid ? "valid" : "test";
     auto const name = "family" + std::to_string(i + 1);
     for (auto& protein : detail::family(options, detail::Purpose::study, i, name)) {
+      (corpus.truth.*split).push_back(protein);
+      detail::hide_sites(options, static_cast<std::uint32_t>(corpus.groups.size()), protein);
       corpus.groups.push_back({.protein = protein.id, .family = name, .split = split_name});
-      split.push_back(std::move(protein));
+      (corpus.*split).push_back(std::move(protein));
     }
   }
   for (auto i = std::uint32_t{0}; i < options.pretraining_families; ++i) {
@@ -97,14 +124,18 @@ inline Json summary(std::vector<Protein> const& proteins) {
   return {{"proteins", proteins.size()}, {"residues", residues}, {"positives", positives}};
 }
 
-/// Writes train.txt, valid.txt, test.txt (three lines a protein), groups.tsv, summary.json and,
-/// when the corpus has any, the pretraining families as pretrain.fasta. The folder is made if
-/// absent. Throws SystemError.
+/// Writes train.txt, valid.txt, test.txt (three lines a protein), the same with every site labelled
+/// into `truth`, groups.tsv, summary.json and, when the corpus has any, the pretraining families as
+/// pretrain.fasta. The folder is made if absent. Throws SystemError.
 inline void write(Corpus const& corpus, std::filesystem::path const& folder) {
-  std::filesystem::create_directories(folder);
-  write_three_line(folder / "train.txt", corpus.train);
-  write_three_line(folder / "valid.txt", corpus.valid);
-  write_three_line(folder / "test.txt", corpus.test);
+  auto const write_splits = [](Splits const& splits, std::filesystem::path const& path) {
+    std::filesystem::create_directories(path);
+    write_three_line(path / "train.txt", splits.train);
+    write_three_line(path / "valid.txt", splits.valid);
+    write_three_line(path / "test.txt", splits.test);
+  };
+  write_splits(corpus, folder);
+  write_splits(corpus.truth, folder / "truth");
   write_atomically(folder / "groups.tsv", [&](FileWriter& file) {
     file.write("chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
     for (auto const& [protein, family, split] : corpus.groups) {

@@ -1,0 +1,80 @@
+#include "arm_runs.hpp"
+
+#include <iostream>
+#include <utility>
+
+#include <qlora/core/error.hpp>
+
+#include "arguments.hpp"
+#include "run_record.hpp"
+
+namespace qlora::cli {
+namespace {
+
+/// What decides every run of a study, besides its arm and seed.
+OrderedJson shared_identity(CompareOptions const& options, CLI::App const& command,
+                            Splits const& splits, std::string const& fingerprint) {
+  auto identity = OrderedJson::object();
+  identity["model"] = fingerprint;
+  splits.for_each(
+      [&](char const* name, DataSet const& data) { identity[name] = data.fingerprint; });
+  identity["groups"] =
+      splits.groups_file.empty() ? std::string{} : file_fingerprint(splits.groups_file);
+  auto flags = flags_outside(command, training_group);
+  for (auto const* const decides : {"ci", "resamples", "no-equal-loss"}) {
+    std::erase_if(flags, [&](Flag const& flag) { return flag.first == decides; });
+  }
+  identity["flags"] = settings_json(command, flags);
+  identity["device"] = options.run.machine.device;
+  identity["compute"] = options.run.machine.compute;
+  return identity;
+}
+
+}  // namespace
+
+ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
+    : options_{options},
+      splits_{splits},
+      fingerprint_{model_fingerprint(options.run.model)},
+      // Braces would make it a list of one object.
+      shared_(shared_identity(options, command, splits, fingerprint_)) {}
+
+RunOptions ArmRuns::options_of(Arm const& arm, std::uint64_t seed) const {
+  auto run = options_.run;
+  run.fingerprint = fingerprint_;
+  run.placement = placement::Sites::parse(arm.placement);
+  run.training = arm.apply(options_.run.training);
+  run.machine.seed = seed;
+  run.epoch_scores = options_.no_equal_loss ? EpochScores::none : EpochScores::test;
+  return run;
+}
+
+OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
+  auto identity = shared_;
+  identity["arm"] = arm.name;
+  identity["seed"] = seed;
+  return identity;
+}
+
+RunResult const& ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
+  auto const folder =
+      std::filesystem::path{options_.out} / arm.folder() / ("seed-" + std::to_string(seed));
+  if (auto const found = done_.find(folder); found != done_.end()) return found->second;
+  auto result = RunResult{};
+  auto const record = folder / "run.json";
+  if (options_.resume && std::filesystem::exists(record)) {
+    result = read_record(record, identity(arm, seed));
+  } else {
+    auto run = options_of(arm, seed);
+    run.label = outlook_.place() + arm.name + ", seed " + std::to_string(seed) + ": ";
+    run.outlook = &outlook_;
+    std::filesystem::create_directories(folder);
+    result = Run{std::move(run), splits_}(folder);
+    write_record(record, identity(arm, seed), result);
+  }
+  outlook_.finish_run(result.total_seconds);
+  if (!options_.run.machine.quiet) std::cerr << outlook_.text() << "\n";
+  return done_.emplace(folder, std::move(result)).first->second;
+}
+
+}  // namespace qlora::cli

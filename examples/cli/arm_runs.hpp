@@ -1,0 +1,47 @@
+/// The runs of a study, each in a folder of its own: made, or taken over from before.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "arms.hpp"
+#include "compare.hpp"
+#include "outlook.hpp"
+#include "run.hpp"
+
+namespace qlora::cli {
+
+class ArmRuns {
+ public:
+  /// With `--resume`, runs whose record lies in the study's folder are not made again. `command`
+  /// has the flags that decide them.
+  ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits);
+
+  /// Expects so many different runs, for what is said of the time left.
+  void expect(std::size_t runs) { outlook_ = Outlook{runs}; }
+
+  /// The run, with its model open and nothing done yet.
+  Run opened(Arm const& arm, std::uint64_t seed) const { return {options_of(arm, seed), splits_}; }
+
+  /// Leaves what `train` leaves, and `run.json`, the record. Throws InputError for a record of
+  /// other data or flags, and as Run.
+  RunResult const& operator()(Arm const& arm, std::uint64_t seed);
+
+ private:
+  RunOptions options_of(Arm const& arm, std::uint64_t seed) const;
+  OrderedJson identity(Arm const& arm, std::uint64_t seed) const;
+
+  CompareOptions const& options_;
+  Splits const& splits_;
+  std::string fingerprint_;  ///< of the model
+  OrderedJson shared_;       ///< what decides every run
+  Outlook outlook_{0};
+  std::map<std::filesystem::path, RunResult> done_;
+};
+
+}  // namespace qlora::cli

@@ -1,0 +1,66 @@
+#include "learning_rates.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <qlora/core/error.hpp>
+#include <qlora/metrics/groups.hpp>
+
+namespace qlora::cli {
+namespace {
+
+Arm at_rate(Arm arm, std::string const& rate) {
+  arm.name += (arm.changes.empty() ? ":lr=" : ",lr=") + rate;
+  arm.changes.emplace_back("lr", rate);
+  return arm;
+}
+
+double validation_precision(Arm const& arm, std::uint64_t seed, ArmRuns& runs) try {
+  auto const& groups = *runs(arm, seed).find_groups("valid");
+  return metrics::mean_over_groups(groups.average_precision).mean;
+} catch (DivergedError const&) {
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
+std::vector<std::string> parse_rates(std::string_view list) {
+  auto rates = std::vector<std::string>{};
+  auto values = std::vector<double>{};
+  while (!list.empty()) {
+    auto text = std::string{list.substr(0, list.find(','))};
+    list.remove_prefix(std::min(text.size() + 1, list.size()));
+    auto const value = parse_number<double>(text);
+    if (!value || !(*value > 0) || std::ranges::find(values, *value) != values.end()) {
+      throw InputError{"--choose-lr: expected different numbers above 0, found " + text};
+    }
+    values.push_back(*value);
+    rates.push_back(std::move(text));
+  }
+  return rates;
+}
+
+Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint64_t seed,
+                ArmRuns& runs, std::vector<RateTrial>& trials) {
+  auto best = std::size_t{trials.size()};
+  auto const first = best;
+  for (auto const& rate : rates) {
+    trials.push_back({.arm = arm.name,
+                      .rate = *parse_number<double>(rate),
+                      .value = validation_precision(at_rate(arm, rate), seed, runs),
+                      .chosen = false});
+    if (std::isnan(trials[best].value) || trials.back().value > trials[best].value) {
+      best = trials.size() - 1;
+    }
+  }
+  if (std::isnan(trials[best].value)) {
+    throw DivergedError{arm.name +
+                        ": expected a learning rate of --choose-lr that does not diverge, "
+                        "found none"};
+  }
+  trials[best].chosen = true;
+  return at_rate(arm, rates[best - first]);
+}
+
+}  // namespace qlora::cli

@@ -1,0 +1,22 @@
+/// A learning rate for each arm, chosen on the validation split.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arm_runs.hpp"
+#include "comparison.hpp"
+
+namespace qlora::cli {
+
+/// "1e-3,3e-3", as they are written. Throws InputError for anything but different rates above 0.
+std::vector<std::string> parse_rates(std::string_view list);
+
+/// Runs an arm at every rate with that seed, adds what came of it to `trials`, and returns the arm
+/// at the best rate: "all:lr=3e-3". Throws DivergedError where all of them diverge.
+Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint64_t seed,
+                ArmRuns& runs, std::vector<RateTrial>& trials);
+
+}  // namespace qlora::cli

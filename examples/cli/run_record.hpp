@@ -1,0 +1,26 @@
+/// What a run found, kept so that a study can go on after it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include <qlora/core/json.hpp>
+
+#include "files.hpp"
+#include "run_result.hpp"
+
+namespace qlora::cli {
+
+/// Writes `result` with what decided it: equal `identity`, equal run.
+void write_record(std::filesystem::path const& file, OrderedJson const& identity,
+                  RunResult const& result);
+
+/// What write_record wrote. Throws InputError for a file that it did not, and where the identity
+/// was another, naming the first key that differs.
+RunResult read_record(std::filesystem::path const& file, OrderedJson const& identity);
+
+/// Throws InputError, naming the first key, unless what was recorded in that file has the same
+/// values.
+void check_identity(Json const& recorded, OrderedJson const& expected, std::string const& file);
+
+}  // namespace qlora::cli
