@@ -24,7 +24,8 @@ allowed() {
     model/*) echo core backend quant adapt nn data formats model ;;
     train/*) echo core backend quant adapt nn data model metrics dist train ;;
     report/*) echo core data metrics report ;;
-    esm2.hpp) echo core baseline backend quant adapt nn data model metrics dist train report synth experiment.hpp ;;
+    predict/*) echo core data predict ;;
+    esm2.hpp) echo core baseline backend quant adapt nn data model metrics dist train report predict synth experiment.hpp ;;
     *) echo core backend quant adapt nn data model metrics dist train report ;;
   esac
 }

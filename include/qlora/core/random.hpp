@@ -38,7 +38,7 @@ inline constexpr std::uint32_t resampling = 0xb000'0000u;
 inline constexpr std::uint32_t splitting = 0xc000'0000u;
 inline constexpr std::uint32_t search = 0xd000'0000u;
 inline constexpr std::uint32_t labels = 0xe000'0000u;  ///< that are shuffled or hidden
-inline constexpr std::uint32_t base = 0xf000'0000u;    ///< plus the site, of a base of random weights
+inline constexpr std::uint32_t base = 0xf000'0000u;  ///< plus the site, of a base of random weights
 }  // namespace random_site
 
 /// Four random words, number `block` of the stream.
