@@ -18,5 +18,8 @@ void add_memory(CLI::App& app);
 void add_prepare(CLI::App& app);
 void add_sweep(CLI::App& app);
 void add_synth(CLI::App& app);
+// Both of completion.cpp.
+void add_completion(CLI::App& app);
+void add_manual(CLI::App& app);
 
 }  // namespace qlora::cli

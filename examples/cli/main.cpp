@@ -48,6 +48,8 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_prepare(app);
   qlora::cli::add_sweep(app);
   qlora::cli::add_synth(app);
+  qlora::cli::add_completion(app);
+  qlora::cli::add_manual(app);
   try {
     arguments = qlora::cli::expand(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back

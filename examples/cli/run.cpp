@@ -19,28 +19,10 @@
 #include <qlora/version.hpp>
 
 #include "evaluation.hpp"
-#include "numbers.hpp"
 #include "peak_memory.hpp"
 
 namespace qlora::cli {
 namespace {
-
-/// `history.csv`, replaced after each epoch.
-class History {
- public:
-  explicit History(std::filesystem::path file) : file_{std::move(file)} {}
-
-  void add(StepRecord const& step) {
-    text_ += std::to_string(step.step) + "," + std::to_string(step.epoch) + "," + exact(step.loss) +
-             "," + exact(step.gradient_norm) + "," + exact(step.learning_rate) + "," +
-             std::to_string(step.tokens) + "," + exact(step.tokens_per_second) + "\n";
-  }
-  void write() const { write_atomically(file_, text_); }
-
- private:
-  std::filesystem::path file_;
-  std::string text_ = "step,epoch,loss,grad_norm,learning_rate,tokens,tokens_per_second\n";
-};
 
 /// The parameters of the epoch at which a metric was best.
 class Best {
@@ -204,7 +186,7 @@ std::vector<std::string> Run::notes() const {
 }
 
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
-  auto history = History{folder / "history.csv"};
+  auto& history = history_.emplace(folder);
   auto best = Best{options_.select, *session_};
   auto const tokens = static_cast<double>(splits_.tokens(fit_.epochs));
   auto progress =
@@ -306,6 +288,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   write_json(folder / "qlora.json", described);
   session_->save_adapter(folder);
   evaluate_splits(result);
+  for (auto const& [split, scores] : result.scores) history_->add(split, scores, result.steps);
+  history_->write();
   if (decision_) {
     add_decision(described, *decision_);
     write_json(folder / "qlora.json", described);

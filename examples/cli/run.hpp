@@ -13,6 +13,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/metrics/decision.hpp>
 
+#include "history.hpp"
 #include "intervals.hpp"
 #include "options.hpp"
 #include "outlook.hpp"
@@ -70,6 +71,7 @@ class Run {
   std::chrono::steady_clock::time_point start_;
   std::unique_ptr<Session> session_;
   std::optional<metrics::Decision> decision_;
+  std::optional<History> history_;
 };
 
 }  // namespace qlora::cli

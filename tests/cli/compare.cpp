@@ -1,6 +1,7 @@
 // qlora compare and qlora demo: arms x seeds, on the same data.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -128,7 +129,7 @@ TEST(Compare, JudgesByGroupsAndSeeds) {
     EXPECT_LT(endpoint.at("interval").at(0), endpoint.at("mean"));
   }
   auto const& difference = comparison.at("differences").at(0);
-  auto const mean = [&](int arm) {
+  auto const mean = [&](std::size_t arm) {
     return arms.at(arm).at("by_group").at("average_precision").at("mean").get<double>();
   };
   EXPECT_NEAR(difference.at("mean").get<double>(), mean(1) - mean(0), 1e-12);
@@ -168,7 +169,7 @@ TEST(Compare, PutsFloorsAndCeilingsBesideTheArms) {
     EXPECT_NEAR(std::stod(shown[7]), test.at("average_precision").get<double>(), 5.01e-5);
   }
   // Trained on the very proteins: neighbours tell more than composition, and relatives everything.
-  auto const precision = [&](int i) {
+  auto const precision = [&](std::size_t i) {
     return baselines.at(i).at("by_group").at("average_precision").at("mean").get<double>();
   };
   EXPECT_LT(precision(0), precision(1));

@@ -27,6 +27,67 @@ TEST(Cli, ExplainsItself) {
             std::string::npos);
 }
 
+TEST(Cli, TellsShellsWhatItTakes) {
+  auto const program = Program{};
+  program.write("qlora.bash", program.done({"completion", "bash"}).out);
+  auto const completed = [&](std::string const& words) {
+    auto const script = "source qlora.bash; COMP_WORDS=(qlora " + words +
+                        "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _qlora; echo ${COMPREPLY[*]}";
+    return run_program("/bin/bash", {"-c", script}, program.path("")).out;
+  };
+  EXPECT_EQ(completed("pre"), "predict prepare\n");
+  EXPECT_EQ(completed("train --placement a"), "all\n");
+  EXPECT_EQ(completed("train --max"), "--max-length\n");
+  EXPECT_EQ(completed("train --train x"), "\n");  // a file
+  EXPECT_NE(program.done({"completion", "fish"}).out.find("-l placement -x -a 'qkv all card head'"),
+            std::string::npos);
+  EXPECT_NE(program.done({"completion", "zsh"}).out.find("#compdef qlora"), std::string::npos);
+  program.refuses({"completion", "csh"}, {"csh"});
+  auto const manual = program.done({"manual"}).out;
+  EXPECT_NE(manual.find(".SS compare"), std::string::npos);
+  EXPECT_NE(manual.find("\\-\\-placement"), std::string::npos);
+}
+
+TEST(Cli, PredictsInEveryFormatAndInWindows) {
+  auto const program = Program{};
+  program.write("proteins.fasta", ">1abc_A\nMKVLWAAKRRGDEHHCWYMKVLWAAKRRGDEHHCWY\n>1abc_B\nMKV\n");
+  auto const predict = [&](std::vector<std::string> const& more) {
+    program.done(std::vector<std::string>{"predict", "--model", golden("models/odd"), "--fasta",
+                                          "proteins.fasta", "--out", "sites", "--quiet"} +
+                 more);
+    return program.read("sites");
+  };
+  auto const begins = [&](std::string const& format, std::string const& text) {
+    EXPECT_EQ(predict({"--format", format, "--threshold", "0"}).substr(0, text.size()), text);
+  };
+  begins("gff3",
+         "##gff-version 3\n##sequence-region 1abc_A 1 36\n1abc_A\tqlora\tbinding_site\t1\t36\t");
+  begins("segments",
+         "id\tfirst\tlast\tresidues\tmean_probability\thighest_probability\n1abc_A\t1\t36\tMKV");
+  begins("jsonl", "{\"id\":\"1abc_A\",\"sequence\":\"MKV");
+  begins("defattr", "attribute: site_probability\nrecipient: residues\n# 1abc_A\n\t/A:1\t");
+
+  // A window's rows are those of the piece by itself.
+  auto const whole = cells(predict({"--logits"}), '\t');
+  auto const windows = cells(predict({"--logits", "--window", "20", "--window-margin", "4"}), '\t');
+  ASSERT_EQ(windows.size(), whole.size());
+  program.write("proteins.fasta", ">1abc_A\nMKVLWAAKRRGDEHHCWYMK\n");
+  auto const piece = cells(predict({"--logits"}), '\t');
+  for (auto i = std::size_t{1}; i <= 16; ++i) EXPECT_EQ(windows[i], piece[i]);
+  for (auto i = std::size_t{1}; i < whole.size(); ++i) {
+    EXPECT_EQ(windows[i][2], whole[i][2]);
+    EXPECT_NEAR(std::stod(windows[i][3]), std::stod(whole[i][3]), .2);
+  }
+  for (auto i = std::size_t{37}; i < whole.size(); ++i) EXPECT_EQ(windows[i], whole[i]);
+
+  program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "proteins.fasta", "--out",
+                   "sites", "--format", "gff3", "--logits", "--quiet"},
+                  {"--logits: expected --format tsv or jsonl, found gff3"});
+  program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "proteins.fasta", "--out",
+                   "sites", "--window", "256", "--quiet"},
+                  {"window: expected more than both margins of 128, found 256"});
+}
+
 TEST(Cli, RefusesWrongUsage) {
   auto const program = Program{};
   program.refuses({}, {"subcommand"});
