@@ -22,6 +22,13 @@ void Scoring::add(std::size_t protein, std::span<float const> logits) {
     auto const number = static_cast<std::uint32_t>(protein);
     set_.add(number, logits, labels);
     if (auto* const grouped = collectors_.grouped) grouped->add(number, logits, labels);
+    if (collectors_.tracks != nullptr && collectors_.tracks->contains(protein)) {
+      auto& track = collectors_.tracks->at(protein);
+      for (std::size_t i = 0; i < labels.size(); ++i) {
+        auto const margin = double{logits[2 * i + 1]} - double{logits[2 * i]};
+        track.push_back(static_cast<float>(metrics::LogOdds{}.probability(margin)));
+      }
+    }
     if (auto* const resampled = collectors_.resampled) resampled->add(number, logits, labels);
   }
   progress_.update(done_ += static_cast<double>(sequence.size()));

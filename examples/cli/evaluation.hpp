@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <qlora/metrics/group_scores.hpp>
+#include <qlora/metrics/logistic_regression.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/metrics/scores.hpp>
 #include <qlora/report/progress.hpp>
@@ -16,10 +19,14 @@
 
 namespace qlora::cli {
 
+/// Probabilities of each residue of the proteins, by their numbers, that it was made with.
+using Tracks = std::map<std::size_t, std::vector<float>>;
+
 /// What else is given the residues that are evaluated, where it is there.
 struct Collectors {
   metrics::GroupedScores* grouped = nullptr;
   ResampledMetrics* resampled = nullptr;
+  Tracks* tracks = nullptr;
 };
 
 /// Metrics of whatever gives logits, protein by protein, with progress under a label.

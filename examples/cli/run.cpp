@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <span>
 #include <string_view>
 #include <tuple>
@@ -193,10 +194,14 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
   auto epoch_loss = EpochLoss{};
+  auto losses = std::vector<double>{};
   auto const on_step = [&](StepRecord const& step) {
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
-    if (!step.skipped) epoch_loss.add(step.loss);
+    if (!step.skipped) {
+      epoch_loss.add(step.loss);
+      losses.push_back(step.loss);
+    }
     result.steps = step.step;
     result.skipped_steps += step.skipped ? 1 : 0;
     result.tokens += step.tokens;
@@ -231,6 +236,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
         epoch);
   };
   session_->fit(records_, fit_, on_step, on_epoch);
+  add_losses(result.curves, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
   if (!finite && result.best_epoch == fit_.epochs) {
@@ -252,24 +258,39 @@ void Run::decide(RunResult& result, std::string const& split, metrics::Ranking c
       {"expected_calibration_error", applied.expected_calibration_error}};
 }
 
+void Run::evaluate_split(std::string const& name, DataSet const& data, RunResult& result) {
+  auto grouped = splits_.grouped_scores(name);
+  auto resampled =
+      options_.intervals.collector(data.proteins, splits_.groups(name), session_->class_weights());
+  auto tracks = Tracks{};
+  if (name == "test") {
+    for (auto const protein : shown_proteins(data.proteins)) tracks[protein];
+  }
+  auto const scores =
+      evaluate(*session_, data, options_.label + name + " metrics", options_.machine.progress(),
+               {.grouped = grouped ? &*grouped : nullptr,
+                .resampled = resampled ? &*resampled : nullptr,
+                .tracks = &tracks});
+  result.metrics[name] = scores;
+  if (resampled) {
+    result.metrics[name]["intervals"] =
+        options_.intervals.json(options_.intervals.of(*resampled), !splits_.groups_file.empty());
+  }
+  result.scores.emplace_back(name, scores);
+  if (!grouped) return;
+  result.groups.emplace_back(name, grouped->scores());
+  auto const ranking = grouped->pooled();
+  if (splits_.valid) decide(result, name, ranking);
+  if (name != "test") return;
+  for (auto& [protein, track] : tracks) result.curves.tracks.push_back(std::move(track));
+  add_ranking(result.curves, ranking,
+              decision_ ? decision_->calibration.log_odds
+                        : metrics::prior_correction(session_->class_weights()));
+}
+
 void Run::evaluate_splits(RunResult& result) {
-  splits_.for_each([&](char const* name, DataSet const& data) {
-    auto grouped = splits_.grouped_scores(name);
-    auto resampled = options_.intervals.collector(data.proteins, splits_.groups(name),
-                                                  session_->class_weights());
-    auto const scores = evaluate(
-        *session_, data, options_.label + name + " metrics", options_.machine.progress(),
-        {.grouped = grouped ? &*grouped : nullptr, .resampled = resampled ? &*resampled : nullptr});
-    result.metrics[name] = scores;
-    if (resampled) {
-      result.metrics[name]["intervals"] =
-          options_.intervals.json(options_.intervals.of(*resampled), !splits_.groups_file.empty());
-    }
-    result.scores.emplace_back(name, scores);
-    if (!grouped) return;
-    result.groups.emplace_back(name, grouped->scores());
-    if (splits_.valid) decide(result, name, grouped->pooled());
-  });
+  splits_.for_each(
+      [&](char const* name, DataSet const& data) { evaluate_split(name, data, result); });
   if (options_.epoch_scores == EpochScores::test) {
     record_epoch(result.epochs, *result.find("test"), *result.find_groups("test"));
   }

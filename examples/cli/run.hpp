@@ -60,6 +60,7 @@ class Run {
 
  private:
   void train(RunResult& result, std::filesystem::path const& folder);
+  void evaluate_split(std::string const& name, DataSet const& data, RunResult& result);
   void evaluate_splits(RunResult& result);
   void decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking);
 

@@ -76,6 +76,7 @@ RunResult read_result(Json const& record) {
   result.epochs.losses = numbers(epochs.at("losses"));
   result.epochs.held_out_losses = numbers(epochs.at("held_out_losses"));
   for (auto const& groups : epochs.at("groups")) result.epochs.groups.push_back(numbers(groups));
+  result.curves = RunCurves::from_json(record.at("curves"));
   record.at("trainable_parameters").get_to(result.trainable_parameters);
   record.at("steps").get_to(result.steps);
   record.at("skipped_steps").get_to(result.skipped_steps);
@@ -100,6 +101,7 @@ void write_record(std::filesystem::path const& file, OrderedJson const& identity
                      {{"losses", result.epochs.losses},
                       {"held_out_losses", result.epochs.held_out_losses},
                       {"groups", result.epochs.groups}}},
+                    {"curves", result.curves.json()},
                     {"trainable_parameters", result.trainable_parameters},
                     {"steps", result.steps},
                     {"skipped_steps", result.skipped_steps},

@@ -12,6 +12,7 @@
 #include <qlora/metrics/scores.hpp>
 
 #include "files.hpp"
+#include "run_curves.hpp"
 
 namespace qlora::cli {
 
@@ -20,6 +21,7 @@ struct RunResult {
   std::vector<std::pair<std::string, metrics::Scores>> scores;       ///< by split
   std::vector<std::pair<std::string, metrics::GroupScores>> groups;  ///< of valid and test
   metrics::EpochHistory epochs;  ///< held-out values of the test split, where asked for
+  RunCurves curves;              ///< of the test split, if there is one
   std::int64_t trainable_parameters = 0;
   std::int64_t steps = 0;
   std::int64_t skipped_steps = 0;

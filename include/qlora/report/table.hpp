@@ -64,6 +64,8 @@ class Cell {
 };
 
 class Table {
+  using Grid = std::vector<std::vector<std::string>>;  // rows of cells
+
  public:
   explicit Table(std::vector<Column> columns) : columns_{std::move(columns)} {}
 
@@ -82,18 +84,9 @@ class Table {
   /// out.
   std::string text(std::size_t width = 0) const;
 
-  /// GitHub's table syntax, aligned in the source too.
-  std::string markdown() const;
-
-  /// RFC 4180 with "\n"; numbers are exact, not rounded for reading.
-  std::string csv() const { return separated(','); }
-  /// As csv(), separated by tabs.
-  std::string tsv() const { return separated('\t'); }
-
- private:
-  using Grid = std::vector<std::vector<std::string>>;  // rows of cells
-
-  Grid rounded_cells() const {
+  std::vector<Column> const& columns() const { return columns_; }
+  /// Every cell as it is read, a row a line.
+  std::vector<std::vector<std::string>> rounded_cells() const {
     auto grid = Grid{};
     for (auto const& row : rows_) {
       auto& cells = grid.emplace_back();
@@ -105,6 +98,15 @@ class Table {
     return grid;
   }
 
+  /// GitHub's table syntax, aligned in the source too.
+  std::string markdown() const;
+
+  /// RFC 4180 with "\n"; numbers are exact, not rounded for reading.
+  std::string csv() const { return separated(','); }
+  /// As csv(), separated by tabs.
+  std::string tsv() const { return separated('\t'); }
+
+ private:
   std::string separated(char separator) const;
 
   std::vector<Column> columns_;

@@ -1,0 +1,215 @@
+/// Figures as inline SVG: lines, bands, dots and whiskers over two axes.
+///
+///     auto chart = report::Chart{"Training loss", {.label = "step", .high = 500}, {.label =
+///     "loss"}}; chart.line(0, {{1, 0.69}, {2, 0.61}}); page.figure(chart, ...);
+///
+/// Colours and dashes are those of a page's style (page.hpp): a series is a number, and looks the
+/// same in every figure.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace qlora::inline v1::report {
+
+/// Text that stands for itself in HTML and SVG, in content and in quoted attributes.
+inline std::string escaped_html(std::string_view text) {
+  auto result = std::string{};
+  for (auto const c : text) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+struct Point {
+  double x = 0, y = 0;
+};
+
+/// What an axis shows: a range of numbers, or names, of which number i lies from i to i + 1.
+struct Axis {
+  std::string label = {};
+  double low = 0, high = 1;
+  std::vector<std::string> names = {};
+};
+
+/// Steps of 1, 2 or 5 times a power of ten, about `count` of them.
+inline std::vector<double> ticks(double low, double high, int count = 5) {
+  auto values = std::vector<double>{};
+  if (!(high > low)) return values;
+  auto const rough = (high - low) / count;
+  auto const power = std::pow(10., std::floor(std::log10(rough)));
+  auto const step = power * (rough / power > 5   ? 10
+                             : rough / power > 2 ? 5
+                             : rough / power > 1 ? 2
+                                                 : 1);
+  for (auto i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) {
+    values.push_back(i == 0 ? 0 : i * step);
+  }
+  return values;
+}
+
+class Chart {
+ public:
+  static constexpr auto width = 440., height = 290.;
+
+  /// The title is the figure's text alternative, too.
+  Chart(std::string title, Axis x, Axis y)
+      : title_{std::move(title)}, x_{range(std::move(x))}, y_{range(std::move(y))} {
+    auto longest = std::size_t{4};  // of a number
+    for (auto const& name : y_.names) longest = std::max(longest, name.size());
+    left_ = 34. + 6.6 * static_cast<double>(std::min(longest, std::size_t{22}));
+  }
+
+  std::string const& title() const { return title_; }
+
+  /// Points in order; those with a coordinate that is not a number break the line.
+  void line(std::size_t series, std::vector<Point> const& points, bool faint = false) {
+    auto path = std::string{};
+    auto is_broken = true;
+    for (auto const& point : points) {
+      if (std::isnan(point.x) || std::isnan(point.y)) {
+        is_broken = true;
+        continue;
+      }
+      path += (is_broken ? "M" : "L") + pair(point);
+      is_broken = false;
+    }
+    if (path.empty()) return;
+    add("<path class=\"line s" + std::to_string(series) + (faint ? " faint" : "") + "\" d=\"" +
+        path + "\"/>");
+  }
+  /// The area between two lines over the same x.
+  void band(std::size_t series, std::vector<Point> const& low, std::vector<Point> const& high) {
+    auto path = std::string{};
+    for (auto const& point : low) path += (path.empty() ? "M" : "L") + pair(point);
+    for (auto i = high.size(); i-- > 0;) path += "L" + pair(high[i]);
+    if (!path.empty()) {
+      add("<path class=\"band s" + std::to_string(series) + "\" d=\"" + path + "Z\"/>");
+    }
+  }
+  /// What it says shows when the pointer is over it.
+  void dot(std::size_t series, Point point, std::string_view says, double radius = 4) {
+    if (std::isnan(point.x) || std::isnan(point.y)) return;
+    add("<circle class=\"dot s" + std::to_string(series) + "\" cx=\"" + digits(at_x(point.x)) +
+        "\" cy=\"" + digits(at_y(point.y)) + "\" r=\"" + digits(radius) + "\"><title>" +
+        escaped_html(says) + "</title></circle>");
+  }
+  /// A line without ends, from one point to another, of a series.
+  void whisker(std::size_t series, Point from, Point to) {
+    if (std::isnan(from.x + from.y + to.x + to.y)) return;
+    add("<path class=\"whisker s" + std::to_string(series) + "\" d=\"M" + pair(from) + "L" +
+        pair(to) + "\"/>");
+  }
+  /// What the figure is to be compared with.
+  void reference(Point from, Point to) {
+    add("<path class=\"reference\" d=\"M" + pair(from) + "L" + pair(to) + "\"/>");
+  }
+
+  bool empty() const { return marks_.empty(); }
+
+  std::string svg() const {
+    auto text = "<svg viewBox=\"0 0 " + digits(width) + " " + digits(height) +
+                "\" role=\"img\" aria-label=\"" + escaped_html(title_) + "\">";
+    for (auto const& [value, name] : ticks_of(x_)) {
+      auto const x = digits(at_x(value));
+      if (x_.names.empty()) {
+        text +=
+            "<path class=\"grid\" d=\"M" + x + " " + digits(top) + "V" + digits(bottom) + "\"/>";
+      }
+      text += "<text class=\"tick\" text-anchor=\"middle\" x=\"" + x + "\" y=\"" +
+              digits(bottom + 16) + "\">" + escaped_html(name) + "</text>";
+    }
+    for (auto const& [value, name] : ticks_of(y_)) {
+      auto const y = digits(at_y(value));
+      if (y_.names.empty()) {
+        text +=
+            "<path class=\"grid\" d=\"M" + digits(left_) + " " + y + "H" + digits(right) + "\"/>";
+      }
+      text += "<text class=\"tick\" text-anchor=\"end\" x=\"" + digits(left_ - 6) + "\" y=\"" +
+              digits(at_y(value) + 4) + "\">" + escaped_html(name) + "</text>";
+    }
+    text += "<path class=\"axis\" d=\"M" + digits(left_) + " " + digits(top) + "V" +
+            digits(bottom) + "H" + digits(right) + "\"/>";
+    text += "<text class=\"label\" text-anchor=\"middle\" x=\"" + digits((left_ + right) / 2) +
+            "\" y=\"" + digits(height - 6) + "\">" + escaped_html(x_.label) + "</text>";
+    text += "<text class=\"label\" text-anchor=\"middle\" transform=\"translate(12 " +
+            digits((top + bottom) / 2) + ") rotate(-90)\">" + escaped_html(y_.label) + "</text>";
+    return text + marks_ + "</svg>";
+  }
+
+ private:
+  static constexpr auto top = 10., bottom = height - 44., right = width - 12.;
+
+  static Axis range(Axis axis) {
+    if (!axis.names.empty()) {
+      axis.low = 0;
+      axis.high = static_cast<double>(axis.names.size());
+    } else if (!(axis.high > axis.low)) {
+      axis.high = axis.low + 1;
+    }
+    return axis;
+  }
+
+  static std::vector<std::pair<double, std::string>> ticks_of(Axis const& axis) {
+    auto result = std::vector<std::pair<double, std::string>>{};
+    for (std::size_t i = 0; i < axis.names.size(); ++i) {
+      result.emplace_back(static_cast<double>(i) + .5, axis.names[i]);
+    }
+    if (!result.empty()) return result;
+    for (auto const value : ticks(axis.low, axis.high)) {
+      char text[32];
+      if (std::abs(value) >= 1e4) {
+        std::snprintf(text, sizeof text, "%gk", value / 1e3);
+      } else {
+        std::snprintf(text, sizeof text, "%g", value);
+      }
+      result.emplace_back(value, text);
+    }
+    return result;
+  }
+
+  static std::string digits(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value);
+    return text;
+  }
+  double at_x(double x) const {
+    return left_ + (std::clamp(x, x_.low, x_.high) - x_.low) / (x_.high - x_.low) * (right - left_);
+  }
+  /// Numbers grow upwards, names downwards.
+  double at_y(double y) const {
+    auto const share = (std::clamp(y, y_.low, y_.high) - y_.low) / (y_.high - y_.low);
+    return y_.names.empty() ? bottom - share * (bottom - top) : top + share * (bottom - top);
+  }
+  std::string pair(Point point) const {
+    return digits(at_x(point.x)) + " " + digits(at_y(point.y));
+  }
+  void add(std::string const& mark) { marks_ += mark; }
+
+  std::string title_, marks_;
+  Axis x_, y_;
+  double left_ = 0;
+};
+
+}  // namespace qlora::inline v1::report
