@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 echo "== clang-tidy"
 run-clang-tidy-19 -quiet -p build/clang "$PWD/(examples|tests)/.*"
 
+echo "== the report, in a browser"
+rm -rf build/report
+build/release/bin/qlora demo --families 10 --epochs 2 --seeds 3 --no-null=false --quiet --out build/report >/dev/null
+python3 tests/checks/report.py build/report/study/report.html
+
 echo "== fuzzing, a minute each"
 for target in build/clang/bin/fuzz_*; do
   [[ -x $target ]] || continue

@@ -25,6 +25,9 @@ class ArmRuns {
   /// Expects so many different runs, for what is said of the time left.
   void expect(std::size_t runs) { outlook_ = Outlook{runs}; }
 
+  /// Of the model.
+  std::string const& fingerprint() const { return fingerprint_; }
+
   /// The run, with its model open and nothing done yet.
   Run opened(Arm const& arm, std::uint64_t seed) const { return {options_of(arm, seed), splits_}; }
 

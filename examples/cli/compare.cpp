@@ -22,6 +22,7 @@
 #include "commands.hpp"
 #include "comparison.hpp"
 #include "learning_rates.hpp"
+#include "study_report.hpp"
 
 namespace qlora::cli {
 
@@ -178,6 +179,13 @@ void compare(CompareOptions options, CLI::App const& command) {
   if (!options.no_null) comparison.null = plan.null(arms.front());
   run_all(comparison, runs);
   write_json(out / "comparison.json", comparison.json());
+  write_atomically(out / "report.html",
+                   study_report(comparison, splits,
+                                {.command = "qlora compare --config " +
+                                            (out / "config.toml").string() + " --out again",
+                                 .settings = read_text(out / "config.toml", 1 << 20),
+                                 .model = options.run.model,
+                                 .model_fingerprint = runs.fingerprint()}));
   std::cout << comparison.text(report::terminal_width(stdout));
 }
 
@@ -191,7 +199,7 @@ void add_compare(CLI::App& app) {
   add_option(*command, "--valid", options->files.valid, "labelled proteins to report on as well");
   add_required(*command, "--test", options->files.test, "labelled proteins to report on");
   add_required(*command, "--out", options->out,
-               "folder to fill: comparison.json, one folder an arm and seed");
+               "folder to fill: comparison.json, report.html, one folder an arm and seed");
   options->add_to(*command);
   command
       ->add_flag("--resume", options->resume,

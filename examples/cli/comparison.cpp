@@ -16,41 +16,6 @@
 namespace qlora::cli {
 namespace {
 
-report::Table metrics_table(Comparison const& comparison) {
-  auto columns =
-      std::vector<report::Column>{{"arm", report::Align::left}, {"split", report::Align::left}};
-  for (auto const name : table_metrics) columns.push_back({std::string{name}});
-  auto table = report::Table{columns};
-  for (auto const& arm : comparison.arms) {
-    auto const add = [&](std::string const& split, auto&& values) {
-      auto row = std::vector<report::Cell>{arm.arm.name, split};
-      for (auto const name : table_metrics) row.emplace_back(spread(values(name)).mean);
-      table.add(std::move(row));
-    };
-    for (auto const& [split, scores] : arm.runs.front().scores) {
-      add(split,
-          [&, &split = split](std::string_view metric) { return of_metric(arm, split, metric); });
-    }
-    add("gap", [&](std::string_view metric) { return gap(arm, metric); });
-  }
-  for (auto const& [baseline, result] : comparison.baselines) {
-    auto const add = [&, &baseline = baseline](std::string const& split, auto&& value) {
-      auto row = std::vector<report::Cell>{baseline, split};
-      for (auto const name : table_metrics) {
-        row.push_back(name == "loss" ? report::Cell{"-"} : report::Cell{value(name)});
-      }
-      table.add(std::move(row));
-    };
-    for (auto const& [split, scores] : result.scores) {
-      add(split, [&, &scores = scores](std::string_view metric) { return scores[metric]; });
-    }
-    add("gap", [&, &result = result](std::string_view metric) {
-      return (*result.find("train"))[metric] - (*result.find("test"))[metric];
-    });
-  }
-  return table;
-}
-
 report::Table cost_table(Comparison const& comparison) {
   auto table = report::Table{{{"arm", report::Align::left},
                               {"trained parameters"},
@@ -72,22 +37,6 @@ report::Table cost_table(Comparison const& comparison) {
                rounded([](auto const& run) { return static_cast<double>(run.peak_bytes) / 1e6; }),
                precision.mean,
                arm.runs.size() > 1 ? report::Cell{precision.deviation} : report::Cell{"-"}});
-  }
-  return table;
-}
-
-report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
-  auto table = report::Table{{{"at equal training loss", report::Align::left},
-                              {"training loss"},
-                              {"difference"},
-                              {"95 % interval"},
-                              {"verdict"},
-                              {"arm's gap"},
-                              {"reference's gap"}}};
-  for (auto const& [difference, level, arm_gap, reference_gap] : pairs) {
-    table.add({difference.arm + " - " + difference.reference, level, difference.estimate(),
-               report::bounds(difference.interval, true), name(difference.verdict), arm_gap,
-               reference_gap});
   }
   return table;
 }
@@ -173,9 +122,63 @@ std::vector<EqualLoss> Comparison::at_equal_loss() const {
   return result;
 }
 
+report::Table Comparison::metrics_table() const {
+  auto columns =
+      std::vector<report::Column>{{"arm", report::Align::left}, {"split", report::Align::left}};
+  for (auto const name : table_metrics) columns.push_back({std::string{name}});
+  auto table = report::Table{columns};
+  for (auto const& arm : arms) {
+    auto const add = [&](std::string const& split, auto&& values) {
+      auto row = std::vector<report::Cell>{arm.arm.name, split};
+      for (auto const name : table_metrics) row.emplace_back(spread(values(name)).mean);
+      table.add(std::move(row));
+    };
+    for (auto const& [split, scores] : arm.runs.front().scores) {
+      add(split,
+          [&, &split = split](std::string_view metric) { return of_metric(arm, split, metric); });
+    }
+    add("gap", [&](std::string_view metric) { return gap(arm, metric); });
+  }
+  for (auto const& [baseline, result] : baselines) {
+    auto const add = [&, &baseline = baseline](std::string const& split, auto&& value) {
+      auto row = std::vector<report::Cell>{baseline, split};
+      for (auto const name : table_metrics) {
+        row.push_back(name == "loss" ? report::Cell{"-"} : report::Cell{value(name)});
+      }
+      table.add(std::move(row));
+    };
+    for (auto const& [split, scores] : result.scores) {
+      add(split, [&, &scores = scores](std::string_view metric) { return scores[metric]; });
+    }
+    add("gap", [&, &result = result](std::string_view metric) {
+      return (*result.find("train"))[metric] - (*result.find("test"))[metric];
+    });
+  }
+  return table;
+}
+
+report::Table Comparison::equal_loss_table() const {
+  auto table = report::Table{{{"at equal training loss", report::Align::left},
+                              {"training loss"},
+                              {"difference"},
+                              {"95 % interval"},
+                              {"verdict"},
+                              {"arm's gap"},
+                              {"reference's gap"}}};
+  auto const known = [](double value) {
+    return std::isnan(value) ? report::Cell{"-"} : report::Cell{value};
+  };
+  for (auto const& [difference, level, arm_gap, reference_gap] : at_equal_loss()) {
+    table.add({difference.arm + " - " + difference.reference, level, difference.estimate(),
+               report::bounds(difference.interval, true), name(difference.verdict), known(arm_gap),
+               known(reference_gap)});
+  }
+  return table;
+}
+
 std::string Comparison::text(std::size_t width) const {
   auto text = rates.empty() ? std::string{} : rates_table(rates).text(width) + "\n";
-  text += metrics_table(*this).text(width) + "\n" + cost_table(*this).text(width) + "\n";
+  text += metrics_table().text(width) + "\n" + cost_table(*this).text(width) + "\n";
   text += groups_line(*this) + "\n" + report::level_table(studies()).text(width) + "\n";
 
   auto rows = differences();
@@ -186,9 +189,7 @@ std::string Comparison::text(std::size_t width) const {
     rows.push_back(*nothing);
   }
   if (!rows.empty()) text += report::difference_table(rows).text(width) + "\n" + sentences + "\n";
-  if (auto const pairs = at_equal_loss(); !pairs.empty()) {
-    text += equal_loss_table(pairs).text(width) + "\n";
-  }
+  if (!at_equal_loss().empty()) text += equal_loss_table().text(width) + "\n";
   if (published == Published::shown) text += report::published_table().text(width) + "\n";
 
   text +=

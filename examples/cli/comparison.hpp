@@ -56,6 +56,10 @@ struct Comparison {
   /// then what the study says. For a terminal of that width.
   std::string text(std::size_t width) const;
   OrderedJson json() const;
+  /// Every metric of every arm and baseline on every split, means over seeds, and the gaps.
+  report::Table metrics_table() const;
+  /// A row a pair of at_equal_loss().
+  report::Table equal_loss_table() const;
 
   /// Each arm, and then each baseline, against the first arm.
   std::vector<report::Difference> differences() const;

@@ -42,6 +42,16 @@ TEST(Study, GoesOnWhereItStopped) {
   EXPECT_EQ(without_times(program.json("part/comparison.json")),
             without_times(program.json("whole/comparison.json")));
   EXPECT_EQ(program.read("part/qkv/seed-1/metrics.json"), "untouched");
+  // What clocks say apart, the report of a study that was interrupted is that of one that was not.
+  auto const until_cost = [&](std::string const& out) {
+    auto const page = program.read(out + "/report.html");
+    return page.substr(0, page.find("<h2>Cost</h2>"));
+  };
+  EXPECT_EQ(until_cost("part"), until_cost("whole"));
+  for (auto const* const figure : {"Differences from qkv", "ROC", "Calibration", "Training loss",
+                                   "Test average precision after each epoch", "Train and test"}) {
+    EXPECT_NE(until_cost("whole").find(figure), std::string::npos) << figure;
+  }
   EXPECT_EQ(program.read("part/qkv/seed-1/run.json"), first);
   EXPECT_EQ(program.read("part/head/seed-1/adapter_model.safetensors"),
             program.read("whole/head/seed-1/adapter_model.safetensors"));

@@ -51,6 +51,7 @@ struct Axis {
   std::string label = {};
   double low = 0, high = 1;
   std::vector<std::string> names = {};
+  bool whole = false;  ///< only whole numbers mean something
 };
 
 /// Steps of 1, 2 or 5 times a power of ten, about `count` of them.
@@ -178,6 +179,7 @@ class Chart {
     }
     if (!result.empty()) return result;
     for (auto const value : ticks(axis.low, axis.high)) {
+      if (axis.whole && value != std::round(value)) continue;
       char text[32];
       if (std::abs(value) >= 1e4) {
         std::snprintf(text, sizeof text, "%gk", value / 1e3);

@@ -95,8 +95,9 @@ pre{background:var(--soft);padding:10px;overflow-x:auto;font-size:.85rem}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{padding:3px 10px 3px 0;text-align:left;white-space:nowrap;border-bottom:1px solid var(--rule)}
 th{color:var(--dim);font-weight:600}.number{text-align:right;padding-left:10px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:24px}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:24px}
 figure{margin:0;min-width:0;break-inside:avoid}figure>svg{width:100%;height:auto;display:block}
+h3{font-size:1rem;margin:1rem 0 .25rem}
 figcaption{font-size:.85rem;color:var(--dim)}figcaption b{color:var(--ink)}
 details{font-size:.85rem}summary{cursor:pointer;color:var(--dim)}
 .key{list-style:none;display:flex;flex-wrap:wrap;gap:2px 14px;margin:2px 0;padding:0;font-size:.85rem}

@@ -66,7 +66,9 @@ struct Difference {
   double margin = 0;
   metrics::Verdict verdict = metrics::Verdict::undecided;
 
+  /// "+0.0123", or "-" where it is not a number.
   std::string estimate() const {
+    if (std::isnan(interval.estimate)) return "-";
     char text[32];
     std::snprintf(text, sizeof text, "%+.4f", interval.estimate);
     return text;

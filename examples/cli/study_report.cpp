@@ -1,0 +1,73 @@
+#include "study_report.hpp"
+
+#include <qlora/report/page.hpp>
+#include <qlora/report/published.hpp>
+
+#include "scores_table.hpp"
+#include "study_figures.hpp"
+
+namespace qlora::cli {
+namespace {
+
+report::Table data_table(Splits const& splits) {
+  auto table = report::Table{{{"split", report::Align::left},
+                              {"proteins"},
+                              {"file", report::Align::left},
+                              {"fingerprint", report::Align::left}}};
+  splits.for_each([&](char const* name, DataSet const& data) {
+    table.add({name, data.proteins.size(), data.file, data.fingerprint});
+  });
+  return table;
+}
+
+}  // namespace
+
+std::string study_report(Comparison const& comparison, Splits const& splits,
+                         Provenance const& provenance) {
+  auto page = report::Page{"Comparison of adapters"};
+  page.paragraph(
+      "Which adapters find binding sites better? Arms were trained with the same data in the same "
+      "order, and are compared by average precision on the test split, averaged over groups of "
+      "related proteins.");
+  auto rows = comparison.differences();
+  auto const nothing = comparison.null_difference();
+  for (auto const& row : rows) page.paragraph(row.sentence() + ".");
+  if (nothing) page.paragraph("Where nothing differs, " + nothing->sentence() + ".");
+  page.heading("What the study says");
+  page.table(report::level_table(comparison.studies()));
+  if (nothing) rows.push_back(*nothing);
+  if (!rows.empty()) page.table(report::difference_table(rows));
+  add_difference_figure(page, comparison);
+  page.heading("Groups and overfitting");
+  add_group_figures(page, comparison, splits);
+  if (!comparison.at_equal_loss().empty()) {
+    page.paragraph("At equal training loss: where two arms fit the training data equally well.");
+    page.table(comparison.equal_loss_table());
+  }
+  page.heading("Curves");
+  add_loss_figures(page, comparison);
+  add_curve_figures(page, comparison);
+  page.heading("Residues of single proteins");
+  page.paragraph(
+      "Black marks are sites, grey ones unknown; below them, the darker the more probable, by the "
+      "mean of the seeds. Point at a residue for its numbers.");
+  add_tracks(page, comparison, splits);
+  page.heading("Cost");
+  add_cost_figures(page, comparison);
+  page.heading("Every metric");
+  page.paragraph(
+      "Means over seeds. auc_card is the balanced accuracy that the model card published as AUC.");
+  page.table(comparison.metrics_table());
+  page.heading("The published study");
+  page.paragraph("The model card's numbers: other data, single runs, mixed protocols.");
+  page.table(report::published_table());
+  page.heading("How to repeat it");
+  page.verbatim(provenance.command);
+  page.paragraph("Model: " + provenance.model + ", " + provenance.model_fingerprint);
+  page.table(data_table(splits));
+  page.paragraph("config.toml:");
+  page.verbatim(provenance.settings);
+  return page.text();
+}
+
+}  // namespace qlora::cli
