@@ -87,6 +87,34 @@ TEST(Cli, PredictsInEveryFormatAndInWindows) {
                   {"window: expected more than both margins of 128, found 256"});
 }
 
+TEST(Cli, ColoursStructures) {
+  auto const program = Program{};
+  program.write("a.pdb",
+                "ATOM      1  N   MET A  10      11.104   6.134  -6.504  1.00 12.34           N\n"
+                "ATOM      2  N   GLY A  11      12.104   6.134  -6.504  1.00  5.00           N\n"
+                "ATOM      3  N   TRP B   1      13.104   6.134  -6.504  1.00  5.00           N\n");
+  auto const predict =
+      std::vector<std::string>{"predict", "--model", golden("models/odd"), "--quiet"};
+  program.done(predict + std::vector<std::string>{"--structure", "a.pdb", "--out", "b.pdb"});
+  program.done(predict + std::vector<std::string>{"--structure", "a.pdb", "--out", "b.tsv",
+                                                  "--format", "tsv"});
+  auto const rows = cells(program.read("b.tsv"), '\t');
+  auto const lines = cells(program.read("b.pdb"), '\n');
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[3][0], "B");
+  for (auto i = std::size_t{0}; i < 3; ++i) {
+    EXPECT_NEAR(std::stod(lines[i][0].substr(60, 6)), 100 * std::stod(rows[i + 1][3]), .00501);
+  }
+  program.refuses(predict + std::vector<std::string>{"--out", "c"},
+                  {"expected --fasta or --structure, found neither"});
+  program.refuses(
+      predict + std::vector<std::string>{"--fasta", "b.tsv", "--structure", "a.pdb", "--out", "c"},
+      {"expected --fasta or --structure, found both"});
+  program.refuses(predict + std::vector<std::string>{"--fasta", golden("train/data.txt"), "--out",
+                                                     "c", "--format", "structure"},
+                  {"--format structure: expected --structure beside it"});
+}
+
 TEST(Cli, PredictsInWindowsAboutWhatAFullPassDoes) {
   auto const program = Program{};
   program.done({"synth", "--out", "corpus", "--families", "8", "--members", "1", "--quiet"});

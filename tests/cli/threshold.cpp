@@ -1,5 +1,6 @@
 // Thresholds and calibration: chosen on the validation split, kept with the adapter, used by
 // predict.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -56,6 +57,37 @@ TEST(Threshold, TravelsWithTheAdapter) {
   for (auto i = std::size_t{1}; i < given.size(); ++i) {
     EXPECT_EQ(given[i][4], std::stof(given[i][6]) >= std::stof(given[i][5]) ? "1" : "0");
   }
+}
+
+TEST(Ensemble, AveragesAdaptersAndShowsTheirSpread) {
+  auto const program = Program{};
+  for (auto const* const seed : {"1", "2", "3"}) {
+    program.done(quick_training("train", seed) +
+                 std::vector<std::string>{"--seed", seed, "--valid", golden("train/data.txt")});
+  }
+  auto members = std::vector<std::vector<std::vector<std::string>>>{};
+  for (auto const* const seed : {"1", "2", "3"}) {
+    members.push_back(predicted(program, seed, {}, "own threshold"));
+  }
+  auto const rows = predicted(program, "1", {"--ensemble", "2,3"}, "those of most adapters");
+  EXPECT_EQ(rows[0].back(), "spread");
+  for (auto i = std::size_t{1}; i < rows.size(); ++i) {
+    auto mean = 0., squares = 0.;
+    auto votes = 0;
+    for (auto const& member : members) {
+      auto const p = std::stod(member[i][3]);
+      mean += p / 3;
+      squares += p * p;
+      votes += member[i][4] == "1" ? 1 : 0;
+    }
+    EXPECT_NEAR(std::stod(rows[i][3]), mean, 1e-6);
+    EXPECT_NEAR(std::stod(rows[i][7]), std::sqrt(std::max(0., squares - 3 * mean * mean) / 2),
+                1e-3);
+    EXPECT_EQ(rows[i][4], votes > 1 ? "1" : "0");
+  }
+  program.refuses({"predict", "--model", golden("models/odd"), "--fasta", golden("train/data.txt"),
+                   "--out", "sites.tsv", "--quiet", "--ensemble", "2"},
+                  {"--ensemble: expected --adapter beside it"});
 }
 
 TEST(Threshold, IsTheArgmaxWithoutValidationData) {

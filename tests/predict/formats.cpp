@@ -24,6 +24,7 @@ Prediction example(std::string_view id = "a;b=1") {
           .logits = {0, -1, 0, 1, 0, 2, .5f, .25f, 0, 3},
           .probability = {.25f, .75f, .875f, .5f, 1.f},
           .p_site = {},
+          .spread = {},
           .is_site = {false, true, true, false, true}};
 }
 

@@ -12,7 +12,7 @@
 namespace qlora::inline v1::predict {
 
 /// Keys `id`, `sequence`, `probability`, `label`, `segments` [{first, last, mean_probability,
-/// highest_probability}], and `logits` (residues, 2) and `p_site` where they are wanted.
+/// highest_probability}], and `logits` (residues, 2), `p_site` and `spread` where they are wanted.
 class JsonLines {
  public:
   static constexpr std::string_view name = "jsonl";
@@ -44,6 +44,7 @@ class JsonLines {
       object["logits"] = rows;
     }
     if (columns_.p_site) object["p_site"] = prediction.p_site;
+    if (columns_.spread) object["spread"] = prediction.spread;
     text += object.dump(-1, ' ', false, Json::error_handler_t::replace);
     text += '\n';
   }

@@ -16,6 +16,7 @@ struct Prediction {
   std::vector<float> logits;       // (residues, 2)
   std::vector<float> probability;  // (residues), the softmax's of a site
   std::vector<float> p_site;       // (residues), calibrated; empty where nothing was calibrated
+  std::vector<float> spread;       // (residues), of an ensemble's probabilities; else empty
   std::vector<bool> is_site;       // (residues)
 
   std::size_t size() const { return probability.size(); }
@@ -27,6 +28,7 @@ struct Prediction {
 struct Columns {
   bool logits = false;
   bool p_site = false;
+  bool spread = false;
 };
 
 /// A format is made from `Columns`, says what stands before the first protein, and appends proteins

@@ -19,6 +19,7 @@ class Tsv {
     text += "id\tposition\tresidue\tprobability\tlabel";
     if (columns_.logits) text += "\tlogit0\tlogit1";
     if (columns_.p_site) text += "\tp_site";
+    if (columns_.spread) text += "\tspread";
     text += '\n';
   }
   void add(std::string& text, Prediction const& prediction) const {
@@ -33,6 +34,7 @@ class Tsv {
         append(text += '\t', prediction.logits[2 * i + 1]);
       }
       if (columns_.p_site) append(text += '\t', prediction.p_site[i]);
+      if (columns_.spread) append(text += '\t', prediction.spread[i]);
       text += '\n';
     }
   }
