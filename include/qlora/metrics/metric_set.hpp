@@ -40,14 +40,14 @@ class Proteins {
   std::unordered_set<std::uint32_t> seen_;
 };
 
-/// A std::tuple of std::optional of each type given, in order of first appearance.
+/// A std::tuple of the types given, each once, in order of first appearance.
 template <typename Tuple, typename... Ts>
-struct DistinctOptionals : std::type_identity<Tuple> {};
+struct Distinct : std::type_identity<Tuple> {};
 template <typename... Us, typename T, typename... Ts>
-struct DistinctOptionals<std::tuple<Us...>, T, Ts...>
-    : DistinctOptionals<std::conditional_t<(std::same_as<Us, std::optional<T>> || ...),
-                                           std::tuple<Us...>, std::tuple<Us..., std::optional<T>>>,
-                        Ts...> {};
+struct Distinct<std::tuple<Us...>, T, Ts...>
+    : Distinct<
+          std::conditional_t<(std::same_as<Us, T> || ...), std::tuple<Us...>, std::tuple<Us..., T>>,
+          Ts...> {};
 
 /// Whether types can form a set; a compile-time error says why not.
 template <typename... Ms>
@@ -160,7 +160,7 @@ class MetricSet {
   template <typename A>
   void start(metrics::Options const& options) {
     auto& accumulator = std::get<std::optional<A>>(accumulators_);
-    if (!accumulator) accumulator = metrics::empty_accumulator<A>(options);
+    if (!accumulator) accumulator.emplace(metrics::empty_accumulator<A>(options));
   }
 
   template <typename A>
@@ -174,8 +174,9 @@ class MetricSet {
   }
 
   Selection wanted_;
-  typename metrics::DistinctOptionals<std::tuple<>, metrics::Confusion, metrics::Proteins,
-                                      typename Ms::Accumulator...>::type accumulators_;
+  typename metrics::Distinct<std::tuple<>, std::optional<metrics::Confusion>,
+                             std::optional<metrics::Proteins>,
+                             std::optional<typename Ms::Accumulator>...>::type accumulators_;
 };
 
 /// The model card's seven numbers under its own definitions.

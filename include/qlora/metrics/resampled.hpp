@@ -15,10 +15,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -95,18 +95,14 @@ class Resampled<MetricSet<Ms...>> {
   /// As of Grouped.
   Resampled(std::vector<std::uint32_t> const& group_of, std::size_t groups,
             Options const& options = {})
-      : options_{options} {
-    for_each_grouped([&]<class A>(std::optional<Grouped<A>>& grouped) {
-      grouped.emplace(group_of, groups, options);
-    });
-  }
+      : options_{options}, grouped_{made(Accumulators{}, group_of, groups, options)} {}
 
   /// Counts residues of one protein: logits (residues, 2) and a range of as many labels. Throws as
   /// Grouped, and ShapeError if their sizes do not fit together.
   template <class Labels>
   void add(std::uint32_t protein, std::span<float const> logits, Labels const& labels) {
     for_each_residue(protein, logits, labels, [&](Prediction const& prediction) {
-      for_each_grouped([&](auto& grouped) { grouped->add(prediction); });
+      std::apply([&](auto&... groups) { (groups.add(prediction), ...); }, grouped_);
     });
   }
 
@@ -116,14 +112,14 @@ class Resampled<MetricSet<Ms...>> {
   std::vector<std::pair<std::string_view, Interval>> intervals(
       BootstrapOptions const& options = {}) const {
     check(options);
-    auto const counts = get<Confusion>().accumulators();
+    auto const counts = std::get<Grouped<Confusion>>(grouped_).accumulators();
     auto kept = std::vector<std::size_t>{};
     for (std::size_t g = 0; g < counts.size(); ++g) {
       if (counts[g].total() > 0) kept.push_back(g);
     }
     auto const pools = std::apply(
         [&](auto const&... grouped) {
-          return std::tuple{GroupPool{grouped->accumulators(), options_}...};
+          return std::tuple{GroupPool{grouped.accumulators(), options_}...};
         },
         grouped_);
     auto const estimates = values(pools, std::vector<std::uint32_t>(counts.size(), 1));
@@ -153,13 +149,15 @@ class Resampled<MetricSet<Ms...>> {
  private:
   using Values = std::array<double, count>;
 
-  template <class A>
-  Grouped<A> const& get() const {
-    return *std::get<std::optional<Grouped<A>>>(grouped_);
-  }
-  template <class Visit>
-  void for_each_grouped(Visit visit) {
-    std::apply([&](auto&... grouped) { (visit(grouped), ...); }, grouped_);
+  using Accumulators =
+      std::type_identity<typename Distinct<std::tuple<>, Grouped<Confusion>,
+                                           Grouped<typename Ms::Accumulator>...>::type>;
+
+  template <class... Gs>
+  static std::tuple<Gs...> made(std::type_identity<std::tuple<Gs...>>,
+                                std::vector<std::uint32_t> const& group_of, std::size_t groups,
+                                Options const& options) {
+    return {Gs{group_of, groups, options}...};
   }
 
   /// Every metric on the groups, each taken `times` (groups).
@@ -183,8 +181,7 @@ class Resampled<MetricSet<Ms...>> {
   }
 
   Options options_;
-  typename DistinctOptionals<std::tuple<>, Grouped<Confusion>,
-                             Grouped<typename Ms::Accumulator>...>::type grouped_;
+  typename Accumulators::type grouped_;
 };
 
 }  // namespace qlora::inline v1::metrics
