@@ -153,7 +153,7 @@ class TensorSet {
 
  private:
   static TensorFile open_safetensors(std::filesystem::path const& path) {
-    return SafetensorsFile{path};
+    return static_cast<TensorFile&&>(SafetensorsFile{path});  // its metadata are not needed
   }
 
   explicit TensorSet(std::filesystem::path path) : path_{std::move(path)} {}

@@ -59,7 +59,9 @@ inline DataFormat recognise(std::filesystem::path const& path) {
     return line.find(';') != line.npos ? DataFormat::yu : DataFormat::fasta;
   }
   // The third line is one of labels; FASTA cannot have such a line.
-  if (!next_filled() || !next_filled()) return DataFormat::fasta;
+  for (auto lines_on = 0; lines_on < 2; ++lines_on) {
+    if (!next_filled()) return DataFormat::fasta;
+  }
   auto const first = lines.line().front();
   return first == '0' || first == '1' || first == '-' ? DataFormat::three_line : DataFormat::fasta;
 }

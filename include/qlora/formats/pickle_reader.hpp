@@ -87,6 +87,7 @@ class Reader {
   T parsed(std::string_view text) const {
     auto value = T{};
     auto const end = text.data() + text.size();
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given
     auto const [stop, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc{} || stop != end) {
       fail("expected an integer of at most 64 bits, found \"" + printable(text, 40) + "\"");

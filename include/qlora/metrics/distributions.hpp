@@ -34,7 +34,8 @@ inline double beta_fraction(double a, double b, double x) {
   auto c = 1.;
   auto d = 1 / away_from_zero(1 - (a + b) * x / (a + 1));
   auto fraction = d;
-  for (auto m = 1.; m < 10'000; ++m) {
+  for (auto term = 1; term < 10'000; ++term) {
+    auto const m = static_cast<double>(term);
     auto const even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
     d = 1 / away_from_zero(1 + even * d);
     c = away_from_zero(1 + even / c);
@@ -48,10 +49,16 @@ inline double beta_fraction(double a, double b, double x) {
   return fraction;
 }
 
+/// Of a positive number. The standard's function writes the sign of gamma to a global variable.
+inline double log_gamma(double x) {
+  auto sign = 0;
+  return ::lgamma_r(x, &sign);
+}
+
 /// The regularised incomplete beta function I_x(a, b), from x and y = 1 - x, neither 0.
 inline double incomplete_beta(double a, double b, double x, double y) {
-  auto const front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) +
-                              a * std::log(x) + b * std::log(y));
+  auto const front =
+      std::exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * std::log(x) + b * std::log(y));
   return x < (a + 1) / (a + b + 2) ? front * beta_fraction(a, b, x) / a
                                    : 1 - front * beta_fraction(b, a, y) / b;
 }

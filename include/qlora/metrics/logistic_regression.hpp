@@ -73,7 +73,8 @@ class LogisticRegression {
       auto next = line;
       // A full step may overshoot where probabilities saturate. Near the optimum the loss is flat
       // to the last bits while steps still gain digits: a rise by rounding is none.
-      for (auto fraction = 1.; fraction > 1e-9; fraction /= 2) {
+      for (auto halvings = 0; halvings < 30; ++halvings) {
+        auto const fraction = std::ldexp(1., -halvings);
         next = {line.slope + fraction * change.slope, line.intercept + fraction * change.intercept};
         if (this->loss(next, targets) <= loss * (1 + 1e-12)) break;
       }

@@ -122,8 +122,8 @@ class ModelFolder {
   }
 
  private:
-  ModelFolder(std::filesystem::path path, EsmConfig config, TensorSet tensors)
-      : path_{std::move(path)}, config_{std::move(config)}, tensors_{std::move(tensors)} {
+  ModelFolder(std::filesystem::path path, EsmConfig const& config, TensorSet tensors)
+      : path_{std::move(path)}, config_{config}, tensors_{std::move(tensors)} {
     for (auto const& tensor : encoder_tensors(config_.shape)) check(tensor);
     auto const classifier = find("classifier.weight").tensor != nullptr;
     if (classifier != (find("classifier.bias").tensor != nullptr)) {
