@@ -64,6 +64,13 @@ std::optional<Remembered> read_remembered(std::filesystem::path const& adapter) 
 
 }  // namespace
 
+void refuse_random_base(std::string const& adapter) {
+  auto const stored = read_remembered(adapter);
+  if (!stored || !stored->random_base) return;
+  throw InputError{at(
+      adapter, "expected an adapter of the model's own weights, found one trained on random ones")};
+}
+
 void AdapterOptions::add_to(CLI::App& command) {
   add_required(command, "--model", model, "model folder, or a name in the Hugging Face cache");
   add_option(command, "--adapter", adapter, "PEFT adapter folder");

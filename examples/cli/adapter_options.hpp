@@ -14,6 +14,10 @@
 
 namespace qlora::cli {
 
+/// Throws InputError for an adapter that was trained on random weights, which makes sense on them
+/// alone.
+void refuse_random_base(std::string const& adapter);
+
 struct AdapterOptions {
   std::string model, adapter, quant;
   MachineOptions machine;

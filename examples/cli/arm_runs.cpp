@@ -1,9 +1,12 @@
 #include "arm_runs.hpp"
 
+#include <filesystem>
 #include <iostream>
+#include <system_error>
 #include <utility>
 
 #include <qlora/core/error.hpp>
+#include <qlora/version.hpp>
 
 #include "arguments.hpp"
 #include "run_record.hpp"
@@ -15,6 +18,7 @@ namespace {
 OrderedJson shared_identity(CompareOptions const& options, CLI::App const& command,
                             Splits const& splits, std::string const& fingerprint) {
   auto identity = OrderedJson::object();
+  identity["qlora"] = version;
   identity["model"] = fingerprint;
   splits.for_each(
       [&](char const* name, DataSet const& data) { identity[name] = data.fingerprint; });
@@ -38,6 +42,18 @@ ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits 
       fingerprint_{model_fingerprint(options.run.model)},
       // Braces would make it a list of one object.
       shared_(shared_identity(options, command, splits, fingerprint_)) {}
+
+void ArmRuns::check_records() const {
+  namespace fs = std::filesystem;
+  auto ignored = std::error_code{};
+  for (auto const& file : fs::recursive_directory_iterator{options_.out, ignored}) {
+    if (file.path().filename() != "run.json") continue;
+    auto recorded = read_identified(file.path())["run"];
+    recorded.erase("arm");
+    recorded.erase("seed");
+    check_identity(recorded, shared_, file.path().string());
+  }
+}
 
 RunOptions ArmRuns::options_of(Arm const& arm, std::uint64_t seed) const {
   auto run = options_.run;

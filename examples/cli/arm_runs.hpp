@@ -22,6 +22,10 @@ class ArmRuns {
   /// has the flags that decide them.
   ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits);
 
+  /// Throws InputError for a record in the study's folder of other data or flags: nothing has been
+  /// written by then.
+  void check_records() const;
+
   /// Expects so many different runs, for what is said of the time left.
   void expect(std::size_t runs) { outlook_ = Outlook{runs}; }
 

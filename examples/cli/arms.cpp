@@ -85,6 +85,15 @@ std::string Arm::folder() const {
   return text;
 }
 
+void refuse_repeated(std::vector<Arm> const& arms) {
+  for (auto arm = arms.begin(); arm != arms.end(); ++arm) {
+    if (std::find_if(arms.begin(), arm,
+                     [&](Arm const& other) { return other.folder() == arm->folder(); }) != arm) {
+      throw InputError{"--arms: expected each arm once, found " + arm->name + " again"};
+    }
+  }
+}
+
 std::vector<Arm> parse_arms(std::string_view list) {
   auto texts = std::vector<std::string>{};
   while (!list.empty()) {
@@ -99,12 +108,8 @@ std::vector<Arm> parse_arms(std::string_view list) {
     }
   }
   auto arms = std::vector<Arm>{};
-  for (auto const& text : texts) {
-    if (std::ranges::any_of(arms, [&](Arm const& arm) { return arm.name == text; })) {
-      throw InputError{"--arms: expected each arm once, found " + text + " again"};
-    }
-    arms.push_back(parse_arm(text));
-  }
+  for (auto const& text : texts) arms.push_back(parse_arm(text));
+  refuse_repeated(arms);
   if (arms.empty()) throw InputError{"--arms: expected at least one arm, found none"};
   return arms;
 }

@@ -27,4 +27,7 @@ struct Arm {
 /// A comma-separated list. Throws InputError for an arm that is none, or that comes twice.
 std::vector<Arm> parse_arms(std::string_view list);
 
+/// Throws InputError for an arm that comes twice, or would have the folder of another.
+void refuse_repeated(std::vector<Arm> const& arms);
+
 }  // namespace qlora::cli

@@ -20,8 +20,8 @@ std::vector<std::string> parse_baselines(std::string_view list);
 
 /// Trains each on the training split and evaluates it on all. Their scores are no probabilities, so
 /// their losses are not numbers. Throws InputError for training data of one class, and where the
-/// truth is asked for and is not there.
-std::vector<std::pair<std::string, RunResult>> run_baselines(std::string_view list,
+/// truth is asked for and is not there; one that nobody asked for may be missing or of other data.
+std::vector<std::pair<std::string, RunResult>> run_baselines(std::string_view list, bool is_asked,
                                                              Splits const& splits,
                                                              report::Progress::Style style);
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,9 @@
 #include "commands.hpp"
 #include "comparison.hpp"
 #include "learning_rates.hpp"
+#include "numbers.hpp"
 #include "study_report.hpp"
+#include "toml.hpp"
 
 namespace qlora::cli {
 
@@ -48,7 +51,7 @@ void CompareOptions::add_to(CLI::App& command) {
              "test or the training file");
   add_option(command, "--choose-lr", rates,
              "learning rates, such as 1e-3,3e-3,1e-2: each arm takes the one with the best average "
-             "precision on --valid, by its first seed");
+             "precision on --valid, by a seed of no other run");
   add_switch(command, "--no-null", no_null,
              "leave out the first arm with other seeds, which shows what is called different where "
              "nothing is");
@@ -72,9 +75,13 @@ void CompareOptions::prepare() {
     throw InputError{"--choose-lr: expected --valid beside it, found none"};
   }
   for (auto const& arm : parse_arms(arms)) {
-    auto const training = arm.apply(run.training);
+    auto training = arm.apply(run.training);
     qlora::check(training.lora(run.machine.seed));
     qlora::check(training.fit());
+    for (auto const& rate : parse_rates(rates)) {
+      training.learning_rate = *parse_number<double>(rate);
+      qlora::check(training.fit());
+    }
   }
 }
 
@@ -89,6 +96,9 @@ class Plan {
   ArmResults arm(Arm arm) const { return with_seeds(std::move(arm), first_); }
   /// With seeds that no arm has.
   ArmResults null(Arm arm) const { return with_seeds(std::move(arm), first_ + count_); }
+  /// Of the runs that choose a learning rate: a seed of no other run, which would carry the luck
+  /// that it was chosen for.
+  std::uint64_t choosing_seed() const { return first_ + 2 * count_; }
 
  private:
   ArmResults with_seeds(Arm arm, std::uint64_t from) const {
@@ -102,6 +112,24 @@ class Plan {
 
 bool has_rate(Arm const& arm) {
   return std::ranges::find(arm.changes, "lr", &Arm::Change::first) != arm.changes.end();
+}
+
+/// Whether a comparison was begun in that folder.
+bool is_study(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  auto const file = folder / "config.toml";
+  if (!std::filesystem::exists(file, ignored)) return false;
+  auto const entries = parse_toml(read_text(file, 1 << 20), file.string());
+  return std::ranges::find(entries, "arms", &TomlEntry::key) != entries.end();
+}
+
+/// As a shell takes it.
+std::string quoted(std::string const& path) {
+  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%";
+  if (path.find_first_not_of(plain) == path.npos) return path;
+  auto text = std::string{"'"};
+  for (auto const c : path) text += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  return text + "'";
 }
 
 /// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
@@ -128,7 +156,7 @@ std::size_t count_runs(std::vector<Arm> const& arms, std::size_t rates,
   auto const seeds = static_cast<std::size_t>(options.seeds);
   auto runs = (arms.size() + (options.no_null ? 0 : 1)) * seeds;
   if (rates == 0) return runs;
-  for (auto const& arm : arms) runs += has_rate(arm) ? 0 : rates - 1;  // one is among the seeds
+  for (auto const& arm : arms) runs += has_rate(arm) ? 0 : rates;
   return runs;
 }
 
@@ -151,39 +179,44 @@ void compare(CompareOptions options, CLI::App const& command) {
   auto const splits = Splits::read(options.files, options.run.training.max_length, machine);
   if (!options.rates.empty()) splits.valid.value().expect_both_classes();
   auto const out = std::filesystem::path{options.out};
-  if (!options.resume || !std::filesystem::exists(out / "config.toml")) refuse_occupied(out);
+  if (!options.resume || !is_study(out)) refuse_occupied(out);
   auto runs = ArmRuns{options, command, splits};
+  if (options.resume) runs.check_records();
   auto arms = parse_arms(options.arms);
   auto const quant = check_models(arms, options, runs);
-  create_folder(out);
-  write_atomically(out / "config.toml", settings(command, {{"device", machine.device},
-                                                           {"compute", machine.compute},
-                                                           {"quant", quant}}));
   auto comparison =
       Comparison{.arms = {},
                  .null = {},
-                 .baselines = run_baselines(options.baselines, splits, machine.progress()),
+                 .baselines = run_baselines(options.baselines, command.count("--baselines") > 0,
+                                            splits, machine.progress()),
                  .rates = {},
                  .groups_file = splits.groups_file,
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
+  create_folder(out);
+  auto const config = settings(command, {{"device", machine.device},
+                                         {"compute", machine.compute},
+                                         {"quant", quant},
+                                         {"baselines", comparison.baseline_names()}});
+  write_atomically(out / "config.toml", config);
   auto const rates = parse_rates(options.rates);
   runs.expect(count_runs(arms, rates.size(), options));
   auto const plan = Plan{options};
   for (auto& arm : arms) {
     if (!rates.empty() && !has_rate(arm)) {
-      arm = choose_rate(arm, rates, machine.seed, runs, comparison.rates);
+      arm = choose_rate(arm, rates, plan.choosing_seed(), runs, comparison.rates);
     }
     comparison.arms.push_back(plan.arm(arm));
   }
+  refuse_repeated(arms);  // one may have chosen what another has
   if (!options.no_null) comparison.null = plan.null(arms.front());
   run_all(comparison, runs);
   write_json(out / "comparison.json", comparison.json());
   write_atomically(out / "report.html",
                    study_report(comparison, splits,
-                                {.command = "qlora compare --config " +
-                                            (out / "config.toml").string() + " --out again",
-                                 .settings = read_text(out / "config.toml", 1 << 20),
+                                {.command = "qlora " + command.get_name() + " --config " +
+                                            quoted((out / "config.toml").string()) + " --out again",
+                                 .settings = config,
                                  .model = options.run.model,
                                  .model_fingerprint = runs.fingerprint()}));
   std::cout << comparison.text(report::terminal_width(stdout));

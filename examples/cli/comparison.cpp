@@ -81,6 +81,12 @@ std::vector<report::StudyArm> Comparison::studies() const {
   return result;
 }
 
+std::string Comparison::baseline_names() const {
+  auto names = std::string{};
+  for (auto const& [name, result] : baselines) names += (names.empty() ? "" : ",") + name;
+  return names.empty() ? "none" : names;
+}
+
 std::vector<report::Difference> Comparison::differences() const {
   auto result = std::vector<report::Difference>{};
   auto const all = studies();

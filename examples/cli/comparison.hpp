@@ -65,6 +65,8 @@ struct Comparison {
   std::vector<report::Difference> differences() const;
   /// The first arm's other seeds against its seeds.
   std::optional<report::Difference> null_difference() const;
+  /// As `--baselines` takes them: "frequency,window", "none".
+  std::string baseline_names() const;
   /// Of arms and baselines; what a baseline left stands for every seed.
   std::vector<report::StudyArm> studies() const;
   /// Empty where runs were not looked at after each epoch.

@@ -41,7 +41,7 @@ void History::add(std::string const& split, metrics::Scores const& scores, std::
   }
 }
 
-void History::write() const {
+void History::write() {
   write_atomically(table_, text_);
   events_.write();
 }

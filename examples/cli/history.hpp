@@ -11,8 +11,8 @@
 
 namespace qlora::cli {
 
-/// `history.csv`, a row a step, and an event file, which also has each split's metrics. Both are
-/// whole after each write().
+/// `history.csv`, a row a step, and an event file, which also has each split's metrics. The table
+/// is replaced by each write(), the event file grows.
 class History {
  public:
   explicit History(std::filesystem::path const& folder);
@@ -20,7 +20,7 @@ class History {
   void add(StepRecord const& step);
   /// Metrics of a split after that step.
   void add(std::string const& split, metrics::Scores const& scores, std::int64_t step);
-  void write() const;
+  void write();
 
  private:
   std::filesystem::path table_;

@@ -6,6 +6,7 @@ namespace qlora::cli {
 namespace {
 
 constexpr auto confidence = .95;
+constexpr auto few_groups = std::size_t{10};
 
 }  // namespace
 
@@ -21,12 +22,10 @@ void IntervalOptions::add_to(CLI::App& command) {
 std::optional<ResampledMetrics> IntervalOptions::collector(
     std::vector<Protein> const& proteins, ProteinGroups const* groups,
     ClassWeights const& class_weights) const {
-  auto const of = [&](ProteinGroups const& drawn) {
-    return ResampledMetrics{drawn.of_protein, drawn.names.size(), {.class_weights = class_weights}};
-  };
-  if (unit == "protein") return of(ProteinGroups::of_each(proteins));
-  if (unit == "none" || groups == nullptr) return std::nullopt;
-  return of(*groups);
+  if (unit == "none") return std::nullopt;
+  auto const drawn =
+      unit == "protein" || groups == nullptr ? ProteinGroups::of_each(proteins) : *groups;
+  return ResampledMetrics{drawn.of_protein, drawn.names.size(), {.class_weights = class_weights}};
 }
 
 NamedIntervals IntervalOptions::of(ResampledMetrics const& collected) const {
@@ -38,7 +37,8 @@ std::string IntervalOptions::sentence(NamedIntervals const& intervals,
   auto const drawn = std::to_string(intervals.front().second.groups);
   return "95 % intervals: " + std::to_string(resamples) + " times " + drawn + " drawn of " + drawn +
          (unit == "protein" || groups_file.empty() ? " proteins" : " groups of " + groups_file) +
-         ", with replacement.\n";
+         ", with replacement" +
+         (intervals.front().second.groups < few_groups ? "; so few say little" : "") + ".\n";
 }
 
 OrderedJson IntervalOptions::json(NamedIntervals const& intervals, bool has_clusters) const {
@@ -46,11 +46,14 @@ OrderedJson IntervalOptions::json(NamedIntervals const& intervals, bool has_clus
   for (auto const& [name, interval] : intervals) {
     by_metric[std::string{name}] = {interval.low, interval.high};
   }
-  return {{"ci", has_clusters ? unit : "protein"},
-          {"groups", intervals.front().second.groups},
-          {"resamples", resamples},
-          {"confidence", confidence},
-          {"metrics", std::move(by_metric)}};
+  auto document = OrderedJson::object();
+  document["ci"] = has_clusters ? unit : "protein";
+  document["groups"] = intervals.front().second.groups;
+  document["resamples"] = resamples;
+  document["confidence"] = confidence;
+  if (intervals.front().second.groups < few_groups) document["doubt"] = "few groups";
+  document["metrics"] = std::move(by_metric);
+  return document;
 }
 
 }  // namespace qlora::cli

@@ -28,15 +28,16 @@ struct IntervalOptions {
 
   void add_to(CLI::App& command);
 
-  /// To collect these proteins' residues; nothing where nothing is drawn, or clusters are and there
-  /// are none.
+  /// To collect these proteins' residues, by protein where there are no groups; nothing where
+  /// nothing is drawn.
   std::optional<ResampledMetrics> collector(std::vector<Protein> const& proteins,
                                             ProteinGroups const* groups,
                                             ClassWeights const& class_weights) const;
   NamedIntervals of(ResampledMetrics const& collected) const;
   /// What the intervals are, in a line.
   std::string sentence(NamedIntervals const& intervals, std::string const& groups_file) const;
-  /// Keys `ci`, `groups`, `resamples`, `confidence` and `metrics`, {name: [low, high]}.
+  /// Keys `ci`, `groups`, `resamples`, `confidence`, `doubt` if there is one, and `metrics`, {name:
+  /// [low, high]}.
   OrderedJson json(NamedIntervals const& intervals, bool has_clusters) const;
 };
 

@@ -6,6 +6,7 @@
 #include <qlora/model/cache.hpp>
 #include <qlora/model/merge.hpp>
 
+#include "adapter_options.hpp"
 #include "commands.hpp"
 #include "options.hpp"
 
@@ -18,6 +19,7 @@ struct Merge {
 
   void operator()() {
     machine.apply();
+    refuse_random_base(adapter);
     auto const base = ModelFolder{find_model(model)};
     auto const unmatched = merge_adapter(base, PeftAdapter::read(adapter), adapter, out);
     if (machine.quiet) return;

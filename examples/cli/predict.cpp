@@ -93,9 +93,17 @@ class Predict {
     if (columns.logits && format != "tsv" && format != "jsonl") {
       throw InputError{"--logits: expected --format tsv or jsonl, found " + format};
     }
+    if (coordinates_ && format == "defattr") {
+      throw InputError{
+          "--structure: expected another format than defattr, which numbers residues from 1, found "
+          "that one; by default the structure's B-factors are set"};
+    }
+    auto attributes = predict::Attributes{columns};
     auto total = 0.;  // a first look at the file finds what is wrong with it before work begins
-    for_each(
-        [&](Protein const& protein) { total += static_cast<double>(protein.sequence.size()); });
+    for_each([&](Protein const& protein) {
+      total += static_cast<double>(protein.sequence.size());
+      if (format == "defattr") attributes.admit(protein.id);
+    });
     open_members();
     auto const rule = labelling();
     if (!adapter.machine.quiet) std::cerr << "predict: labels are " << rule << "\n";
@@ -145,6 +153,10 @@ class Predict {
     while (!rest.empty()) {
       folders.emplace_back(rest.substr(0, rest.find(',')));
       rest.remove_prefix(std::min(folders.back().size() + 1, rest.size()));
+      if (folders.back().empty() || std::ranges::count(folders, folders.back()) > 1) {
+        throw InputError{"--ensemble: expected other adapters than --adapter, each once, found " +
+                         (folders.back().empty() ? "an empty name" : folders.back())};
+      }
     }
     for (auto const& folder : folders) {
       auto options = adapter;

@@ -194,12 +194,13 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
   auto epoch_loss = EpochLoss{};
-  auto losses = std::vector<double>{};
+  auto steps = std::vector<double>{}, losses = std::vector<double>{};
   auto const on_step = [&](StepRecord const& step) {
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
     if (!step.skipped) {
       epoch_loss.add(step.loss);
+      steps.push_back(static_cast<double>(step.step));
       losses.push_back(step.loss);
     }
     result.steps = step.step;
@@ -236,7 +237,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
         epoch);
   };
   session_->fit(records_, fit_, on_step, on_epoch);
-  add_losses(result.curves, losses);
+  add_losses(result.curves, steps, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
   if (!finite && result.best_epoch == fit_.epochs) {
@@ -274,7 +275,8 @@ void Run::evaluate_split(std::string const& name, DataSet const& data, RunResult
   result.metrics[name] = scores;
   if (resampled) {
     result.metrics[name]["intervals"] =
-        options_.intervals.json(options_.intervals.of(*resampled), !splits_.groups_file.empty());
+        options_.intervals.json(options_.intervals.of(*resampled),
+                                !splits_.groups_file.empty() && splits_.groups(name) != nullptr);
   }
   result.scores.emplace_back(name, scores);
   if (!grouped) return;

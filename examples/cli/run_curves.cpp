@@ -1,6 +1,7 @@
 #include "run_curves.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include <qlora/metrics/curves.hpp>
 
@@ -41,14 +42,15 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
   }
 }
 
-void add_losses(RunCurves& curves, std::span<double const> losses) {
+void add_losses(RunCurves& curves, std::span<double const> steps, std::span<double const> losses) {
   auto const stretch = (losses.size() + RunCurves::loss_points - 1) / RunCurves::loss_points;
+  auto const mean = [](std::span<double const> values) {
+    return std::accumulate(values.begin(), values.end(), 0.) / static_cast<double>(values.size());
+  };
   for (std::size_t first = 0; first < losses.size(); first += stretch) {
-    auto const own = losses.subspan(first, std::min(stretch, losses.size() - first));
-    auto sum = 0.;
-    for (auto const loss : own) sum += loss;
-    curves.losses.push_back(sum / static_cast<double>(own.size()));
-    curves.steps.push_back(static_cast<double>(first) + static_cast<double>(own.size() + 1) / 2);
+    auto const count = std::min(stretch, losses.size() - first);
+    curves.steps.push_back(mean(steps.subspan(first, count)));
+    curves.losses.push_back(mean(losses.subspan(first, count)));
   }
 }
 

@@ -35,8 +35,8 @@ struct RunCurves {
 void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
                  metrics::LogOdds const& log_odds);
 
-/// Sets the curve of losses, one a step.
-void add_losses(RunCurves& curves, std::span<double const> losses);
+/// Sets the curve of losses at these steps.
+void add_losses(RunCurves& curves, std::span<double const> steps, std::span<double const> losses);
 
 /// Up to `count` labelled proteins with sites that can be read residue by residue: of at most 600
 /// residues, spread over the list.

@@ -113,20 +113,32 @@ void write_record(std::filesystem::path const& file, OrderedJson const& identity
 }
 
 void check_identity(Json const& recorded, OrderedJson const& expected, std::string const& file) {
+  auto const fail = [&](std::string const& key, char const* found) {
+    throw InputError{at(file, "expected the same " + key + " to resume, found " + found)};
+  };
   for (auto const& [key, value] : expected.items()) {
     auto const before = recorded.is_object() && recorded.contains(key) ? recorded[key] : Json{};
     if (before == Json(value)) continue;
     if (value.is_object()) check_identity(before, value, file);  // says which of its keys it is
-    throw InputError{at(file, "expected the same " + key + " to resume, found another")};
+    fail(key, before.is_null() ? "none" : "another");
   }
+  if (!recorded.is_object()) return;
+  for (auto const& [key, value] : recorded.items()) {
+    if (!expected.contains(key)) fail(key, "one where none is given now");
+  }
+}
+
+Json read_identified(std::filesystem::path const& path) {
+  auto record = json::parse(read_text(path, record_limit_bytes), path.string());
+  if (!record.is_object() || !record.contains("run") || !record["run"].is_object()) {
+    throw InputError{at(path.string(), "expected the record of a run, found none")};
+  }
+  return record;
 }
 
 RunResult read_record(std::filesystem::path const& path, OrderedJson const& identity) {
   auto const file = path.string();
-  auto const record = json::parse(read_text(path, record_limit_bytes), file);
-  if (!record.is_object() || !record.contains("run")) {
-    throw InputError{at(file, "expected the record of a run, found none")};
-  }
+  auto const record = read_identified(path);
   check_identity(record["run"], identity, file);
   try {
     return read_result(record);

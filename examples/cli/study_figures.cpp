@@ -37,6 +37,11 @@ Series arms_of(Comparison const& comparison) {
   return series;
 }
 
+/// An interval of a mean over seeds needs three of them.
+bool has_bands(Comparison const& comparison) {
+  return comparison.arms.front().runs.size() >= 3;
+}
+
 /// Mean over runs at each place, and Student's 95 % interval of that mean where there are three
 /// runs.
 struct Averaged {
@@ -168,11 +173,14 @@ void add_loss_figures(report::Page& page, Comparison const& comparison) {
             {.label = "epoch", .low = 1, .high = static_cast<double>(epochs), .whole = true},
             axis_of("mean over groups", bounds, 0)};
   for (std::size_t a = 0; a < curves.size(); ++a) {
-    held_out.band(a, points(places, curves[a].low), points(places, curves[a].high));
+    if (has_bands(comparison)) {
+      held_out.band(a, points(places, curves[a].low), points(places, curves[a].high));
+    }
     held_out.line(a, points(places, curves[a].mean));
   }
   page.figure(held_out,
-              "Means over seeds; bands are 95 % intervals of them. The test split chooses nothing "
+              "Means over seeds; bands, where there are three seeds, are 95 % intervals of them. "
+              "The test split chooses nothing "
               "here: arms are compared after the last epoch.",
               arms_of(comparison), curve_numbers(comparison, "epoch", places, means, 1));
 }
@@ -184,7 +192,9 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
     auto means = std::vector<std::vector<double>>{};
     for (std::size_t a = 0; a < comparison.arms.size(); ++a) {
       auto const curve = averaged(comparison.arms[a], values);
-      chart.band(a, points(places, curve.low), points(places, curve.high));
+      if (has_bands(comparison)) {
+        chart.band(a, points(places, curve.low), points(places, curve.high));
+      }
       chart.line(a, points(places, curve.mean));
       means.push_back(curve.mean);
     }
@@ -195,13 +205,15 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
   auto recall = Chart{"Precision and recall", {.label = "recall"}, {.label = "precision"}};
   recall.reference({0, prevalence}, {1, prevalence});
   add(std::move(recall), "recall",
-      "All test residues pooled, means over seeds with 95 % bands. The dotted line is the share of "
+      "All test residues pooled, means over seeds, with 95 % bands where there are three. The "
+      "dotted line is the share of "
       "sites, which guessing gives. With few sites this says more than the ROC curve.",
       [](RunResult const& run) { return run.curves.precision; });
   auto roc = Chart{"ROC", {.label = "false positive rate"}, {.label = "true positive rate"}};
   roc.reference({0, 0}, {1, 1});
   add(std::move(roc), "false positive rate",
-      "All test residues pooled, means over seeds with 95 % bands. The dotted line is guessing.",
+      "All test residues pooled, means over seeds, with 95 % bands where there are three. The "
+      "dotted line is guessing.",
       [](RunResult const& run) { return run.curves.sensitivity; });
 
   auto calibration =
@@ -311,7 +323,7 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto const& [estimate, low, high, seeds, groups, left_out, doubt] = rows[i].interval;
     auto const row = static_cast<double>(i) + .5;
-    auto const series = i + 1 < comparison.arms.size() ? i + 1 : std::size_t{6};
+    auto const series = i + 1 < comparison.arms.size() ? i + 1 : report::neutral_series;
     chart.whisker(series, {low, row}, {high, row});
     chart.dot(series, {estimate, row}, rows[i].sentence());
   }

@@ -148,7 +148,7 @@ class Sweep {
       auto const scores = Run{std::move(options), splits_}(folder);
       result.value = (*scores.find("valid"))[results_.space.metric];
     } catch (DivergedError const&) {
-      // Its value stays NaN, and the sweep goes on.
+      result.value = std::numeric_limits<double>::quiet_NaN();  // and the sweep goes on
     }
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

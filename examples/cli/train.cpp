@@ -9,6 +9,7 @@
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/model/adapter.hpp>
 
+#include "adapter_options.hpp"
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "run.hpp"
@@ -33,6 +34,7 @@ struct Train {
     if (run.init_adapter.empty()) {
       run.placement = placement::Sites::parse(placement);
     } else {
+      refuse_random_base(run.init_adapter);
       run.placement = placement_of(PeftAdapter::read(run.init_adapter));
       for (auto const* const flag : {"rank", "alpha", "rslora", "placement"}) {
         settled.emplace_back(flag, "");

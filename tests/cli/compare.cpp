@@ -107,7 +107,9 @@ std::string groups_of_three() {
   for (auto i = 0; i < 30; ++i) {
     auto const id = "protein_" + std::to_string(i);
     auto const family = "family_" + std::to_string(i / 3);
-    text += id + "\t" + id + "\t0\t" + family + "\t" + family + "\ttest\n";
+    for (auto const& cell : {id, id, std::string{"0"}, family, family})
+      text.append(cell).append("\t");
+    text += "test\n";
   }
   return text;
 }

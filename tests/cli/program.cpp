@@ -105,6 +105,9 @@ TEST(Cli, ColoursStructures) {
   for (auto i = std::size_t{0}; i < 3; ++i) {
     EXPECT_NEAR(std::stod(lines[i][0].substr(60, 6)), 100 * std::stod(rows[i + 1][3]), .00501);
   }
+  program.refuses(predict + std::vector<std::string>{"--structure", "a.pdb", "--out", "c",
+                                                     "--format", "defattr"},
+                  {"--structure: expected another format than defattr"});
   program.refuses(predict + std::vector<std::string>{"--out", "c"},
                   {"expected --fasta or --structure, found neither"});
   program.refuses(
@@ -119,8 +122,8 @@ TEST(Cli, PredictsInWindowsAboutWhatAFullPassDoes) {
   auto const program = Program{};
   program.done({"synth", "--out", "corpus", "--families", "8", "--members", "1", "--quiet"});
   auto const margins = [&](std::string const& window) {
-    program.done({"predict", "--model", QLORA_SOURCE_DIR "/examples/data/nano-esm2", "--fasta",
-                  "corpus/test.txt", "--out", "sites", "--logits", "--window", window,
+    program.done({"predict", "--model", std::string{QLORA_SOURCE_DIR} + "/examples/data/nano-esm2",
+                  "--fasta", "corpus/test.txt", "--out", "sites", "--logits", "--window", window,
                   "--window-margin", "32", "--quiet"});
     auto values = std::vector<double>{};
     for (auto const& row : cells(program.read("sites"), '\t')) {

@@ -57,14 +57,18 @@ TEST(Study, GoesOnWhereItStopped) {
             program.read("whole/head/seed-1/adapter_model.safetensors"));
 
   auto const resumed = study("part", "2") + Flags{"--resume"};
+  auto const config = program.read("part/config.toml");
+  program.refuses(quick_training("compare", "part") + Flags{"--arms", "qkv,head", "--resume"},
+                  {"expected the same valid to resume, found one where none is given now"});
   program.refuses(resumed + Flags{"--lr", "0.5"},
-                  {"seed-1/run.json: expected the same lr to resume, found another"});
+                  {"/run.json: expected the same lr to resume, found another"});
   program.write("other.txt", ">p\nMKV\n010\n");
   program.refuses(resumed + Flags{"--train", "other.txt"}, {"the same train to resume"});
+  EXPECT_EQ(program.read("part/config.toml"), config);
   program.write("part/qkv/seed-1/run.json", R"({"run": {}})");
-  program.refuses(resumed, {"run.json: expected the same model to resume"});
+  program.refuses(resumed, {"run.json: expected the same qlora to resume, found none"});
   program.refuses(study("part", "2"), {"part", "expected an empty folder"});
-  program.write("other/notes.txt", "");
+  program.write("other/config.toml", "epochs = 2\n");  // of another command
   program.refuses(study("other", "2") + Flags{"--resume"}, {"other", "expected an empty folder"});
 }
 
@@ -87,7 +91,7 @@ TEST(Study, ChoosesALearningRateForEachArmOnValid) {
   EXPECT_EQ(comparison.at("arms").at(0).at("name"), name);
   EXPECT_EQ(comparison.at("arms").at(1).at("name"), "head:lr=0.02");
   EXPECT_NE(outcome.out.find("chosen"), std::string::npos) << outcome.out;
-  EXPECT_TRUE(std::filesystem::exists(program.path("study/qkv-r1-lr1e-6/seed-1/run.json")));
+  EXPECT_TRUE(std::filesystem::exists(program.path("study/qkv-r1-lr1e-6/seed-3/run.json")));
   for (auto const* const rates_given : {"1e-3,0", "0.001,1e-3", "fast"}) {
     program.refuses(quick_training("compare", "other") + Flags{"--choose-lr", rates_given},
                     {"--choose-lr: expected different numbers above 0"});
@@ -124,11 +128,19 @@ TEST(Study, HasARandomBaseAsFloorAndTheTruthAsCeiling) {
                 "corpus/test.txt", "--out", "metrics.json", "--seed", "9", "--ci", "none"});
   EXPECT_EQ(program.json("metrics.json").at("loss"), random.at("loss"));
 
+  program.refuses(
+      {"merge", "--model", golden("models/odd"), "--adapter", adapter, "--out", "merged"},
+      {adapter, "expected an adapter of the model's own weights"});
+  program.refuses({"train", "--model", golden("models/odd"), "--init-adapter", adapter, "--out",
+                   "merged", "--train", "corpus/train.txt", "--quiet"},
+                  {adapter, "expected an adapter of the model's own weights"});
+
   std::filesystem::remove_all(program.path("corpus/truth"));
   program.refuses(
       {"compare", "--model", golden("models/odd"), "--train", "corpus/train.txt", "--test",
        "corpus/test.txt", "--out", "other", "--baselines", "truth", "--quiet"},
       {"truth/train.txt"});
+  EXPECT_FALSE(std::filesystem::exists(program.path("other")));
 }
 
 TEST(Evaluate, GivesIntervalsOverGroupsOrProteins) {

@@ -55,7 +55,7 @@ TEST(Memory, NeedsNoWeights) {
   auto const matrices = 12. * 5120 * 5120 * 48;
   EXPECT_NEAR(static_cast<double>(plan.frozen_bytes), matrices * (.5 + 1. / 64), 2e-3 * matrices);
   EXPECT_EQ(plan.base_parameters, 15'102'868'480);
-  EXPECT_EQ(plan.trainable_parameters, Index{48} * 6 * 2 * 5120 + 2 * 5120 + 2);
+  EXPECT_EQ(plan.trainable_parameters, Index{48} * 6 * 2 * 5120 + Index{2} * 5120 + 2);
 }
 
 }  // namespace

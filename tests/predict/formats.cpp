@@ -106,6 +106,9 @@ TEST(Formats, WriteAttributes) {
   EXPECT_THROW(written<Attributes>({example("one"), example("two")}), InputError);
   EXPECT_THROW(written<Attributes>({example("1abc_A"), example("two")}), InputError);
   EXPECT_THROW(written<Attributes>({example("two"), example("1abc_A")}), InputError);
+  EXPECT_THROW(written<Attributes>({example("1abc_A"), example("2abc_B")}), InputError);
+  EXPECT_THROW(written<Attributes>({example("1abc_A"), example("1abcA")}), InputError);
+  EXPECT_THROW(written<Attributes>({example("one"), example("one")}), InputError);
 }
 
 /// A format of a user's own.

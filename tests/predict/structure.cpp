@@ -24,6 +24,7 @@ constexpr auto pdb =
     "ATOM      5  N   TRP A  11      14.104   6.134  -6.504  1.00  5.00           N\n"
     "ATOM      6  P    DA C   1      15.104   6.134  -6.504  1.00  5.00           P\n"
     "HETATM    7  O   HOH A 201      16.104   6.134  -6.504  1.00 99.99           O\n"
+    "HETATM    8  N   GLU A 800      17.104   6.134  -6.504  1.00 99.99           N\n"
     "ENDMDL\n"
     "MODEL        2\n"
     "ATOM      1  N   MET A  10      11.104   6.134  -6.504  1.00 12.34           N\n"
@@ -37,7 +38,9 @@ constexpr auto mmcif =
     "ATOM   \"C5'\" MET A 1 ? 12.34 10 X 1\n"
     "ATOM   N     GLY A 2 A 5     10 X 1\n"
     "ATOM   N     TRP A 3 ? 5.0   11 X 1\n"
+    "# a comment\n\n"
     "HETATM O     HOH B . ? 99.99 201 X 1\n"
+    "HETATM N     GLU C . ? 99.99 800 X 1\n"
     "#\n_other.value 12.34\n";
 
 std::string replaced(std::string text, std::string const& what, std::string const& by) {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <tuple>
@@ -107,8 +108,10 @@ class Resampled<MetricSet<Ms...>> {
   }
 
   /// Percentile intervals in the set's order. What is drawn depends on the seed and the number of
-  /// the resample only. Groups without a labelled residue are left out; resamples in which a metric
-  /// is not a number do not count for it. Throws InputError for options that make no interval.
+  /// the resample only. Groups without a labelled residue are left out. A resample without residues
+  /// of both classes does not count, for many metrics have a value by convention there; nor does
+  /// one count for a metric that is not a number in it. Throws InputError for options that make no
+  /// interval.
   std::vector<std::pair<std::string_view, Interval>> intervals(
       BootstrapOptions const& options = {}) const {
     check(options);
@@ -133,7 +136,7 @@ class Resampled<MetricSet<Ms...>> {
                                       .site = random_site::resampling}};
         auto const of_kept = draw_times(random, kept.size());
         for (std::size_t k = 0; k < kept.size(); ++k) times[kept[k]] = of_kept[k];
-        auto const resample = values(pools, times);
+        auto const resample = of_both_classes(counts, times) ? values(pools, times) : undefined();
         for (std::size_t m = 0; m < count; ++m) drawn[m][static_cast<std::size_t>(i)] = resample[m];
       }
     });
@@ -160,6 +163,21 @@ class Resampled<MetricSet<Ms...>> {
     return {Gs{group_of, groups, options}...};
   }
 
+  static bool of_both_classes(std::span<Confusion const> groups,
+                              std::vector<std::uint32_t> const& times) {
+    auto sites = std::uint64_t{0}, others = std::uint64_t{0};
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      sites += times[g] * groups[g].positives();
+      others += times[g] * groups[g].negatives();
+    }
+    return sites > 0 && others > 0;
+  }
+  static Values undefined() {
+    auto values = Values{};
+    values.fill(std::numeric_limits<double>::quiet_NaN());
+    return values;
+  }
+
   /// Every metric on the groups, each taken `times` (groups).
   template <class... As>
   static Values values(std::tuple<GroupPool<As>...> const& pools,
@@ -171,12 +189,14 @@ class Resampled<MetricSet<Ms...>> {
   static Interval interval(double estimate, std::vector<double> resamples, std::size_t groups,
                            std::size_t left_out, double confidence) {
     auto result = detail::unbounded(estimate, 1, groups, left_out);
-    if (result.doubt != Doubt::few_seeds) return result;
+    if (result.doubt == Doubt::undefined || result.doubt == Doubt::few_groups) return result;
+    result.doubt = Doubt::none;  // of this run, whatever others would give
     std::erase_if(resamples, [](double value) { return std::isnan(value); });
     std::ranges::sort(resamples);
     auto const tail = (1 - confidence) / 2;
     result.low = quantile(resamples, tail);
     result.high = quantile(resamples, 1 - tail);
+    if (resamples.empty()) result.doubt = Doubt::undefined;
     return result;
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -25,15 +26,22 @@ class Attributes {
   void begin(std::string& text) const {
     text.append("attribute: ").append(attribute).append("\nrecipient: residues\n");
   }
-  /// Throws InputError for a second protein unless both are chains.
-  void add(std::string& text, Prediction const& prediction) {
-    auto const chain = chain_of(prediction.id);
-    if (proteins_++ > 0 && (chain.empty() || !all_chains_)) {
-      throw InputError{printable(prediction.id) +
-                       ": expected one protein for an attribute file, or identifiers such as "
-                       "1abc_A, found others"};
+  /// Throws InputError for a second protein unless both are chains of one entry, and for a chain
+  /// that comes twice.
+  void admit(std::string_view id) {
+    auto const chain = chain_of(id);
+    auto const entry = chain.empty() ? id : id.substr(0, 4);
+    if (entry_.empty()) entry_ = entry;
+    if (entry != entry_ || !chains_.insert(std::string{chain}).second) {
+      throw InputError{printable(std::string{id}) +
+                       ": expected one protein for an attribute file, or chains of one entry such "
+                       "as 1abc_A and 1abc_B, found others"};
     }
-    all_chains_ = all_chains_ && !chain.empty();
+  }
+  /// Throws as admit().
+  void add(std::string& text, Prediction const& prediction) {
+    admit(prediction.id);
+    auto const chain = chain_of(prediction.id);
     text.append("# ").append(prediction.id).append("\n");
     auto const& probability = prediction.best();
     for (std::size_t i = 0; i < prediction.size(); ++i) {
@@ -60,8 +68,8 @@ class Attributes {
     return fits ? chain : std::string_view{};
   }
 
-  std::size_t proteins_ = 0;
-  bool all_chains_ = true;
+  std::string entry_;
+  std::set<std::string> chains_;
 };
 
 }  // namespace qlora::inline v1::predict

@@ -104,8 +104,8 @@ class Structure {
   };
 
   void add(Atom atom, std::string_view chain, std::string_view number, std::string_view insertion,
-           std::string_view name) {
-    if (auto const letter = residue_letter(name)) {
+           std::string_view name, bool is_polymer) {
+    if (auto const letter = is_polymer ? residue_letter(name) : std::nullopt) {
       auto const [entry, is_new] = residues_.try_emplace(Key{chain, number, insertion}, Place{});
       if (is_new) entry->second = place_of(chain, *letter);
       atom.residue = entry->second;
@@ -146,15 +146,25 @@ class Structure {
     }
   }
 
+  /// A residue of a chain although its atoms are called those of a ligand: not a free amino acid.
+  static bool is_modified(std::string_view name) {
+    static constexpr auto names =
+        std::to_array<std::string_view>({"MSE", "SEC", "PYL", "SEP", "TPO", "PTR", "CSO", "OCS",
+                                         "CME", "KCX", "MLY", "HYP", "PCA"});
+    return std::ranges::find(names, name) != names.end();
+  }
+
   /// Columns of the format's version 3.30: residue 18-20, chain 22, number 23-26, insertion 27,
   /// B-factor 61-66.
   void read_pdb() {
     is_pdb_ = true;
     for_each_line([&](std::string_view line, std::size_t number, std::size_t begin) {
       if (!line.starts_with("ATOM  ") && !line.starts_with("HETATM")) return;
+      auto const name = line.size() < 66 ? std::string_view{} : trimmed(line.substr(17, 3));
       if (line.size() < 66) fail(number, "expected an atom of at least 66 columns, found fewer");
       add({.begin = begin + 60, .length = 6, .residue = {}}, trimmed(line.substr(21, 1)),
-          trimmed(line.substr(22, 4)), trimmed(line.substr(26, 1)), trimmed(line.substr(17, 3)));
+          trimmed(line.substr(22, 4)), trimmed(line.substr(26, 1)), name,
+          line.starts_with("ATOM") || is_modified(name));
     });
   }
 
@@ -174,8 +184,8 @@ class Structure {
         in_rows = true;
       }
       if (!in_rows) return;
-      if (line.empty() || line.starts_with('#') || line.starts_with('_') ||
-          line.starts_with("loop_") || line.starts_with("data_")) {
+      if (trimmed(line).empty() || line.starts_with('#')) return;
+      if (line.starts_with('_') || line.starts_with("loop_") || line.starts_with("data_")) {
         in_rows = false;
         return;
       }
@@ -209,28 +219,30 @@ class Structure {
          .residue = {}},
         value("auth_asym_id", "label_asym_id"), value("auth_seq_id", "label_seq_id"),
         is_known(insertion) ? insertion : std::string_view{},
-        value("auth_comp_id", "label_comp_id"));
+        value("auth_comp_id", "label_comp_id"),
+        !columns.contains("label_seq_id") || is_known(value("label_seq_id", "label_seq_id")));
   }
 
   /// Values between blanks; one in quotes may hold blanks, and ends at a quote before a blank.
   std::vector<std::string_view> split(std::string_view line, std::size_t number) const {
+    auto const is_blank = [](char c) { return c == ' ' || c == '\t'; };
     auto tokens = std::vector<std::string_view>{};
     for (std::size_t i = 0; i < line.size();) {
-      if (line[i] == ' ' || line[i] == '\t') {
+      if (is_blank(line[i])) {
         ++i;
         continue;
       }
       auto end = i + 1;
       if (auto const quote = line[i]; quote == '\'' || quote == '"') {
         while (end < line.size() &&
-               !(line[end] == quote && (end + 1 == line.size() || line[end + 1] == ' '))) {
+               !(line[end] == quote && (end + 1 == line.size() || is_blank(line[end + 1])))) {
           ++end;
         }
         if (end == line.size()) fail(number, "expected a closing quote, found none");
         tokens.push_back(line.substr(i + 1, end - i - 1));
         ++end;
       } else {
-        while (end < line.size() && line[end] != ' ' && line[end] != '\t') ++end;
+        while (end < line.size() && !is_blank(line[end])) ++end;
         tokens.push_back(line.substr(i, end - i));
       }
       i = end;

@@ -42,6 +42,14 @@ inline std::string escaped_html(std::string_view text) {
   return result;
 }
 
+/// A series of what stands beside the others: a null, what all are compared with.
+inline constexpr std::size_t neutral_series = ~std::size_t{0};
+
+/// How a series looks; after eight, they look the same again.
+inline std::string series_class(std::size_t series) {
+  return "s" + std::to_string(series == neutral_series ? 8 : series % 8);
+}
+
 struct Point {
   double x = 0, y = 0;
 };
@@ -97,30 +105,35 @@ class Chart {
       is_broken = false;
     }
     if (path.empty()) return;
-    add("<path class=\"line s" + std::to_string(series) + (faint ? " faint" : "") + "\" d=\"" +
-        path + "\"/>");
+    add("<path class=\"line " + series_class(series) + (faint ? " faint" : "") + "\" d=\"" + path +
+        "\"/>");
   }
-  /// The area between two lines over the same x.
+  /// The area between two lines over the same x; none where something is not a number.
   void band(std::size_t series, std::vector<Point> const& low, std::vector<Point> const& high) {
     auto path = std::string{};
+    for (auto const& points : {low, high}) {
+      for (auto const& point : points) {
+        if (std::isnan(point.x) || std::isnan(point.y)) return;
+      }
+    }
     for (auto const& point : low) path += (path.empty() ? "M" : "L") + pair(point);
     for (auto i = high.size(); i-- > 0;) path += "L" + pair(high[i]);
     if (!path.empty()) {
-      add("<path class=\"band s" + std::to_string(series) + "\" d=\"" + path + "Z\"/>");
+      add("<path class=\"band " + series_class(series) + "\" d=\"" + path + "Z\"/>");
     }
   }
   /// What it says shows when the pointer is over it.
   void dot(std::size_t series, Point point, std::string_view says, double radius = 4) {
     if (std::isnan(point.x) || std::isnan(point.y)) return;
-    add("<circle class=\"dot s" + std::to_string(series) + "\" cx=\"" + digits(at_x(point.x)) +
+    add("<circle class=\"dot " + series_class(series) + "\" cx=\"" + digits(at_x(point.x)) +
         "\" cy=\"" + digits(at_y(point.y)) + "\" r=\"" + digits(radius) + "\"><title>" +
         escaped_html(says) + "</title></circle>");
   }
   /// A line without ends, from one point to another, of a series.
   void whisker(std::size_t series, Point from, Point to) {
     if (std::isnan(from.x + from.y + to.x + to.y)) return;
-    add("<path class=\"whisker s" + std::to_string(series) + "\" d=\"M" + pair(from) + "L" +
-        pair(to) + "\"/>");
+    add("<path class=\"whisker " + series_class(series) + "\" d=\"M" + pair(from) + "L" + pair(to) +
+        "\"/>");
   }
   /// What the figure is to be compared with.
   void reference(Point from, Point to) {

@@ -56,7 +56,7 @@ class Page {
     in_figures_ = true;
     body_ += "<figure>" + chart.svg() + "<ul class=\"key\">";
     for (auto const& [number, name] : series) {
-      auto const looks = "s" + std::to_string(number);
+      auto const looks = series_class(number);
       body_ += "<li><svg viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"line " + looks +
                "\" d=\"M1 5H23\"/></svg>" + escaped_html(name) + "</li>";
     }
@@ -115,6 +115,7 @@ svg text{fill:var(--ink);font:12px system-ui,sans-serif}svg .tick{fill:var(--dim
 .line.s6,.whisker.s6{stroke:var(--c6)}.line.s6{stroke-dasharray:1 4}.dot.s6,.band.s6{fill:var(--c6)}
 .line.s7,.whisker.s7{stroke:var(--c7)}.line.s7{stroke-dasharray:6 2 1 2}.dot.s7,.band.s7{fill:var(--c7)}
 .track{display:block;height:auto}.track .known{fill:var(--ink)}.track .unknown{fill:var(--rule)}.hover{fill:transparent}.hover:hover{fill:var(--ink);opacity:.15}
+.line.s8,.whisker.s8{stroke:var(--dim)}.dot.s8,.band.s8{fill:var(--dim)}
 @media print{main{max-width:none}details{display:none}h2{break-after:avoid}}
 )";
 

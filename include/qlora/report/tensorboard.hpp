@@ -11,11 +11,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include <qlora/core/file.hpp>
+#include <qlora/core/error.hpp>
 
 namespace qlora::inline v1::report {
 namespace detail {
@@ -79,8 +80,10 @@ inline void append_record(std::string& file, std::string_view record) {
 
 class EventFile {
  public:
-  /// `seconds` since 1970, here and below.
-  EventFile(std::filesystem::path path, double seconds) : path_{std::move(path)} {
+  /// Replaces a file of that name. `seconds` since 1970, here and below. Throws SystemError when it
+  /// cannot be written.
+  EventFile(std::filesystem::path const& path, double seconds)
+      : path_{path.string()}, file_{path, std::ios::binary} {
     auto event = begin(seconds, 0);
     detail::append_bytes(event, 3, "brain.Event:2");
     detail::append_record(bytes_, event);
@@ -99,8 +102,13 @@ class EventFile {
     detail::append_record(bytes_, event);
   }
 
-  /// Replaces the file by all that was added. Throws SystemError when it cannot.
-  void write() const { write_atomically(path_, bytes_); }
+  /// Appends what was added since the last time: readers follow a file that grows. Throws
+  /// SystemError when it cannot.
+  void write() {
+    file_.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size())).flush();
+    if (!file_) throw SystemError{at(path_, "cannot write to it")};
+    bytes_.clear();
+  }
 
  private:
   static std::string begin(double seconds, std::int64_t step) {
@@ -112,8 +120,8 @@ class EventFile {
     return event;
   }
 
-  std::filesystem::path path_;
-  std::string bytes_;
+  std::string path_, bytes_;
+  std::ofstream file_;
 };
 
 }  // namespace qlora::inline v1::report

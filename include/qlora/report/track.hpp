@@ -45,7 +45,7 @@ class Track {
     for (std::size_t r = 0; r < rows_.size(); ++r) {
       auto const row = static_cast<double>(r + 1);
       name(rows_[r].name, row);
-      auto const looks = "dot s" + std::to_string(rows_[r].series);
+      auto const looks = "dot " + series_class(rows_[r].series);
       for (std::size_t i = 0; i < residues; ++i) {
         if (auto const p = rows_[r].probabilities[i]; p >= .02) box(text, i, row, looks, p);
       }

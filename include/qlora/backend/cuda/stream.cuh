@@ -97,7 +97,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Stream const& 
             Arguments const&... arguments) {
   auto values = std::tuple<Parameters...>{arguments...};
   auto pointers = std::apply(
-      [](auto&... value) { return std::array<void*, sizeof...(Parameters)>{&value...}; }, values);
+      [](auto&... value) {
+        return std::array<void*, sizeof...(Parameters)>{static_cast<void*>(&value)...};
+      },
+      values);
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): a pointer is an argument by itself
   constexpr auto sizes = std::array<std::size_t, sizeof...(Parameters)>{sizeof(Parameters)...};
   auto const call = KernelCall{reinterpret_cast<void const*>(kernel), grid, block, pointers, sizes};
   auto* const recording = stream.recording();
