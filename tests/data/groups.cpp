@@ -13,26 +13,27 @@ using qlora::testing::refusal;
 using qlora::testing::TextFile;
 using Names = std::vector<std::string>;
 
-CollectedProtein protein(std::string id, std::string sequence, Names families) {
+CollectedProtein grouped_protein(std::string id, std::string sequence, Names families) {
   return {.protein = {.id = std::move(id), .sequence = std::move(sequence), .labels = {}},
           .families = std::move(families),
           .file = 1};
 }
 
 TEST(GroupNames, AreWhatWasAskedFor) {
-  auto const one = protein("P1", "MK", {"A superfamily, B family", "C family"});
+  auto const one = grouped_protein("P1", "MK", {"A superfamily, B family", "C family"});
   EXPECT_EQ(group_names(one, GroupBy::superfamily, {}), (Names{"A superfamily", "C family"}));
   EXPECT_EQ(group_names(one, GroupBy::family, {}), (Names{"A superfamily, B family", "C family"}));
   EXPECT_EQ(group_names(one, GroupBy::protein, {}), (Names{"P1"}));
   EXPECT_EQ(group_names(one, GroupBy::clusters, {{"P1", "P7"}}), (Names{"P7"}));
   EXPECT_TRUE(group_names(one, GroupBy::clusters, {{"P2", "P7"}}).empty());
-  EXPECT_TRUE(group_names(protein("P2", "MK", {}), GroupBy::family, {}).empty());
+  EXPECT_TRUE(group_names(grouped_protein("P2", "MK", {}), GroupBy::family, {}).empty());
 }
 
 TEST(JoinGroups, KeepsTogetherWhatSharesASequenceOrAProtein) {
   auto const proteins =
-      std::vector{protein("1", "AA", {"d"}), protein("2", "CC", {"b"}), protein("3", "AA", {"c"}),
-                  protein("4", "DD", {"c", "a"}), protein("5", "EE", {"e"})};
+      std::vector{grouped_protein("1", "AA", {"d"}), grouped_protein("2", "CC", {"b"}),
+                  grouped_protein("3", "AA", {"c"}), grouped_protein("4", "DD", {"c", "a"}),
+                  grouped_protein("5", "EE", {"e"})};
   auto members = std::vector<CollectedProtein const*>{};
   auto names = std::vector<Names>{};
   for (auto const& one : proteins) {
