@@ -72,10 +72,9 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
   return identity;
 }
 
-RunResult const& ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
+RunResult ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
   auto const folder =
       std::filesystem::path{options_.out} / arm.folder() / ("seed-" + std::to_string(seed));
-  if (auto const found = done_.find(folder); found != done_.end()) return found->second;
   auto result = RunResult{};
   auto const record = folder / "run.json";
   if (options_.resume && std::filesystem::exists(record)) {
@@ -90,7 +89,7 @@ RunResult const& ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
   }
   outlook_.finish_run(result.total_seconds);
   if (!options_.run.machine.quiet) std::cerr << outlook_.text() << "\n";
-  return done_.emplace(folder, std::move(result)).first->second;
+  return result;
 }
 
 }  // namespace qlora::cli

@@ -3,8 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <map>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -26,7 +24,7 @@ class ArmRuns {
   /// written by then.
   void check_records() const;
 
-  /// Expects so many different runs, for what is said of the time left.
+  /// Expects so many runs, for what is said of the time left.
   void expect(std::size_t runs) { outlook_ = Outlook{runs}; }
 
   /// Of the model.
@@ -37,7 +35,7 @@ class ArmRuns {
 
   /// Leaves what `train` leaves, and `run.json`, the record. Throws InputError for a record of
   /// other data or flags, and as Run.
-  RunResult const& operator()(Arm const& arm, std::uint64_t seed);
+  RunResult operator()(Arm const& arm, std::uint64_t seed);
 
  private:
   RunOptions options_of(Arm const& arm, std::uint64_t seed) const;
@@ -48,7 +46,6 @@ class ArmRuns {
   std::string fingerprint_;  ///< of the model
   OrderedJson shared_;       ///< what decides every run
   Outlook outlook_{0};
-  std::map<std::filesystem::path, RunResult> done_;
 };
 
 }  // namespace qlora::cli

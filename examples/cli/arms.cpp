@@ -6,6 +6,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/quant/any.hpp>
 
+#include "comma_list.hpp"
 #include "numbers.hpp"
 
 namespace qlora::cli {
@@ -96,9 +97,7 @@ void refuse_repeated(std::vector<Arm> const& arms) {
 
 std::vector<Arm> parse_arms(std::string_view list) {
   auto texts = std::vector<std::string>{};
-  while (!list.empty()) {
-    auto const text = std::string{list.substr(0, list.find(','))};
-    list.remove_prefix(std::min(text.size() + 1, list.size()));
+  for (auto const& text : parse_comma_list(list)) {
     // A change of the arm before: "quant=none" in "all:r=8,quant=none".
     auto const continues = text.find('=') != text.npos && text.find(':') == text.npos;
     if (continues && !texts.empty()) {

@@ -14,6 +14,7 @@
 #include <qlora/baseline/residue_model.hpp>
 #include <qlora/core/error.hpp>
 
+#include "comma_list.hpp"
 #include "evaluation.hpp"
 
 namespace qlora::cli {
@@ -107,9 +108,7 @@ constexpr auto names =
 std::vector<std::string> parse_baselines(std::string_view list) {
   auto chosen = std::vector<std::string>{};
   if (list == "none") return chosen;
-  while (!list.empty()) {
-    auto const name = std::string{list.substr(0, list.find(','))};
-    list.remove_prefix(std::min(name.size() + 1, list.size()));
+  for (auto const& name : parse_comma_list(list)) {
     if (std::ranges::find(names, name) == names.end()) {
       throw InputError{"--baselines: expected frequency, window, homology, truth or none, found " +
                        name};

@@ -34,9 +34,8 @@ void CompareOptions::add_to(CLI::App& command) {
       command, "--arms", arms,
       "placements to compare, each with its own flags after a colon: "
       "qkv, all, card, head, qkv:r=6, all:r=8,quant=none (keys r, alpha, dropout, lr, quant, "
-      "labels, base; labels=shuffled within each protein and base=random, without pre-training, "
-      "are "
-      "floors)");
+      "labels, base; floors are labels=shuffled, within each protein, and base=random, without "
+      "pre-training)");
   add_option(command, "--seeds", seeds, "runs of each arm, with consecutive seeds from --seed")
       ->check(CLI::Range(1, 1'000'000));
   add_option(
@@ -150,7 +149,7 @@ std::string check_models(std::vector<Arm> const& arms, CompareOptions const& opt
   return quant;
 }
 
-/// How many different runs there will be.
+/// How many runs there will be.
 std::size_t count_runs(std::vector<Arm> const& arms, std::size_t rates,
                        CompareOptions const& options) {
   auto const seeds = static_cast<std::size_t>(options.seeds);

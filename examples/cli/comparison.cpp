@@ -163,7 +163,7 @@ report::Table Comparison::metrics_table() const {
   return table;
 }
 
-report::Table Comparison::equal_loss_table() const {
+report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
   auto table = report::Table{{{"at equal training loss", report::Align::left},
                               {"training loss"},
                               {"difference"},
@@ -174,7 +174,7 @@ report::Table Comparison::equal_loss_table() const {
   auto const known = [](double value) {
     return std::isnan(value) ? report::Cell{"-"} : report::Cell{value};
   };
-  for (auto const& [difference, level, arm_gap, reference_gap] : at_equal_loss()) {
+  for (auto const& [difference, level, arm_gap, reference_gap] : pairs) {
     table.add({difference.arm + " - " + difference.reference, level, difference.estimate(),
                report::bounds(difference.interval, true), name(difference.verdict), known(arm_gap),
                known(reference_gap)});
@@ -195,7 +195,9 @@ std::string Comparison::text(std::size_t width) const {
     rows.push_back(*nothing);
   }
   if (!rows.empty()) text += report::difference_table(rows).text(width) + "\n" + sentences + "\n";
-  if (!at_equal_loss().empty()) text += equal_loss_table().text(width) + "\n";
+  if (auto const pairs = at_equal_loss(); !pairs.empty()) {
+    text += equal_loss_table(pairs).text(width) + "\n";
+  }
   if (published == Published::shown) text += report::published_table().text(width) + "\n";
 
   text +=

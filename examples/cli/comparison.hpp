@@ -58,8 +58,6 @@ struct Comparison {
   OrderedJson json() const;
   /// Every metric of every arm and baseline on every split, means over seeds, and the gaps.
   report::Table metrics_table() const;
-  /// A row a pair of at_equal_loss().
-  report::Table equal_loss_table() const;
 
   /// Each arm, and then each baseline, against the first arm.
   std::vector<report::Difference> differences() const;
@@ -72,5 +70,8 @@ struct Comparison {
   /// Empty where runs were not looked at after each epoch.
   std::vector<EqualLoss> at_equal_loss() const;
 };
+
+/// A row a pair.
+report::Table equal_loss_table(std::vector<EqualLoss> const& pairs);
 
 }  // namespace qlora::cli

@@ -11,6 +11,7 @@
 
 #include <qlora/version.hpp>
 
+#include "comma_list.hpp"
 #include "commands.hpp"
 #include "options.hpp"
 
@@ -34,15 +35,8 @@ std::vector<CLI::App const*> commands_of(CLI::App const& app) {
 /// The values in CLI11's name of a type, "TEXT:{qkv,all,card,head}".
 std::vector<std::string> choices(std::string const& type) {
   auto const open = type.find(":{"), close = type.rfind('}');
-  auto values = std::vector<std::string>{};
-  if (open == type.npos || close == type.npos) return values;
-  auto rest = std::string_view{type}.substr(open + 2, close - open - 2);
-  while (!rest.empty()) {
-    auto const value = rest.substr(0, rest.find(','));
-    values.emplace_back(value);
-    rest.remove_prefix(std::min(value.size() + 1, rest.size()));
-  }
-  return values;
+  if (open == type.npos || close == type.npos) return {};
+  return parse_comma_list(std::string_view{type}.substr(open + 2, close - open - 2));
 }
 
 std::vector<FlagText> flags_of(CLI::App const& command) {

@@ -7,6 +7,9 @@
 #include <qlora/core/error.hpp>
 #include <qlora/metrics/groups.hpp>
 
+#include "comma_list.hpp"
+#include "numbers.hpp"
+
 namespace qlora::cli {
 namespace {
 
@@ -17,8 +20,8 @@ Arm at_rate(Arm arm, std::string const& rate) {
 }
 
 double validation_precision(Arm const& arm, std::uint64_t seed, ArmRuns& runs) try {
-  auto const& groups = *runs(arm, seed).find_groups("valid");
-  return metrics::mean_over_groups(groups.average_precision).mean;
+  auto const run = runs(arm, seed);
+  return metrics::mean_over_groups(run.find_groups("valid")->average_precision).mean;
 } catch (DivergedError const&) {
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -26,17 +29,14 @@ double validation_precision(Arm const& arm, std::uint64_t seed, ArmRuns& runs) t
 }  // namespace
 
 std::vector<std::string> parse_rates(std::string_view list) {
-  auto rates = std::vector<std::string>{};
+  auto rates = parse_comma_list(list);
   auto values = std::vector<double>{};
-  while (!list.empty()) {
-    auto text = std::string{list.substr(0, list.find(','))};
-    list.remove_prefix(std::min(text.size() + 1, list.size()));
+  for (auto const& text : rates) {
     auto const value = parse_number<double>(text);
     if (!value || !(*value > 0) || std::ranges::find(values, *value) != values.end()) {
       throw InputError{"--choose-lr: expected different numbers above 0, found " + text};
     }
     values.push_back(*value);
-    rates.push_back(std::move(text));
   }
   return rates;
 }

@@ -24,6 +24,7 @@
 #include <qlora/predict/windows.hpp>
 
 #include "adapter_options.hpp"
+#include "comma_list.hpp"
 #include "commands.hpp"
 #include "files.hpp"
 #include "numbers.hpp"
@@ -148,15 +149,13 @@ class Predict {
 
   /// Throws InputError for an adapter without what the flags ask of it.
   void open_members() {
-    auto rest = std::string_view{ensemble};
     auto folders = std::vector{adapter.adapter};
-    while (!rest.empty()) {
-      folders.emplace_back(rest.substr(0, rest.find(',')));
-      rest.remove_prefix(std::min(folders.back().size() + 1, rest.size()));
-      if (folders.back().empty() || std::ranges::count(folders, folders.back()) > 1) {
+    for (auto const& other : parse_comma_list(ensemble)) {
+      if (other.empty() || std::ranges::find(folders, other) != folders.end()) {
         throw InputError{"--ensemble: expected other adapters than --adapter, each once, found " +
-                         (folders.back().empty() ? "an empty name" : folders.back())};
+                         (other.empty() ? "an empty name" : other)};
       }
+      folders.push_back(other);
     }
     for (auto const& folder : folders) {
       auto options = adapter;

@@ -6,14 +6,6 @@
 #include <qlora/metrics/curves.hpp>
 
 namespace qlora::cli {
-namespace {
-
-double place(std::size_t i) {
-  return static_cast<double>(i) / static_cast<double>(RunCurves::places - 1);
-}
-
-}  // namespace
-
 void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
                  metrics::LogOdds const& log_odds) {
   curves.calibration = metrics::reliability_curve(ranking, log_odds);
@@ -22,10 +14,10 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
   auto const points = roc.false_positive_rate.size();
   auto at = std::size_t{0};
   for (std::size_t i = 0; i < RunCurves::places; ++i) {
-    while (at + 1 < points && roc.false_positive_rate[at + 1] <= place(i)) ++at;
+    while (at + 1 < points && roc.false_positive_rate[at + 1] <= RunCurves::place(i)) ++at;
     auto value = roc.true_positive_rate[at];
     if (at + 1 < points) {  // linear to the next point
-      auto const share = (place(i) - roc.false_positive_rate[at]) /
+      auto const share = (RunCurves::place(i) - roc.false_positive_rate[at]) /
                          (roc.false_positive_rate[at + 1] - roc.false_positive_rate[at]);
       value += share * (roc.true_positive_rate[at + 1] - value);
     }
@@ -35,7 +27,8 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
   auto const pr = metrics::precision_recall_curve(ranking);
   auto from_end = pr.recall.size() - 1;  // recall falls along the curve
   for (std::size_t i = 0; i < RunCurves::places; ++i) {
-    while (from_end > 0 && (pr.recall[from_end] < place(i) || from_end + 1 == pr.recall.size())) {
+    while (from_end > 0 &&
+           (pr.recall[from_end] < RunCurves::place(i) || from_end + 1 == pr.recall.size())) {
       --from_end;
     }
     curves.precision.push_back(pr.precision[from_end]);

@@ -27,6 +27,11 @@ struct RunCurves {
   std::vector<metrics::ReliabilityBin> calibration;
   std::vector<std::vector<float>> tracks;  ///< probabilities of the proteins that are shown
 
+  /// Place number i, from 0 to 1.
+  static double place(std::size_t i) {
+    return static_cast<double>(i) / static_cast<double>(places - 1);
+  }
+
   OrderedJson json() const;
   static RunCurves from_json(Json const& json);
 };

@@ -72,7 +72,7 @@ std::vector<Point> points(std::vector<double> const& x, std::vector<double> cons
 std::vector<double> grid() {
   auto places = std::vector<double>{};
   for (std::size_t i = 0; i < RunCurves::places; ++i) {
-    places.push_back(static_cast<double>(i) / static_cast<double>(RunCurves::places - 1));
+    places.push_back(RunCurves::place(i));
   }
   return places;
 }

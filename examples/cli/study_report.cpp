@@ -40,9 +40,9 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   add_difference_figure(page, comparison);
   page.heading("Groups and overfitting");
   add_group_figures(page, comparison, splits);
-  if (!comparison.at_equal_loss().empty()) {
+  if (auto const pairs = comparison.at_equal_loss(); !pairs.empty()) {
     page.paragraph("At equal training loss: where two arms fit the training data equally well.");
-    page.table(comparison.equal_loss_table());
+    page.table(equal_loss_table(pairs));
   }
   page.heading("Curves");
   add_loss_figures(page, comparison);

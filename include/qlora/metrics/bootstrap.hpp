@@ -41,6 +41,13 @@ inline void check(BootstrapOptions const& options) {
                 "a number between 0 and 1", options.confidence);
 }
 
+/// What resample number `i` is drawn by.
+inline RandomSequence random_of_resample(BootstrapOptions const& options, Index i) {
+  return RandomSequence{{.seed = options.seed,
+                         .sample = static_cast<std::uint32_t>(i),
+                         .site = random_site::resampling}};
+}
+
 /// How often each of `count` is drawn in `count` draws with replacement.
 inline std::vector<std::uint32_t> draw_times(RandomSequence& random, std::size_t count) {
   auto times = std::vector<std::uint32_t>(count);
@@ -63,9 +70,7 @@ class Bootstrap {
     if (!drawn()) return;
     parallel_rows(static_cast<Index>(options.resamples), 32, [&](Rows rows, int) {
       for (auto i = rows.first; i < rows.first + rows.count; ++i) {
-        auto random = RandomSequence{{.seed = options.seed,
-                                      .sample = static_cast<std::uint32_t>(i),
-                                      .site = random_site::resampling}};
+        auto random = random_of_resample(options, i);
         auto const groups = draw_times(random, estimand.groups());
         auto const seeds = draw_times(random, estimand.seeds());
         values_[static_cast<std::size_t>(i)] = estimand.mean(groups, seeds);

@@ -24,7 +24,6 @@
 #include <vector>
 
 #include <qlora/core/parallel.hpp>
-#include <qlora/core/random.hpp>
 #include <qlora/metrics/bootstrap.hpp>
 #include <qlora/metrics/groups.hpp>
 #include <qlora/metrics/interval.hpp>
@@ -131,9 +130,7 @@ class Resampled<MetricSet<Ms...>> {
     parallel_rows(static_cast<Index>(options.resamples), 8, [&](Rows rows, int) {
       auto times = std::vector<std::uint32_t>(counts.size());
       for (auto i = rows.first; i < rows.first + rows.count; ++i) {
-        auto random = RandomSequence{{.seed = options.seed,
-                                      .sample = static_cast<std::uint32_t>(i),
-                                      .site = random_site::resampling}};
+        auto random = random_of_resample(options, i);
         auto const of_kept = draw_times(random, kept.size());
         for (std::size_t k = 0; k < kept.size(); ++k) times[kept[k]] = of_kept[k];
         auto const resample = of_both_classes(counts, times) ? values(pools, times) : undefined();

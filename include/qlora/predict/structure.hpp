@@ -26,18 +26,32 @@
 
 namespace qlora::inline v1::predict {
 
-/// The letter of an amino acid by its name in three letters, of the modified ones that are common
-/// their parent's; X for "UNK"; nothing for what is no amino acid.
-inline std::optional<char> residue_letter(std::string_view name) {
-  static constexpr auto names = std::to_array<std::pair<std::string_view, char>>(
-      {{"ALA", 'A'}, {"ARG", 'R'}, {"ASN", 'N'}, {"ASP", 'D'}, {"CYS", 'C'}, {"GLN", 'Q'},
-       {"GLU", 'E'}, {"GLY", 'G'}, {"HIS", 'H'}, {"ILE", 'I'}, {"LEU", 'L'}, {"LYS", 'K'},
-       {"MET", 'M'}, {"PHE", 'F'}, {"PRO", 'P'}, {"SER", 'S'}, {"THR", 'T'}, {"TRP", 'W'},
-       {"TYR", 'Y'}, {"VAL", 'V'}, {"SEC", 'U'}, {"PYL", 'O'}, {"ASX", 'B'}, {"GLX", 'Z'},
-       {"UNK", 'X'}, {"MSE", 'M'}, {"SEP", 'S'}, {"TPO", 'T'}, {"PTR", 'Y'}, {"CSO", 'C'},
-       {"OCS", 'C'}, {"CME", 'C'}, {"KCX", 'K'}, {"MLY", 'K'}, {"HYP", 'P'}, {"PCA", 'E'}});
-  auto const found = std::ranges::find(names, name, &std::pair<std::string_view, char>::first);
-  return found == names.end() ? std::nullopt : std::optional{found->second};
+/// An amino acid by its name in three letters. Modified ones are residues of a chain although their
+/// atoms are called those of a ligand; free amino acids are not.
+struct AminoAcid {
+  std::string_view name;
+  char letter;  ///< of a modified one its parent's
+  bool is_modified = false;
+};
+
+/// X for "UNK", nothing for what is no amino acid.
+inline std::optional<AminoAcid> find_amino_acid(std::string_view name) {
+  static constexpr auto modified = true;
+  static constexpr auto known = std::to_array<AminoAcid>(
+      {{"ALA", 'A'},           {"ARG", 'R'},           {"ASN", 'N'},
+       {"ASP", 'D'},           {"CYS", 'C'},           {"GLN", 'Q'},
+       {"GLU", 'E'},           {"GLY", 'G'},           {"HIS", 'H'},
+       {"ILE", 'I'},           {"LEU", 'L'},           {"LYS", 'K'},
+       {"MET", 'M'},           {"PHE", 'F'},           {"PRO", 'P'},
+       {"SER", 'S'},           {"THR", 'T'},           {"TRP", 'W'},
+       {"TYR", 'Y'},           {"VAL", 'V'},           {"ASX", 'B'},
+       {"GLX", 'Z'},           {"UNK", 'X'},           {"SEC", 'U', modified},
+       {"PYL", 'O', modified}, {"MSE", 'M', modified}, {"SEP", 'S', modified},
+       {"TPO", 'T', modified}, {"PTR", 'Y', modified}, {"CSO", 'C', modified},
+       {"OCS", 'C', modified}, {"CME", 'C', modified}, {"KCX", 'K', modified},
+       {"MLY", 'K', modified}, {"HYP", 'P', modified}, {"PCA", 'E', modified}});
+  auto const found = std::ranges::find(known, name, &AminoAcid::name);
+  return found == known.end() ? std::nullopt : std::optional{*found};
 }
 
 class Structure {
@@ -104,10 +118,10 @@ class Structure {
   };
 
   void add(Atom atom, std::string_view chain, std::string_view number, std::string_view insertion,
-           std::string_view name, bool is_polymer) {
-    if (auto const letter = is_polymer ? residue_letter(name) : std::nullopt) {
+           std::optional<AminoAcid> const& residue) {
+    if (residue) {
       auto const [entry, is_new] = residues_.try_emplace(Key{chain, number, insertion}, Place{});
-      if (is_new) entry->second = place_of(chain, *letter);
+      if (is_new) entry->second = place_of(chain, residue->letter);
       atom.residue = entry->second;
     }
     atoms_.push_back(atom);
@@ -146,25 +160,17 @@ class Structure {
     }
   }
 
-  /// A residue of a chain although its atoms are called those of a ligand: not a free amino acid.
-  static bool is_modified(std::string_view name) {
-    static constexpr auto names =
-        std::to_array<std::string_view>({"MSE", "SEC", "PYL", "SEP", "TPO", "PTR", "CSO", "OCS",
-                                         "CME", "KCX", "MLY", "HYP", "PCA"});
-    return std::ranges::find(names, name) != names.end();
-  }
-
   /// Columns of the format's version 3.30: residue 18-20, chain 22, number 23-26, insertion 27,
   /// B-factor 61-66.
   void read_pdb() {
     is_pdb_ = true;
     for_each_line([&](std::string_view line, std::size_t number, std::size_t begin) {
       if (!line.starts_with("ATOM  ") && !line.starts_with("HETATM")) return;
-      auto const name = line.size() < 66 ? std::string_view{} : trimmed(line.substr(17, 3));
       if (line.size() < 66) fail(number, "expected an atom of at least 66 columns, found fewer");
+      auto residue = find_amino_acid(trimmed(line.substr(17, 3)));
+      if (residue && line.starts_with("HETATM") && !residue->is_modified) residue.reset();
       add({.begin = begin + 60, .length = 6, .residue = {}}, trimmed(line.substr(21, 1)),
-          trimmed(line.substr(22, 4)), trimmed(line.substr(26, 1)), name,
-          line.starts_with("ATOM") || is_modified(name));
+          trimmed(line.substr(22, 4)), trimmed(line.substr(26, 1)), residue);
     });
   }
 
@@ -214,13 +220,15 @@ class Structure {
     auto const insertion = columns.contains("pdbx_PDB_ins_code")
                                ? value("pdbx_PDB_ins_code", "pdbx_PDB_ins_code")
                                : std::string_view{"?"};
+    auto const name = value("auth_comp_id", "label_comp_id");
+    auto const is_polymer =
+        !columns.contains("label_seq_id") || is_known(value("label_seq_id", "label_seq_id"));
     add({.begin = begin + static_cast<std::size_t>(factor.data() - line.data()),
          .length = factor.size(),
          .residue = {}},
         value("auth_asym_id", "label_asym_id"), value("auth_seq_id", "label_seq_id"),
         is_known(insertion) ? insertion : std::string_view{},
-        value("auth_comp_id", "label_comp_id"),
-        !columns.contains("label_seq_id") || is_known(value("label_seq_id", "label_seq_id")));
+        is_polymer ? find_amino_acid(name) : std::nullopt);
   }
 
   /// Values between blanks; one in quotes may hold blanks, and ends at a quote before a blank.
