@@ -217,9 +217,10 @@ class SpaceReader {
       auto const& key = table.keys[i];
       auto const& value = table.items[i];
       if (key == "scale") {
-        auto const scale = word(name + ": scale", value);
+        auto const place = name + ": scale";
+        auto const scale = word(place, value);
         if (scale != "log" && scale != "linear") {
-          fail(name + ": scale: expected log or linear, found " + printable(scale));
+          fail(place + ": expected log or linear, found " + printable(scale));
         }
         result.scale = scale == "log" ? Factor::Scale::log : Factor::Scale::linear;
       } else if (key == "low" || key == "high") {
