@@ -30,9 +30,9 @@ TEST(Table, AlignsText) {
 }
 
 TEST(Table, BreaksHeadersToFit) {
-  EXPECT_EQ(arms().text(53), arms().text());
-  EXPECT_EQ(arms().text(52), arms().text(10));
-  EXPECT_EQ(arms().text(52),
+  EXPECT_EQ(arms().text({.width = 53}), arms().text());
+  EXPECT_EQ(arms().text({.width = 52}), arms().text({.width = 10}));
+  EXPECT_EQ(arms().text({.width = 52}),
             "       average  trainable_\n"
             "arm  precision  parameters  seconds\n"
             "---  ---------  ----------  -------\n"
@@ -43,7 +43,7 @@ TEST(Table, BreaksHeadersToFit) {
 TEST(Table, KeepsAHeaderThatHasNoBreak) {
   auto table = Table{{{"sensitivity"}, {"a b"}}};
   table.add({1, 2});
-  EXPECT_EQ(table.text(5),
+  EXPECT_EQ(table.text({.width = 5}),
             "             a\n"
             "sensitivity  b\n"
             "-----------  -\n"

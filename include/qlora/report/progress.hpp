@@ -14,19 +14,9 @@
 #include <string_view>
 #include <utility>
 
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <qlora/report/terminal.hpp>
 
 namespace qlora::inline v1::report {
-
-/// Characters that fit a line of the terminal on `stream`; 0 where it is none.
-inline std::size_t terminal_width(std::FILE* stream) {
-  auto const descriptor = ::fileno(stream);
-  if (::isatty(descriptor) == 0) return 0;
-  auto size = ::winsize{};
-  auto const known = ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? std::size_t{size.ws_col} : std::size_t{80};
-}
 
 /// "12 s", "3:07", "2:05:00".
 inline std::string duration(double seconds) {
@@ -69,7 +59,7 @@ class Progress {
         total_{total},
         silent_{style == Style::silent},
         stream_{stream},
-        width_{terminal_width(stream)} {}
+        terminal_{Terminal::of(stream)} {}
   Progress(Progress const&) = delete;
   Progress& operator=(Progress const&) = delete;
   ~Progress() { finish(); }
@@ -81,7 +71,8 @@ class Progress {
     note_ = note;
     if (silent_) return;
     auto const now = Clock::now();
-    auto const pause = width_ > 0 ? std::chrono::milliseconds{100} : std::chrono::seconds{10};
+    auto const pause =
+        terminal_.width > 0 ? std::chrono::milliseconds{100} : std::chrono::seconds{10};
     if (now - drawn_ < pause) return;
     drawn_ = now;
     draw();
@@ -91,9 +82,9 @@ class Progress {
   /// of less than a second leaves no line.
   void finish() {
     if (std::exchange(silent_, true) || done_ == 0.) return;
-    if (width_ == 0 && Clock::now() - start_ < std::chrono::seconds{1}) return;
+    if (terminal_.width == 0 && Clock::now() - start_ < std::chrono::seconds{1}) return;
     draw();
-    if (width_ > 0) std::fputc('\n', stream_);
+    if (terminal_.width > 0) std::fputc('\n', stream_);
   }
 
   /// What is shown, without the line's end: label, bar, units, rate, note, time left or taken.
@@ -117,8 +108,8 @@ class Progress {
   std::string bar(std::size_t taken) const {
     constexpr auto frame = std::size_t{4};  // " [] " and the line's last column
     constexpr auto least = std::size_t{5};
-    if (total_ == 0. || width_ < taken + frame + least) return {};
-    auto const cells = std::min(width_ - taken - frame, std::size_t{20});
+    if (total_ == 0. || terminal_.width < taken + frame + least) return {};
+    auto const cells = std::min(terminal_.width - taken - frame, std::size_t{20});
     auto const share = std::min(1., done_ / total_);
     auto const full = static_cast<std::size_t>(share * static_cast<double>(cells));
     return " [" + std::string(full, '#') + std::string(cells - full, '.') + "]";
@@ -126,10 +117,12 @@ class Progress {
 
   void draw() {
     auto text = line();
-    if (width_ == 0) {
+    if (terminal_.width == 0) {
       std::fprintf(stream_, "%s\n", text.c_str());
     } else {
-      text.resize(width_ - 1, ' ');
+      text.resize(terminal_.width - 1, ' ');
+      auto const label = terminal_.styled(label_, report::Style::strong);
+      text.replace(0, std::min(label_.size(), text.size()), label);
       std::fprintf(stream_, "\r%s", text.c_str());
     }
     std::fflush(stream_);
@@ -140,7 +133,7 @@ class Progress {
   double done_ = 0.;
   bool silent_;
   std::FILE* stream_;
-  std::size_t width_;
+  Terminal terminal_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point drawn_ = start_;
 };

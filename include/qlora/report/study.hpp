@@ -99,6 +99,14 @@ struct Difference {
   }
 };
 
+/// How a verdict stands out.
+constexpr Style style(metrics::Verdict verdict) {
+  using metrics::Verdict;
+  return verdict == Verdict::better  ? Style::good
+         : verdict == Verdict::worse ? Style::bad
+                                     : Style::plain;
+}
+
 struct DifferenceOptions {
   double margin = .02;  ///< the smallest difference that would matter, chosen before the runs
 };
@@ -153,7 +161,7 @@ inline Table difference_table(std::span<Difference const> differences) {
       Table{{{"arm - reference", Align::left}, {"difference"}, {"95 % interval"}, {"verdict"}}};
   for (auto const& one : differences) {
     table.add({one.arm + " - " + one.reference, one.estimate(), bounds(one.interval, true),
-               name(one.verdict)});
+               Cell{std::string{name(one.verdict)}, style(one.verdict)}});
   }
   return table;
 }

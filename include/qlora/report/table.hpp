@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <qlora/core/error.hpp>
+#include <qlora/report/terminal.hpp>
 
 namespace qlora::inline v1::report {
 
@@ -33,12 +34,13 @@ struct Column {
 /// Text, a whole number, or a real number.
 class Cell {
  public:
-  Cell(std::string text) : value_{std::move(text)} {}
+  Cell(std::string text, Style style = Style::plain) : value_{std::move(text)}, style_{style} {}
   Cell(char const* text) : value_{std::string{text}} {}
   Cell(std::string_view text) : value_{std::string{text}} {}
   Cell(std::floating_point auto number) : value_{static_cast<double>(number)} {}
   Cell(std::integral auto number) : value_{static_cast<std::int64_t>(number)} {}
 
+  Style style() const { return style_; }
   /// With so many decimals.
   std::string rounded(int precision) const {
     return spell([&](char* begin, char* end, double x) {
@@ -61,6 +63,7 @@ class Cell {
   }
 
   std::variant<std::string, std::int64_t, double> value_;
+  Style style_ = Style::plain;
 };
 
 class Table {
@@ -79,10 +82,9 @@ class Table {
     return *this;
   }
 
-  /// For a terminal of `width` characters (0: any): where the table is wider, headers longer than
-  /// their cells are broken into two lines. Nothing is ever cut, so very long cells still stick
-  /// out.
-  std::string text(std::size_t width = 0) const;
+  /// Where the table is wider than the terminal, headers longer than their cells are broken into
+  /// two lines. Nothing is ever cut, so very long cells still stick out.
+  std::string text(Terminal const& terminal = {}) const;
 
   std::vector<Column> const& columns() const { return columns_; }
   /// Every cell as it is read, a row a line.
@@ -149,7 +151,7 @@ inline void widen(std::vector<std::size_t>& widths, std::vector<std::string> con
 
 }  // namespace detail
 
-inline std::string Table::text(std::size_t width) const {
+inline std::string Table::text(Terminal const& terminal) const {
   constexpr std::size_t gap = 2;
   auto const grid = rounded_cells();
   auto cell_widths = std::vector<std::size_t>(columns_.size());
@@ -161,7 +163,7 @@ inline std::string Table::text(std::size_t width) const {
   detail::widen(widths, lower);
   auto total = gap * (columns_.size() - 1);
   for (auto const column : widths) total += column;
-  auto const wraps = width != 0 && total > width;
+  auto const wraps = terminal.width != 0 && total > terminal.width;
   if (wraps) {
     for (std::size_t c = 0; c < columns_.size(); ++c)
       if (widths[c] > cell_widths[c]) std::tie(upper[c], lower[c]) = detail::two_lines(lower[c]);
@@ -171,18 +173,30 @@ inline std::string Table::text(std::size_t width) const {
   }
 
   auto out = std::string{};
-  auto const line = [&](std::vector<std::string> const& row) {
-    for (std::size_t c = 0; c < row.size(); ++c)
-      out += detail::padded(row[c], widths[c], columns_[c].align) + std::string(gap, ' ');
-    out.erase(out.find_last_not_of(' ') + 1);
+  auto const line = [&](std::vector<std::string> const& row, auto const& style_of) {
+    auto blanks = std::size_t{0};  // that no cell has followed yet
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      auto const cell = detail::padded(row[c], widths[c], columns_[c].align);
+      auto const first = cell.find_first_not_of(' ');
+      auto const last = cell.find_last_not_of(' ');
+      if (first != cell.npos) {
+        out += std::string(blanks + first, ' ') +
+               terminal.styled(cell.substr(first, last + 1 - first), style_of(c));
+        blanks = 0;
+      }
+      blanks += gap + (first == cell.npos ? cell.size() : cell.size() - 1 - last);
+    }
     out += '\n';
   };
-  if (wraps) line(upper);
-  line(lower);
+  auto const strong = [](std::size_t) { return Style::strong; };
+  if (wraps) line(upper, strong);
+  line(lower, strong);
   auto rule = std::vector<std::string>{};
   for (auto const column : widths) rule.emplace_back(column, '-');
-  line(rule);
-  for (auto const& row : grid) line(row);
+  line(rule, [](std::size_t) { return Style::dim; });
+  for (std::size_t r = 0; r < grid.size(); ++r) {
+    line(grid[r], [&](std::size_t c) { return rows_[r][c].style(); });
+  }
   return out;
 }
 
