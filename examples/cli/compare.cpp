@@ -122,15 +122,6 @@ bool is_study(std::filesystem::path const& folder) {
   return std::ranges::find(entries, "arms", &TomlEntry::key) != entries.end();
 }
 
-/// As a shell takes it.
-std::string quoted(std::string const& path) {
-  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%";
-  if (path.find_first_not_of(plain) == path.npos) return path;
-  auto text = std::string{"'"};
-  for (auto const c : path) text += c == '\'' ? std::string{"'\\''"} : std::string{c};
-  return text + "'";
-}
-
 /// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
 /// frozen weights are stored, as a flag.
 std::string check_models(std::vector<Arm> const& arms, CompareOptions const& options,
@@ -211,14 +202,11 @@ void compare(CompareOptions options, CLI::App const& command) {
   if (!options.no_null) comparison.null = plan.null(arms.front());
   run_all(comparison, runs);
   write_json(out / "comparison.json", comparison.json());
-  write_atomically(out / "report.html",
-                   study_report(comparison, splits,
-                                {.command = "qlora " + command.get_name() + " --config " +
-                                            quoted((out / "config.toml").string()) + " --out again",
-                                 .settings = config,
-                                 .model = options.run.model,
-                                 .model_fingerprint = runs.fingerprint()}));
-  std::cout << comparison.text(report::terminal_width(stdout));
+  write_atomically(
+      out / "report.html",
+      study_report(comparison, splits,
+                   Provenance::of(command, out, config, options.run.model, runs.fingerprint())));
+  std::cout << comparison.text(report::Terminal::of(stdout));
 }
 
 void add_compare(CLI::App& app) {

@@ -182,10 +182,10 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
   return table;
 }
 
-std::string Comparison::text(std::size_t width) const {
-  auto text = rates.empty() ? std::string{} : rates_table(rates).text(width) + "\n";
-  text += metrics_table().text(width) + "\n" + cost_table(*this).text(width) + "\n";
-  text += groups_line(*this) + "\n" + report::level_table(studies()).text(width) + "\n";
+std::string Comparison::text(report::Terminal const& terminal) const {
+  auto text = rates.empty() ? std::string{} : rates_table(rates).text(terminal) + "\n";
+  text += metrics_table().text(terminal) + "\n" + cost_table(*this).text(terminal) + "\n";
+  text += groups_line(*this) + "\n" + report::level_table(studies()).text(terminal) + "\n";
 
   auto rows = differences();
   auto sentences = std::string{};
@@ -194,11 +194,12 @@ std::string Comparison::text(std::size_t width) const {
     sentences += "Where nothing differs, " + nothing->sentence() + "\n";
     rows.push_back(*nothing);
   }
-  if (!rows.empty()) text += report::difference_table(rows).text(width) + "\n" + sentences + "\n";
+  if (!rows.empty())
+    text += report::difference_table(rows).text(terminal) + "\n" + sentences + "\n";
   if (auto const pairs = at_equal_loss(); !pairs.empty()) {
-    text += equal_loss_table(pairs).text(width) + "\n";
+    text += equal_loss_table(pairs).text(terminal) + "\n";
   }
-  if (published == Published::shown) text += report::published_table().text(width) + "\n";
+  if (published == Published::shown) text += report::published_table().text(terminal) + "\n";
 
   text +=
       "Intervals: 95 %, over groups and seeds, both samples of more. Gap: train minus test; at "

@@ -53,8 +53,8 @@ struct Comparison {
   Published published = Published::in_json;
 
   /// Each arm x split and the gap between train and test, means over seeds; what each arm costs;
-  /// then what the study says. For a terminal of that width.
-  std::string text(std::size_t width) const;
+  /// then what the study says. For that terminal.
+  std::string text(report::Terminal const& terminal) const;
   OrderedJson json() const;
   /// Every metric of every arm and baseline on every split, means over seeds, and the gaps.
   report::Table metrics_table() const;

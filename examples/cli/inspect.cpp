@@ -1,23 +1,30 @@
-// qlora inspect: what a model, an adapter or a data file holds.
+// qlora inspect: what a model, an adapter or data files hold.
 #include <algorithm>
-#include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include <qlora/adapt/peft.hpp>
-#include <qlora/data/read.hpp>
+#include <qlora/core/error.hpp>
+#include <qlora/core/json.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
 #include <qlora/report/progress.hpp>
 #include <qlora/report/table.hpp>
 
 #include "commands.hpp"
+#include "inspect_data.hpp"
 #include "options.hpp"
 
 namespace qlora::cli {
@@ -31,7 +38,7 @@ report::Table properties(std::string kind, std::filesystem::path const& path) {
 }
 
 void print(report::Table const& table) {
-  std::cout << table.text(report::terminal_width(stdout));
+  std::cout << table.text(report::Terminal::of(stdout));
 }
 
 std::string described(std::optional<BitsAndBytes> const& quantization) {
@@ -86,7 +93,85 @@ std::string described_head(PeftAdapter const& adapter) {
   return adapter.pairs.contains("classifier") ? "LoRA on the model's" : "the model's";
 }
 
-void inspect_adapter(std::filesystem::path const& path) {
+/// The names that an adapter's configuration gives, and how many of its modules each stands for.
+void print_targets(ModuleNames const& targets, std::vector<std::string> const& paths) {
+  auto const listed = std::get_if<std::vector<std::string>>(&targets);
+  auto const names = listed != nullptr ? *listed : std::vector{std::get<std::string>(targets)};
+  auto const matches = [&](std::string const& name, std::string const& module) {
+    return peft::matches(listed != nullptr ? ModuleNames{std::vector{name}} : ModuleNames{name},
+                         module);
+  };
+  auto table = report::Table{{{"target", Align::left}, {"modules"}, {"", Align::left}}};
+  for (auto const& name : names) {
+    // A module counts once: "output.dense" is the end of "attention.output.dense", too.
+    auto const is_best = [&](std::string const& module) {
+      return matches(name, module) && std::ranges::none_of(names, [&](std::string const& other) {
+               return other.size() > name.size() && matches(other, module);
+             });
+    };
+    auto const count = std::ranges::count_if(paths, is_best);
+    table.add({name, count, count == 0 ? "matches nothing" : ""});
+  }
+  std::cout << "\n";
+  print(table);
+}
+
+/// "0-5", "0, 2-4", "none".
+std::string described_layers(std::set<int> const& layers) {
+  auto text = std::string{};
+  for (auto first = layers.begin(); first != layers.end();) {
+    auto last = first;
+    while (std::next(last) != layers.end() && *std::next(last) == *last + 1) ++last;
+    text += (text.empty() ? "" : ", ") + std::to_string(*first);
+    if (last != first) text += "-" + std::to_string(*last);
+    first = std::next(last);
+  }
+  return text.empty() ? "none" : text;
+}
+
+/// Which matrices of which layers are adapted, beside those of the model where one is given.
+void print_matrices(PeftAdapter const& adapter, std::optional<ModelFolder> const& model) {
+  auto layers = std::map<SiteKind, std::set<int>>{};
+  for (auto const& [module, pair] : adapter.pairs) {
+    if (auto const site = peft::find_site(module)) layers[site->kind].insert(site->layer);
+  }
+  auto columns = std::vector<report::Column>{{"matrix", Align::left}, {"layers", Align::left}};
+  if (model) columns.push_back({"of"});
+  auto table = report::Table{columns};
+  for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
+    auto const matrix = static_cast<SiteKind>(kind);
+    auto row = std::vector<report::Cell>{module_suffix(matrix), described_layers(layers[matrix])};
+    if (model) row.emplace_back(model->config().shape.layers);
+    table.add(std::move(row));
+  }
+  std::cout << "\n";
+  print(table);
+}
+
+/// What `qlora.json` beside an adapter says of its training.
+void print_training(std::filesystem::path const& adapter) {
+  auto const path = adapter / "qlora.json";
+  auto ignored = std::error_code{};
+  if (!std::filesystem::exists(path, ignored)) return;
+  auto const document = json::read_object(path);
+  auto table = report::Table{{{"trained", Align::left}, {path.string(), Align::left}}};
+  auto const add = [&](std::string const& name, Json const& value) {
+    table.add({name, value.is_string() ? printable(value.get<std::string>()) : value.dump()});
+  };
+  for (auto const& [name, value] : document.items()) {
+    if (!value.is_object()) {
+      add(name, value);
+      continue;
+    }
+    for (auto const& [inner, of_inner] : value.items()) add(name + "." + inner, of_inner);
+  }
+  std::cout << "\n";
+  print(table);
+}
+
+void inspect_adapter(std::filesystem::path const& path, std::string const& model_folder) {
+  auto model = std::optional<ModelFolder>{};
+  if (!model_folder.empty()) model.emplace(find_model(model_folder));
   auto const adapter = PeftAdapter::read(path);
   auto const& [in_model, target_modules] = std::tie(adapter.pairs, adapter.config.target_modules);
   auto const& lora = adapter.config.lora;
@@ -115,71 +200,39 @@ void inspect_adapter(std::filesystem::path const& path) {
       .add({"trained parameters", parameters});
   print(table);
 
-  auto const listed = std::get_if<std::vector<std::string>>(&target_modules);
-  auto const names =
-      listed != nullptr ? *listed : std::vector{std::get<std::string>(target_modules)};
-  auto targets = report::Table{{{"target", Align::left}, {"modules"}}};
-  auto const matches = [&](std::string const& name, std::string const& module) {
-    return peft::matches(listed != nullptr ? ModuleNames{std::vector{name}} : ModuleNames{name},
-                         module);
-  };
-  for (auto const& name : names) {
-    // A module counts once: "output.dense" is the end of "attention.output.dense", too.
-    auto const is_best = [&](std::string const& module) {
-      return matches(name, module) && std::ranges::none_of(names, [&](std::string const& other) {
-               return other.size() > name.size() && matches(other, module);
-             });
-    };
-    targets.add({name, std::ranges::count_if(paths, is_best)});
-  }
-  std::cout << "\n";
-  print(targets);
-}
-
-void inspect_data(std::filesystem::path const& path) {
-  auto lengths = std::vector<std::size_t>{};
-  auto residues = std::size_t{0};
-  auto positives = std::ptrdiff_t{0};
-  auto negatives = std::ptrdiff_t{0};
-  auto skipped = SkipCounts{};
-  auto const format = recognise(path);
-  for_each_annotated(path, format, [&](AnnotatedProtein const& protein) {
-    lengths.push_back(protein.sequence.size());
-    residues += protein.sequence.size();
-    auto const [labels, reason] = label(protein, {});
-    positives += std::ranges::count(labels, label_positive);
-    negatives += std::ranges::count(labels, label_negative);
-    if (!reason.empty()) ++skipped[std::string{reason}];
-  });
-  std::ranges::sort(lengths);
-  auto const unknown = static_cast<std::ptrdiff_t>(residues) - positives - negatives;
-  auto table = properties("data", path);
-  table.add({"format", std::string{format_name(format)}})
-      .add({"proteins", lengths.size()})
-      .add({"residues", residues})
-      .add({"positives", positives})
-      .add({"negatives", negatives})
-      .add({"unknown", unknown})
-      .add({"shortest", lengths.front()})
-      .add({"median length", lengths[lengths.size() / 2]})
-      .add({"longest", lengths.back()});
-  if (format != DataFormat::fasta) {
-    for (auto const& [reason, count] : skipped) table.add({"without labels: " + reason, count});
-  }
-  print(table);
+  print_targets(target_modules, paths);
+  print_matrices(adapter, model);
+  print_training(path);
 }
 
 struct Inspect {
-  std::string path;
+  std::vector<std::string> paths;
+  std::string model;
+  bool relatives = false;
   MachineOptions machine;
 
   void operator()() {
     machine.apply();
+    auto const& path = paths.front();
+    auto const sets = paths.size() == 1 ? data_sets_in(path) : paths;
+    auto const is_adapter = holds(path, "adapter_config.json");
+    if (!model.empty() && (paths.size() > 1 || !is_adapter)) {
+      throw InputError{"--model: expected one adapter to compare with it, found other things"};
+    }
+    if (relatives && sets.size() < 2) {
+      throw InputError{"--relatives: expected several data files, found one"};
+    }
+    if (!sets.empty()) return inspect_data(sets, relatives, machine.progress());
     auto ignored = std::error_code{};
-    auto const is_file = std::filesystem::is_regular_file(path, ignored);
-    if (is_file && !path.ends_with(".bin")) return inspect_data(path);
-    auto const is_adapter = std::filesystem::exists(path + "/adapter_config.json", ignored);
-    return is_adapter ? inspect_adapter(path) : inspect_model(find_model(path));
+    if (std::filesystem::is_regular_file(path, ignored) && !path.ends_with(".bin")) {
+      return inspect_data(paths, false, machine.progress());
+    }
+    return is_adapter ? inspect_adapter(path, model) : inspect_model(find_model(path));
+  }
+
+  static bool holds(std::string const& folder, char const* file) {
+    auto ignored = std::error_code{};
+    return std::filesystem::exists(std::filesystem::path{folder} / file, ignored);
   }
 };
 
@@ -187,14 +240,23 @@ struct Inspect {
 
 void add_inspect(CLI::App& app) {
   auto* const command =
-      app.add_subcommand("inspect", "What a model, an adapter or a data file holds.");
+      app.add_subcommand("inspect", "What a model, an adapter or data files hold.");
   auto const inspect = std::make_shared<Inspect>();
-  add_required(*command, "path", inspect->path,
-               "folder of a model or adapter, a model's name in the Hugging Face cache, or a file")
+  command
+      ->add_option("path", inspect->paths,
+                   "folder of a model, an adapter or prepared data, a model's name in the Hugging "
+                   "Face cache, or data files, which are compared")
+      ->required()
       ->configurable(false);
+  add_option(*command, "--model", inspect->model,
+             "the model of an adapter: shows what it leaves alone");
+  add_switch(*command, "--relatives", inspect->relatives,
+             "align the proteins of data files: how many have near relatives in the others");
   inspect->machine.add_to(*command);
   add_config(*command);
-  command->footer("Example:\n  qlora inspect adapter");
+  command->footer(
+      "Examples:\n  qlora inspect adapter --model facebook/esm2_t6_8M_UR50D\n"
+      "  qlora inspect train.txt test.txt --relatives");
   command->callback([inspect] { (*inspect)(); });
 }
 

@@ -1,5 +1,6 @@
 // qlora: the command line over the library. It reads a model's sizes from its folder and chooses
 // policies at run time; everything it computes is in include/qlora.
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -14,6 +15,7 @@
 #include <CLI/CLI.hpp>
 
 #include <qlora/core/error.hpp>
+#include <qlora/report/terminal.hpp>
 #include <qlora/version.hpp>
 
 #include "arguments.hpp"
@@ -26,7 +28,8 @@ constexpr int bad_input = 2;
 
 int complain(std::string sentence, int status) {
   while (!sentence.empty() && sentence.back() == '\n') sentence.pop_back();
-  std::cerr << "qlora: " << sentence << "\n";
+  auto const terminal = qlora::report::Terminal::of(stderr);
+  std::cerr << terminal.styled("qlora:", qlora::report::Style::bad) << " " << sentence << "\n";
   return status;
 }
 

@@ -77,7 +77,7 @@ struct MemoryCommand {
                  mega(found.frozen_bytes + found.plain_bytes), mega(found.trained_bytes),
                  mega(found.activation_bytes), mega(found.total() + own)});
     }
-    std::cout << table.text(report::terminal_width(stdout));
+    std::cout << table.text(report::Terminal::of(stdout));
     if (machine.quiet) return;
     std::cerr << "passes of at most " << tokens() << " tokens, " << quant.name << ", "
               << machine.compute << "\n";

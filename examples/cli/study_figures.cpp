@@ -98,15 +98,6 @@ double mean_precision(metrics::GroupScores const& groups) {
   return metrics::mean_over_groups(groups.average_precision).mean;
 }
 
-/// From the least to the largest, with a little room.
-Axis axis_of(std::string label, std::vector<double> values, double low_limit) {
-  std::erase_if(values, [](double value) { return std::isnan(value); });
-  if (values.empty()) return {.label = std::move(label)};
-  auto const [low, high] = std::ranges::minmax(values);
-  auto const room = std::max(.08 * (high - low), 1e-3 * std::abs(high) + 1e-9);
-  return {.label = std::move(label), .low = std::max(low - room, low_limit), .high = high + room};
-}
-
 }  // namespace
 
 void add_loss_figures(report::Page& page, Comparison const& comparison) {
@@ -124,7 +115,7 @@ void add_loss_figures(report::Page& page, Comparison const& comparison) {
   auto const steps = comparison.arms.front().runs.front().curves.steps;
   auto chart = Chart{"Training loss",
                      {.label = "step", .low = 0, .high = steps.empty() ? 1 : steps.back()},
-                     axis_of("weighted cross entropy", of_arms(losses), 0)};
+                     report::axis_around("weighted cross entropy", of_arms(losses), 0)};
   auto means = std::vector<std::vector<double>>{};
   for (std::size_t a = 0; a < comparison.arms.size(); ++a) {
     auto const& arm = comparison.arms[a];
@@ -171,7 +162,7 @@ void add_loss_figures(report::Page& page, Comparison const& comparison) {
   auto held_out =
       Chart{"Test average precision after each epoch",
             {.label = "epoch", .low = 1, .high = static_cast<double>(epochs), .whole = true},
-            axis_of("mean over groups", bounds, 0)};
+            report::axis_around("mean over groups", bounds, 0)};
   for (std::size_t a = 0; a < curves.size(); ++a) {
     if (has_bands(comparison)) {
       held_out.band(a, points(places, curves[a].low), points(places, curves[a].high));
@@ -353,7 +344,8 @@ void add_cost_figures(report::Page& page, Comparison const& comparison) {
       y.push_back(precision(arm));
       numbers.add({arm.arm.name, x.back(), y.back()});
     }
-    auto chart = Chart{title, axis_of(label, x, 0), axis_of("test average precision", y, 0)};
+    auto chart = Chart{title, report::axis_around(label, x, 0),
+                       report::axis_around("test average precision", y, 0)};
     for (std::size_t a = 0; a < comparison.arms.size(); ++a) {
       auto const& name = comparison.arms[a].arm.name;
       chart.dot(a, {x[a + 1], y[a]}, name + ": " + number(x[a + 1], "%g") + ", " + number(y[a]), 6);

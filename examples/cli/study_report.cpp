@@ -7,21 +7,6 @@
 #include "study_figures.hpp"
 
 namespace qlora::cli {
-namespace {
-
-report::Table data_table(Splits const& splits) {
-  auto table = report::Table{{{"split", report::Align::left},
-                              {"proteins"},
-                              {"file", report::Align::left},
-                              {"fingerprint", report::Align::left}}};
-  splits.for_each([&](char const* name, DataSet const& data) {
-    table.add({name, data.proteins.size(), data.file, data.fingerprint});
-  });
-  return table;
-}
-
-}  // namespace
-
 std::string study_report(Comparison const& comparison, Splits const& splits,
                          Provenance const& provenance) {
   auto page = report::Page{"Comparison of adapters"};
@@ -61,12 +46,7 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   page.heading("The published study");
   page.paragraph("The model card's numbers: other data, single runs, mixed protocols.");
   page.table(report::published_table());
-  page.heading("How to repeat it");
-  page.verbatim(provenance.command);
-  page.paragraph("Model: " + provenance.model + ", " + provenance.model_fingerprint);
-  page.table(data_table(splits));
-  page.paragraph("config.toml:");
-  page.verbatim(provenance.settings);
+  add_provenance(page, provenance, splits);
   return page.text();
 }
 

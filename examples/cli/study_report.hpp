@@ -2,19 +2,12 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "comparison.hpp"
+#include "provenance.hpp"
 #include "splits.hpp"
 
 namespace qlora::cli {
-
-/// How the numbers came about.
-struct Provenance {
-  std::string command;   ///< that makes them again
-  std::string settings;  ///< config.toml
-  std::string model, model_fingerprint;
-};
 
 /// The whole page: what the study says, its figures with their numbers, and how to repeat it.
 std::string study_report(Comparison const& comparison, Splits const& splits,

@@ -19,6 +19,7 @@
 #include "commands.hpp"
 #include "numbers.hpp"
 #include "run.hpp"
+#include "sweep_report.hpp"
 #include "sweep_results.hpp"
 #include "sweep_space.hpp"
 
@@ -51,11 +52,15 @@ class Sweep {
     create_folder(out);
     write_json(folder / "sweep.json", results_.json());
     write_atomically(folder / "space.toml", text);
-    write_atomically(folder / "config.toml",
-                     settings(command, {{"device", base.machine.device},
-                                        {"compute", base.machine.compute},
-                                        {"quant", std::string{base.training.scheme().name}}}));
+    auto const config = settings(command, {{"device", base.machine.device},
+                                           {"compute", base.machine.compute},
+                                           {"quant", std::string{base.training.scheme().name}}});
+    write_atomically(folder / "config.toml", config);
     run_all(trials, command);
+    write_atomically(
+        folder / "report.html",
+        sweep_report(results_, text, splits_,
+                     Provenance::of(command, folder, config, base.model, base.fingerprint)));
     finish();
   }
 
@@ -187,7 +192,7 @@ class Sweep {
   }
 
   void finish() const {
-    std::cout << results_.text(report::terminal_width(stdout));
+    std::cout << results_.text(report::Terminal::of(stdout));
     auto const best = results_.ranking().front();
     if (results_.trials[best].diverged()) {
       throw DivergedError{out + ": expected a trial that does not diverge, found none"};
@@ -213,8 +218,10 @@ void add_sweep(CLI::App& app) {
   add_required(*command, "--valid", sweep->valid, "labelled proteins to judge by");
   add_required(*command, "--space", sweep->space_file,
                "TOML file of what to try; its values count before the flags below");
-  add_required(*command, "--out", sweep->out,
-               "folder to fill: sweep.json, sweep.csv, best.toml, one folder a trial and seed");
+  add_required(
+      *command, "--out", sweep->out,
+      "folder to fill: sweep.json, sweep.csv, report.html, best.toml, one folder a trial and "
+      "seed");
   add_option(*command, "--placement", sweep->placement,
              "adapted matrices, unless swept: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}))

@@ -6,8 +6,6 @@
 #include <iterator>
 #include <utility>
 
-#include <qlora/report/table.hpp>
-
 #include "numbers.hpp"
 #include "sweep_results.hpp"
 
@@ -116,8 +114,7 @@ std::vector<std::size_t> SweepEffects::by_share() const {
   return order;
 }
 
-std::string SweepEffects::text(std::size_t width) const {
-  if (trials < 2) return sentence();
+report::Table SweepEffects::table() const {
   auto table = report::Table{{{"factor", report::Align::left},
                               {"lowest at", report::Align::left},
                               {"mean"},
@@ -137,20 +134,21 @@ std::string SweepEffects::text(std::size_t width) const {
   auto const rest = [&](char const* name, double share) {
     table.add({name, "-", "-", "-", "-", "-", percent_cell(share), "-"});
   };
+  if (trials < 2) return table;
   if (effects.balanced) {
     rest(seeds > 1 ? "interactions" : "interactions, noise", effects.interactions());
   }
   if (seeds > 1) rest("seeds", effects.share(effects.within));
-  return table.text(width) + sentence();
+  return table;
 }
 
 std::string SweepEffects::sentence() const {
   auto const left_out =
       diverged > 0 ? ", without " + std::to_string(diverged) + " that diverged" : std::string{};
   if (trials < 2) {
-    return "Nothing can be said of what decides: it takes two trials" + left_out + ".\n";
+    return "Nothing can be said of what decides: it takes two trials" + left_out + ".";
   }
-  if (!(effects.total > 0.)) return "All runs have the same " + metric + ".\n";
+  if (!(effects.total > 0.)) return "All runs have the same " + metric + ".";
   auto text = std::string{};
   auto const add = [&](std::string const& name, double share) {
     text += (text.empty() ? "" : ", ") + name + (text.empty() ? " explains " : " ") +
@@ -174,7 +172,7 @@ std::string SweepEffects::sentence() const {
             ", so that shares overlap and need not add up";
   }
   if (seeds == 1) text += "; with one seed, noise cannot be told from effects";
-  return text + ".\n";
+  return text + ".";
 }
 
 OrderedJson SweepEffects::json() const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <qlora/metrics/main_effects.hpp>
+#include <qlora/report/table.hpp>
 
 #include "files.hpp"
 
@@ -33,14 +34,13 @@ struct SweepEffects {
 
   static SweepEffects of(SweepResults const& results);
 
-  /// A row a factor, the most important first, then one sentence.
-  std::string text(std::size_t width) const;
-  OrderedJson json() const;
-
- private:
-  /// Factors of more than one value, the most important first.
+  /// Places in `levels` of the factors of more than one value, the most important first.
   std::vector<std::size_t> by_share() const;
+  /// A row a factor, in that order.
+  report::Table table() const;
+  /// What decides, and how much of it may be chance.
   std::string sentence() const;
+  OrderedJson json() const;
 };
 
 }  // namespace qlora::cli

@@ -8,7 +8,6 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
-#include <qlora/report/table.hpp>
 
 #include "numbers.hpp"
 #include "run_record.hpp"
@@ -18,28 +17,6 @@ namespace qlora::cli {
 namespace {
 
 constexpr auto shown_trials = std::size_t{20};
-
-report::Table trials_table(SweepResults const& results, std::vector<std::size_t> const& order) {
-  auto columns = std::vector<report::Column>{{"trial"}};
-  for (auto const& factor : results.space.factors) {
-    columns.push_back({factor.name, report::Align::left});
-  }
-  columns.push_back({results.space.metric});
-  columns.push_back({"sd over seeds"});
-  columns.push_back({.header = "seconds", .precision = 1});
-  auto table = report::Table{columns};
-  for (auto const place : order) {
-    auto const& trial = results.trials[place];
-    auto const [mean, deviation] = trial.metric();
-    auto row = std::vector<report::Cell>{place + 1};
-    for (auto const& value : trial.settings) row.emplace_back(value);
-    row.push_back(trial.diverged() ? report::Cell{"diverged"} : report::Cell{mean});
-    row.push_back(std::isnan(deviation) ? report::Cell{"-"} : report::Cell{deviation});
-    row.emplace_back(trial.seconds());
-    table.add(std::move(row));
-  }
-  return table;
-}
 
 /// A number where it is one.
 OrderedJson json_value(std::string const& text) {
@@ -149,15 +126,40 @@ std::vector<std::size_t> SweepResults::ranking() const {
   return order;
 }
 
-std::string SweepResults::text(std::size_t width) const {
+report::Table SweepResults::table(std::vector<std::size_t> const& order) const {
+  auto columns = std::vector<report::Column>{{"trial"}};
+  for (auto const& factor : space.factors) {
+    columns.push_back({factor.name, report::Align::left});
+  }
+  columns.push_back({space.metric});
+  columns.push_back({"sd over seeds"});
+  columns.push_back({.header = "seconds", .precision = 1});
+  auto table = report::Table{columns};
+  for (auto const place : order) {
+    auto const& trial = trials[place];
+    auto const [mean, deviation] = trial.metric();
+    auto row = std::vector<report::Cell>{place + 1};
+    for (auto const& value : trial.settings) row.emplace_back(value);
+    row.push_back(trial.diverged() ? report::Cell{"diverged"} : report::Cell{mean});
+    row.push_back(std::isnan(deviation) ? report::Cell{"-"} : report::Cell{deviation});
+    row.emplace_back(trial.seconds());
+    table.add(std::move(row));
+  }
+  return table;
+}
+
+std::string SweepResults::text(report::Terminal const& terminal) const {
   auto order = ranking();
   order.resize(std::min(order.size(), shown_trials));
-  auto text = trials_table(*this, order).text(width);
+  auto text = table(order).text(terminal);
   if (order.size() < trials.size()) {
     text += "The best " + std::to_string(order.size()) + " of " + std::to_string(trials.size()) +
             " trials; sweep.csv has all.\n";
   }
-  return text + "\n" + SweepEffects::of(*this).text(width);
+  auto const effects = SweepEffects::of(*this);
+  text += "\n";
+  if (effects.trials > 1) text += effects.table().text(terminal);
+  return text + effects.sentence() + "\n";
 }
 
 OrderedJson SweepResults::json() const {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <qlora/report/table.hpp>
+
 #include "files.hpp"
 #include "spread.hpp"
 #include "sweep_space.hpp"
@@ -44,8 +46,10 @@ struct SweepResults {
 
   /// Places in `trials`, the best first and those that diverged last.
   std::vector<std::size_t> ranking() const;
-  /// The best trials, then what decides, for a terminal of that width.
-  std::string text(std::size_t width) const;
+  /// A row a trial at those places.
+  report::Table table(std::vector<std::size_t> const& order) const;
+  /// The best trials, then what decides, for that terminal.
+  std::string text(report::Terminal const& terminal) const;
   OrderedJson json() const;
   std::string csv() const;
 };

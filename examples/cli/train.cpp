@@ -54,7 +54,7 @@ struct Train {
     create_folder(out);
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     auto const result = prepared(out);
-    std::cout << scores_table(result.scores).text(report::terminal_width(stdout));
+    std::cout << scores_table(result.scores).text(report::Terminal::of(stdout));
     if (!run.machine.quiet) {
       if (!run.select.empty()) std::cerr << "kept epoch " << result.best_epoch << "\n";
       std::cerr << result.trainable_parameters << " trained parameters, "

@@ -1,11 +1,13 @@
 // Floors and ceilings on data whose answer is known.
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include <qlora/baseline/homology.hpp>
+#include <qlora/baseline/relatives.hpp>
 #include <qlora/baseline/residue_model.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/random.hpp>
@@ -98,6 +100,29 @@ TEST(Alignment, ScoresWhatItShows) {
     }
     EXPECT_EQ(score, found.score) << a << " " << b;
   }
+}
+
+TEST(Alignment, CountsIdenticalResidues) {
+  auto const same = [](std::string const& a, std::string const& b) {
+    return baseline::identical(align(a, b), a, b);
+  };
+  EXPECT_EQ(same("JJCWC", "CWC"), 3u);
+  EXPECT_EQ(same("CWCCWC", "CWCMWC"), 5u);
+  EXPECT_EQ(same("AAAA", "WWWW"), 0u);
+}
+
+TEST(Relatives, ThoseThatShareMostWordsComeFirst) {
+  auto relatives = baseline::Relatives{};
+  EXPECT_TRUE(relatives.of("ACDEFGHIKL", 3).empty());
+  for (auto const* const sequence :
+       {"WWWWWWWWWW", "ACDEFGWWWW", "ACDEFGHIKL", "ACDEFGHIWW", "AC"}) {
+    relatives.add(sequence);
+  }
+  using Numbers = std::vector<std::uint32_t>;
+  EXPECT_EQ(relatives.of("ACDEFGHIKL", 9), (Numbers{2, 3, 1}));
+  EXPECT_EQ(relatives.of("ACDEFGHIKL", 2), (Numbers{2, 3}));
+  EXPECT_EQ(relatives.of("ACDE", 2), Numbers{});
+  EXPECT_EQ(relatives.of("WWWWW", 2), (Numbers{0}));
 }
 
 TEST(Homology, TakesLabelsOverFromKin) {

@@ -53,13 +53,19 @@ TEST(Inspect, DescribesAnAdapter) {
   EXPECT_EQ(adapter["adapted layers"], "3");
   EXPECT_EQ(adapter["classifier"], "present");
   EXPECT_EQ(adapter["trained parameters"], "5554");  // 3 layers x rank 3 x (4 x 80 + 2 x 144) + 82
-  EXPECT_EQ(adapter["attention.output.dense"], "3");
-  EXPECT_EQ(adapter["output.dense"], "3");
+  EXPECT_EQ(adapter["intermediate.dense"], "0-2");   // the layers of a matrix
+  EXPECT_EQ(adapter["output.dense"], "0-2");
 
   auto card = inspect(program, golden("card/adapter"));
   EXPECT_EQ(card["query"], "3");
-  EXPECT_EQ(card["EsmSelfOutput.dense"], "0");
+  EXPECT_EQ(card["EsmSelfOutput.dense"], "0  matches nothing");
   EXPECT_EQ(card["classifier"], "1");
+  EXPECT_EQ(card["attention.self.key"], "0-2");
+  EXPECT_EQ(card["output.dense"], "none");
+  auto const beside =
+      program.done({"inspect", golden("card/adapter"), "--model", golden("models/odd")});
+  EXPECT_NE(beside.out.find("attention.self.key      0-2      3\n"), std::string::npos)
+      << beside.out;
 }
 
 TEST(Inspect, DescribesData) {
@@ -86,6 +92,56 @@ TEST(Inspect, DescribesData) {
   EXPECT_EQ(fasta["unknown"], "3");
 }
 
+TEST(Inspect, ShowsWhatTrainingLeft) {
+  auto const program = Program{};
+  program.write("d.txt", ">a\nMKV\n010\n>b\nMKVAA\n-1-00\n");
+  program.done({"train", "--model", golden("models/odd"), "--train", "d.txt", "--quant", "int8",
+                "--class-weights", "1,2.5", "--epochs", "1", "--out", "adapter"});
+  auto adapter = inspect(program, "adapter");
+  EXPECT_EQ(adapter["quant"], "int8");
+  EXPECT_EQ(adapter["class_weights"], "[1.0,2.5]");
+}
+
+TEST(Inspect, ComparesDataFiles) {
+  auto const program = Program{};
+  auto const kin = std::string{"MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"};
+  auto const labels = std::string(kin.size() - 1, '0') + "1";
+  program.write("train.txt", ">a\n" + kin + "\n" + labels + "\n>b\nWCH\n001\n");
+  program.write("test.txt", ">a\nWCH\n001\n>c\n" + kin.substr(0, 30) + "PPP\n" + labels +
+                                "\n>d\nGGGGGG\n000001\n");
+  auto const both = program.done({"inspect", "train.txt", "test.txt", "--relatives"}).out;
+  auto const row = [&](std::string const& name) {
+    auto const at = both.rfind("\n" + name);
+    return at == std::string::npos ? both : both.substr(at + 1, both.find('\n', at + 1) - at - 1);
+  };
+  EXPECT_EQ(row("proteins "), "proteins                            2                      3");
+  // By identifier 1, which is of another sequence 0, by sequence 1; near relatives 1 and 1.
+  auto const overlap = cells(row("test.txt"), '\n');
+  EXPECT_EQ(overlap.at(0).at(0),
+            "test.txt    train.txt                1                  0            1               "
+            "-                 1                 1                 1");
+  // A folder of prepared sets stands for its files.
+  EXPECT_EQ(program.done({"inspect", "."}).out.substr(0, 4), "data");
+}
+
+TEST(Inspect, ShowsSitesAndEvidence) {
+  auto const program = Program{};
+  program.write("u",
+                "Entry\tSequence\tBinding site\tProtein families\n"
+                "P1\tMKVAA\tBINDING 2; /ligand=\"ATP\"; /evidence=\"ECO:0000269\"; "
+                "BINDING 3; /ligand=\"Zn(2+)\"\tKinase family\n"
+                "P2\tMKVWW\tBINDING 2; /ligand=\"ATP\"; /evidence=\"ECO:0000305\"\t\n");
+  auto data = inspect(program, "u");
+  EXPECT_EQ(data["binding, experimental"], "1");
+  EXPECT_EQ(data["binding, by a curator"], "1");
+  EXPECT_EQ(data["binding, automatic or none"], "1");
+  EXPECT_EQ(data["ATP"], "2");
+  EXPECT_EQ(data["Zn(2+)"], "1");
+  EXPECT_EQ(data["families"], "1");
+  EXPECT_EQ(data["without a family"], "1");
+  EXPECT_EQ(data["prevalence"], "0.3000");
+}
+
 TEST(Inspect, RefusesWhatIsNeither) {
   auto const program = Program{};
   program.write("bad.fasta", "MKV\n");
@@ -93,6 +149,10 @@ TEST(Inspect, RefusesWhatIsNeither) {
   program.refuses({"inspect", "no/such/thing"}, {"no/such/thing"});
   program.refuses({"inspect", "."}, {"config.json"});
   program.refuses({"inspect"}, {"path"});
+  program.write("good.fasta", ">a\nMKV\n");
+  program.refuses({"inspect", "good.fasta", "bad.fasta"}, {"bad.fasta:1"});
+  program.refuses({"inspect", "good.fasta", "--relatives"}, {"--relatives"});
+  program.refuses({"inspect", "good.fasta", "--model", golden("models/odd")}, {"--model"});
   program.refuses({"inspect", golden("models/odd"), "--device", "cuda"}, {"cuda"}, 1);
 }
 

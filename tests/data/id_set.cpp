@@ -10,9 +10,13 @@ using namespace qlora;
 TEST(IdSet, KnowsWhatCame) {
   auto ids = IdSet{};
   EXPECT_TRUE(ids.empty());
+  EXPECT_FALSE(ids.contains("P1"));
   for (auto i = 0; i < 200'000; ++i) EXPECT_TRUE(ids.insert("P" + std::to_string(i))) << i;
   EXPECT_EQ(ids.size(), 200'000u);
   for (auto i = 0; i < 200'000; ++i) EXPECT_FALSE(ids.insert("P" + std::to_string(i))) << i;
+  EXPECT_EQ(ids.size(), 200'000u);
+  EXPECT_TRUE(ids.contains("P1"));
+  EXPECT_FALSE(ids.contains("P200000"));
   EXPECT_EQ(ids.size(), 200'000u);
 }
 

@@ -17,6 +17,12 @@ struct Alignment {
   std::vector<std::pair<std::size_t, std::size_t>> pairs;
 };
 
+/// How many pairs of an alignment of these two are of one residue.
+inline std::size_t identical(Alignment const& alignment, std::string_view a, std::string_view b) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      alignment.pairs, [&](auto const& pair) { return a[pair.first] == b[pair.second]; }));
+}
+
 namespace detail {
 
 /// BLOSUM62 (Henikoff and Henikoff, PNAS 89, 1992), in half bits, for these letters.

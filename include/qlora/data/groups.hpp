@@ -51,6 +51,11 @@ inline Clusters read_clusters(std::filesystem::path const& path) {
   return clusters;
 }
 
+/// The first field of a family's name, up to a comma.
+inline std::string_view superfamily(std::string_view family) {
+  return detail::trimmed(family.substr(0, family.find(',')));
+}
+
 /// Names of the groups that a protein belongs to by itself; none if it has no family or cluster.
 inline std::vector<std::string> group_names(CollectedProtein const& one, GroupBy by,
                                             Clusters const& clusters) {
@@ -59,9 +64,7 @@ inline std::vector<std::string> group_names(CollectedProtein const& one, GroupBy
       return one.families;
     case GroupBy::superfamily: {
       auto names = std::vector<std::string>{};
-      for (auto const& family : one.families) {
-        names.emplace_back(detail::trimmed(std::string_view{family}.substr(0, family.find(','))));
-      }
+      for (auto const& family : one.families) names.emplace_back(superfamily(family));
       return names;
     }
     case GroupBy::clusters: {

@@ -23,6 +23,10 @@ class IdSet {
     size_ += is_new ? 1 : 0;
     return is_new;
   }
+  bool contains(std::string_view text) const {
+    auto const hash = hash_of(text);
+    return shards_[hash[1] % shards_.size()].contains(hash);
+  }
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
 
@@ -39,15 +43,22 @@ class IdSet {
       return is_new;
     }
 
+    bool contains(Hash const& hash) const {
+      return !slots_.empty() && slots_[slot_of(hash)] == hash;
+    }
+
    private:
-    bool place(Hash const& hash) {
+    /// Where the hash is, or the empty slot that it would take.
+    std::size_t slot_of(Hash const& hash) const {
       auto slot = static_cast<std::size_t>((std::uint64_t{hash[0]} * slots_.size()) >> 32);
-      while (slots_[slot][2] != 0) {
-        if (slots_[slot] == hash) return false;
+      while (slots_[slot][2] != 0 && slots_[slot] != hash) {
         if (++slot == slots_.size()) slot = 0;
       }
-      slots_[slot] = hash;
-      return true;
+      return slot;
+    }
+    bool place(Hash const& hash) {
+      auto& slot = slots_[slot_of(hash)];
+      return std::exchange(slot, hash) != hash;
     }
     void grow() {
       auto const old = std::exchange(slots_, std::vector<Hash>(slots_.size() * 5 / 4 + 8));

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -61,6 +62,16 @@ struct Axis {
   std::vector<std::string> names = {};
   bool whole = false;  ///< only whole numbers mean something
 };
+
+/// From the least to the largest of the values, with a little room, but not below `low_limit`.
+inline Axis axis_around(std::string label, std::vector<double> values,
+                        double low_limit = -std::numeric_limits<double>::infinity()) {
+  std::erase_if(values, [](double value) { return std::isnan(value); });
+  if (values.empty()) return {.label = std::move(label)};
+  auto const [low, high] = std::ranges::minmax(values);
+  auto const room = std::max(.08 * (high - low), 1e-3 * std::abs(high) + 1e-9);
+  return {.label = std::move(label), .low = std::max(low - room, low_limit), .high = high + room};
+}
 
 /// Steps of 1, 2 or 5 times a power of ten, about `count` of them.
 inline std::vector<double> ticks(double low, double high, int count = 5) {

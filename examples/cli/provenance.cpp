@@ -1,0 +1,46 @@
+#include "provenance.hpp"
+
+#include <utility>
+
+#include <qlora/report/table.hpp>
+
+namespace qlora::cli {
+namespace {
+
+/// As a shell takes it.
+std::string quoted(std::string const& path) {
+  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%";
+  if (path.find_first_not_of(plain) == path.npos) return path;
+  auto text = std::string{"'"};
+  for (auto const c : path) text += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  return text + "'";
+}
+
+}  // namespace
+
+Provenance Provenance::of(CLI::App const& command, std::filesystem::path const& out,
+                          std::string settings, std::string model, std::string fingerprint) {
+  return {.command = "qlora " + command.get_name() + " --config " +
+                     quoted((out / "config.toml").string()) + " --out again",
+          .settings = std::move(settings),
+          .model = std::move(model),
+          .model_fingerprint = std::move(fingerprint)};
+}
+
+void add_provenance(report::Page& page, Provenance const& provenance, Splits const& splits) {
+  auto data = report::Table{{{"split", report::Align::left},
+                             {"proteins"},
+                             {"file", report::Align::left},
+                             {"fingerprint", report::Align::left}}};
+  splits.for_each([&](char const* name, DataSet const& set) {
+    data.add({name, set.proteins.size(), set.file, set.fingerprint});
+  });
+  page.heading("How to repeat it");
+  page.verbatim(provenance.command);
+  page.paragraph("Model: " + provenance.model + ", " + provenance.model_fingerprint);
+  page.table(data);
+  page.paragraph("config.toml:");
+  page.verbatim(provenance.settings);
+}
+
+}  // namespace qlora::cli
