@@ -8,10 +8,16 @@ echo "== clang-tidy"
 run-clang-tidy-19 -quiet -p build/clang -checks=-bugprone-suspicious-include \
   "$PWD/(examples|tests|build/clang)/.*"
 
-echo "== the report, in a browser"
+echo "== reports, in a browser"
 rm -rf build/report
 build/release/bin/qlora demo --families 10 --epochs 2 --seeds 3 --no-null=false --quiet --out build/report >/dev/null
-python3 tests/checks/report.py build/report/study/report.html
+build/release/bin/qlora sweep --model examples/data/nano-esm2 --train build/report/data/train.txt \
+  --valid build/report/data/valid.txt --space examples/sweep.toml --epochs 1 --quiet --out build/report/sweep >/dev/null
+python3 tests/checks/report.py build/report/study/report.html build/report/sweep/report.html
+
+echo "== the site"
+bash docs/site.sh
+bash tests/checks/tutorial.sh build/release/bin/qlora
 
 echo "== fuzzing, a minute each"
 for target in build/clang/bin/fuzz_*; do

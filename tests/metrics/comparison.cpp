@@ -1,7 +1,5 @@
-// The snippet of docs/statistics.md, from predictions to a verdict.
+// What docs/statistics.md shows: from predictions to a verdict.
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -39,7 +37,6 @@ std::string compare(double of_all, double of_qkv) {
   for (auto protein = 0u; protein < proteins; ++protein)
     family_of_protein.push_back(protein % families);
 
-  // [statistics]
   // One run's average precision in each family, not a number in one without sites.
   auto const by_family = [&](std::vector<metrics::Prediction> const& predictions) {
     auto grouped = metrics::Grouped<metrics::Ranking>{family_of_protein, families};
@@ -56,7 +53,6 @@ std::string compare(double of_all, double of_qkv) {
   auto const difference = metrics::Estimand<metrics::MeanOverGroups>{all, qkv};
   auto const interval = metrics::student_interval(difference);
   auto const verdict = metrics::verdict(interval, 0.05);
-  // [statistics]
   EXPECT_EQ(interval.groups, 19u);
   EXPECT_EQ(interval.left_out, 1u);
   return std::string{metrics::name(verdict)};
@@ -66,28 +62,6 @@ TEST(Comparison, FindsWhatIsThere) {
   EXPECT_EQ(compare(2.5, 1.5), "better");
   EXPECT_EQ(compare(1.5, 2.5), "worse");
   EXPECT_EQ(compare(2, 2), "equivalent");
-}
-
-/// Without indentation.
-std::string code_between(char const* file, std::string const& first, std::string const& last) {
-  auto stream = std::ifstream{std::string{QLORA_SOURCE_DIR "/"} + file};
-  auto code = std::string{};
-  auto inside = false;
-  for (auto line = std::string{}; std::getline(stream, line);) {
-    line.erase(0, line.find_first_not_of(' '));
-    if (line == (inside ? last : first)) {
-      if (inside) return code;
-      inside = true;
-    } else if (inside) {
-      code += line + "\n";
-    }
-  }
-  return "no " + first + " to " + last;
-}
-
-TEST(Comparison, IsTheSnippetOfTheDocumentation) {
-  EXPECT_EQ(code_between("docs/statistics.md", "```cpp", "```"),
-            code_between("tests/metrics/comparison.cpp", "// [statistics]", "// [statistics]"));
 }
 
 }  // namespace

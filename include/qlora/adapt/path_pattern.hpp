@@ -1,5 +1,5 @@
 /// Regular expressions over module paths, as `re.fullmatch` of Python reads them. In place of
-/// <regex>, which takes seconds to compile and exponential time on hostile patterns.
+/// `<regex>`, which takes seconds to compile and exponential time on hostile patterns.
 #pragma once
 
 #include <algorithm>
