@@ -24,7 +24,7 @@ struct BatchShape {
 template <Space M>
 struct Packing {
   Vector<std::int32_t const, M> offsets;    ///< (sequences + 1): where each sequence starts
-  Vector<std::int32_t const, M> positions;  ///< (tokens): position within its sequence, 0 for `<cls>`
+  Vector<std::int32_t const, M> positions;  ///< (tokens): position within its sequence, from 0
   Vector<std::uint32_t const, M> samples;   ///< (tokens): which protein of the data set
   Index longest = 0;                        ///< tokens of the longest sequence
 
