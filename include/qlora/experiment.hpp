@@ -69,10 +69,12 @@ class Experiment {
   B& backend() { return backend_; }
 
   /// Trains adapters and head, and returns a line for each step; `on_step(StepRecord)` sees them as
-  /// they come, `on_epoch(epoch)`, from 1, follows each epoch.
+  /// they come, `on_epoch(epoch)`, from 1, follows each epoch. See train/checkpointing.hpp for the
+  /// last.
   template <class OnStep, class OnEpoch>
   std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
-                              OnStep&& on_step, OnEpoch&& on_epoch) {
+                              OnStep&& on_step, OnEpoch&& on_epoch,
+                              Checkpointing<typename B::Accumulator> const& checkpointing = {}) {
     auto trainer = Trainer{backend_, network_, proteins, options};
     class_weights_ = trainer.class_weights();
     auto history = std::vector<StepRecord>{};
@@ -82,7 +84,7 @@ class Experiment {
           history.push_back(record);
           on_step(record);
         },
-        on_epoch);
+        on_epoch, checkpointing);
     return history;
   }
   template <class OnStep>

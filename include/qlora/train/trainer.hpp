@@ -15,6 +15,7 @@
 #include <qlora/core/transfer.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/model/esm2.hpp>
+#include <qlora/train/checkpointing.hpp>
 #include <qlora/train/class_weights.hpp>
 #include <qlora/train/plan.hpp>
 #include <qlora/train/schedule.hpp>
@@ -93,20 +94,29 @@ class Trainer {
   std::int64_t steps() const { return steps_; }
   std::array<double, 2> const& class_weights() const { return weights_; }
 
-  /// Runs all epochs; `on_step(StepRecord)` follows each step, `on_epoch(epoch)` each epoch (from
-  /// 1). Where a backend queues its work, the next step is queued before a step's numbers are
-  /// waited for. Throws DivergedError after `patience` steps in a row without a finite gradient.
+  /// Runs all epochs, or those that are left of them; `on_step(StepRecord)` follows each step,
+  /// `on_epoch(epoch)` each epoch (from 1). Where a backend queues its work, the next step is
+  /// queued before a step's numbers are waited for, unless a checkpoint is due. Throws
+  /// DivergedError after `patience` steps in a row without a finite gradient, InputError for a
+  /// state of another run.
   template <class OnStep, class OnEpoch>
-  void run(OnStep&& on_step, OnEpoch&& on_epoch) {
-    auto step = std::int64_t{0};
+  void run(OnStep&& on_step, OnEpoch&& on_epoch, Checkpointing<A> const& checkpointing = {}) {
+    auto const done = checkpointing.from ? restore(*checkpointing.from) : 0;
+    auto first = std::int64_t{0};  // step of the epoch
     auto epoch = std::int64_t{0};
     for (auto const& plan : plans_) {
-      for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
-        begin(plan.step(i), step++, epoch);
-        if (steps_begun_ > (B::asynchronous ? 1 : 0)) on_step(end());
+      auto const last = first + static_cast<std::int64_t>(plan.steps());
+      for (auto step = std::max(first, done); step < last; ++step) {
+        begin(plan.step(static_cast<std::size_t>(step - first)), step, epoch);
+        auto const is_due = checkpointing.due && checkpointing.due(step + 1, step + 1 == last);
+        auto const ahead = B::asynchronous && !is_due ? std::size_t{1} : std::size_t{0};
+        while (steps_begun_ > ahead) on_step(end());
+        if (is_due) checkpointing.save(state(step + 1));
       }
       while (steps_begun_ > 0) on_step(end());
-      on_epoch(++epoch);
+      ++epoch;
+      if (last >= done) on_epoch(epoch);
+      first = last;
     }
   }
 
@@ -119,6 +129,47 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  static std::vector<A> copy(Vector<A, B::space> view) {
+    auto const stored = on_host(view);
+    auto const values = Vector<A const>{stored};
+    return {values.begin(), values.end()};
+  }
+  static void put_back(std::vector<A> const& values, Vector<A, B::space> to) {
+    transfer(Vector<A const>{values.data(), {static_cast<Index>(values.size())}}, to);
+  }
+
+  /// After so many steps, all of which have ended.
+  TrainingState<A> state(std::int64_t steps) const {
+    auto const& parameters = model_.parameters();
+    auto const numbers = on_host(numbers_.view());
+    return {.steps = steps,
+            .failures = failures_,
+            .updates = static_cast<std::int64_t>(Vector<StepNumbers const>{numbers}[0].updates),
+            .parameters = copy(parameters.values()),
+            .first_moments = copy(parameters.first_moments()),
+            .second_moments = copy(parameters.second_moments())};
+  }
+
+  /// Returns the steps that lie behind.
+  std::int64_t restore(TrainingState<A> const& state) {
+    auto const& parameters = model_.parameters();
+    auto const size = static_cast<std::size_t>(parameters.size());
+    expect_option(state.steps >= 0 && state.steps <= steps_, "checkpoint: steps",
+                  "at most " + std::to_string(steps_), state.steps);
+    for (auto const* const values :
+         {&state.parameters, &state.first_moments, &state.second_moments}) {
+      expect_option(values->size() == size, "checkpoint: parameters", std::to_string(size),
+                    values->size());
+    }
+    put_back(state.parameters, parameters.values());
+    put_back(state.first_moments, parameters.first_moments());
+    put_back(state.second_moments, parameters.second_moments());
+    auto numbers = StepNumbers{0., 0., static_cast<double>(state.updates)};
+    transfer(Vector<StepNumbers>{&numbers, {1}}, numbers_.view());
+    failures_ = state.failures;
+    return state.steps;
+  }
 
   /// A step whose numbers are not known yet.
   struct Begun {
