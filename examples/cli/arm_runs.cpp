@@ -6,42 +6,16 @@
 #include <utility>
 
 #include <qlora/core/error.hpp>
-#include <qlora/version.hpp>
 
-#include "arguments.hpp"
 #include "run_record.hpp"
 
 namespace qlora::cli {
-namespace {
-
-/// What decides every run of a study, besides its arm and seed.
-OrderedJson shared_identity(CompareOptions const& options, CLI::App const& command,
-                            Splits const& splits, std::string const& fingerprint) {
-  auto identity = OrderedJson::object();
-  identity["qlora"] = version;
-  identity["model"] = fingerprint;
-  splits.for_each(
-      [&](char const* name, DataSet const& data) { identity[name] = data.fingerprint; });
-  identity["groups"] =
-      splits.groups_file.empty() ? std::string{} : file_fingerprint(splits.groups_file);
-  auto flags = flags_outside(command, training_group);
-  for (auto const* const decides : {"ci", "resamples", "no-equal-loss"}) {
-    std::erase_if(flags, [&](Flag const& flag) { return flag.first == decides; });
-  }
-  identity["flags"] = settings_json(command, flags);
-  identity["device"] = options.run.machine.device;
-  identity["compute"] = options.run.machine.compute;
-  return identity;
-}
-
-}  // namespace
-
 ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
-    : options_{options},
-      splits_{splits},
-      fingerprint_{model_fingerprint(options.run.model)},
-      // Braces would make it a list of one object.
-      shared_(shared_identity(options, command, splits, fingerprint_)) {}
+    : options_{options}, splits_{splits}, fingerprint_{model_fingerprint(options.run.model)} {
+  auto run = options.run;
+  run.fingerprint = fingerprint_;
+  shared_ = run_identity(command, {"ci", "resamples", "no-equal-loss"}, run, splits);
+}
 
 void ArmRuns::check_records() const {
   namespace fs = std::filesystem;
@@ -83,6 +57,8 @@ RunResult ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
     auto run = options_of(arm, seed);
     run.label = outlook_.place() + arm.name + ", seed " + std::to_string(seed) + ": ";
     run.outlook = &outlook_;
+    run.checkpoints.resume = options_.resume;
+    run.checkpoints.identity = identity(arm, seed);
     std::filesystem::create_directories(folder);
     result = Run{std::move(run), splits_}(folder);
     write_record(record, identity(arm, seed), result);

@@ -184,6 +184,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
   create_folder(out);
+  auto const lock = FolderLock{out};
   auto const config = settings(command, {{"device", machine.device},
                                          {"compute", machine.compute},
                                          {"quant", quant},

@@ -7,6 +7,8 @@
 
 #include <qlora/core/error.hpp>
 
+#include "termination.hpp"
+
 namespace qlora::cli {
 
 Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress::Style style,
@@ -17,6 +19,7 @@ Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress
       collectors_{collectors} {}
 
 void Scoring::add(std::size_t protein, std::span<float const> logits) {
+  Termination::check();
   auto const& [id, sequence, labels] = proteins_[protein];
   if (!labels.empty()) {
     auto const number = static_cast<std::uint32_t>(protein);

@@ -23,6 +23,7 @@
 #include <qlora/report/progress.hpp>
 #include <qlora/report/table.hpp>
 
+#include "checkpoint.hpp"
 #include "commands.hpp"
 #include "inspect_data.hpp"
 #include "options.hpp"
@@ -98,8 +99,7 @@ void print_targets(ModuleNames const& targets, std::vector<std::string> const& p
   auto const listed = std::get_if<std::vector<std::string>>(&targets);
   auto const names = listed != nullptr ? *listed : std::vector{std::get<std::string>(targets)};
   auto const matches = [&](std::string const& name, std::string const& module) {
-    return peft::matches(listed != nullptr ? ModuleNames{std::vector{name}} : ModuleNames{name},
-                         module);
+    return listed != nullptr ? peft::has_suffix(module, name) : peft::matches(targets, module);
   };
   auto table = report::Table{{{"target", Align::left}, {"modules"}, {"", Align::left}}};
   for (auto const& name : names) {
@@ -148,25 +148,44 @@ void print_matrices(PeftAdapter const& adapter, std::optional<ModelFolder> const
   print(table);
 }
 
+/// A row a value of a document, those of objects under both names.
+void add_values(report::Table& table, Json const& document, std::string const& prefix = {}) {
+  for (auto const& [name, value] : document.items()) {
+    if (value.is_object()) {
+      add_values(table, value, prefix + name + ".");
+    } else {
+      table.add(
+          {prefix + name, value.is_string() ? printable(value.get<std::string>()) : value.dump()});
+    }
+  }
+}
+
 /// What `qlora.json` beside an adapter says of its training.
 void print_training(std::filesystem::path const& adapter) {
   auto const path = adapter / "qlora.json";
   auto ignored = std::error_code{};
   if (!std::filesystem::exists(path, ignored)) return;
-  auto const document = json::read_object(path);
   auto table = report::Table{{{"trained", Align::left}, {path.string(), Align::left}}};
-  auto const add = [&](std::string const& name, Json const& value) {
-    table.add({name, value.is_string() ? printable(value.get<std::string>()) : value.dump()});
-  };
-  for (auto const& [name, value] : document.items()) {
-    if (!value.is_object()) {
-      add(name, value);
-      continue;
-    }
-    for (auto const& [inner, of_inner] : value.items()) add(name + "." + inner, of_inner);
-  }
+  add_values(table, json::read_object(path));
   std::cout << "\n";
   print(table);
+}
+
+void inspect_checkpoint(std::filesystem::path const& path) {
+  auto const [identity, checkpoint] = read_checkpoint(path);
+  auto table = properties("checkpoint", path);
+  table.add({"steps", checkpoint.training.steps})
+      .add({"updates", checkpoint.training.updates})
+      .add({"trained parameters", checkpoint.training.parameters.size()})
+      .add({"epochs ended", checkpoint.epochs.losses.size()})
+      .add({"time", report::duration(checkpoint.seconds)});
+  if (!checkpoint.steps.empty()) table.add({"last loss", checkpoint.steps.back().loss});
+  if (checkpoint.best_epoch > 0) table.add({"best epoch so far", checkpoint.best_epoch});
+  print(table);
+  auto run = report::Table{{{"run", Align::left}, {"", Align::left}}};
+  add_values(run, identity);
+  std::cout << "\n";
+  print(run);
 }
 
 void inspect_adapter(std::filesystem::path const& path, std::string const& model_folder) {
@@ -222,6 +241,7 @@ struct Inspect {
     if (relatives && sets.size() < 2) {
       throw InputError{"--relatives: expected several data files, found one"};
     }
+    if (path.ends_with(".safetensors") && paths.size() == 1) return inspect_checkpoint(path);
     if (!sets.empty()) return inspect_data(sets, relatives, machine.progress());
     auto ignored = std::error_code{};
     if (std::filesystem::is_regular_file(path, ignored) && !path.ends_with(".bin")) {
@@ -240,12 +260,12 @@ struct Inspect {
 
 void add_inspect(CLI::App& app) {
   auto* const command =
-      app.add_subcommand("inspect", "What a model, an adapter or data files hold.");
+      app.add_subcommand("inspect", "What a model, an adapter, a checkpoint or data files hold.");
   auto const inspect = std::make_shared<Inspect>();
   command
       ->add_option("path", inspect->paths,
                    "folder of a model, an adapter or prepared data, a model's name in the Hugging "
-                   "Face cache, or data files, which are compared")
+                   "Face cache, a checkpoint, or data files, which are compared")
       ->required()
       ->configurable(false);
   add_option(*command, "--model", inspect->model,

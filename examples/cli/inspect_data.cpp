@@ -183,7 +183,7 @@ void print_lengths(std::vector<File> const& files) {
   constexpr auto longest_bar = 24.;
   using Counts = std::array<std::size_t, ends.size() + 1>;
   auto counts = std::vector<Counts>(files.size());
-  auto columns = std::vector<report::Column>{{"residues"}};
+  auto columns = std::vector<report::Column>{{"length"}};
   auto lowest = ends.size();
   auto highest = std::size_t{0};
   for (auto f = std::size_t{0}; f < files.size(); ++f) {

@@ -20,11 +20,13 @@
 
 #include "arguments.hpp"
 #include "commands.hpp"
+#include "termination.hpp"
 
 namespace {
 
 constexpr int failed = 1;
 constexpr int bad_input = 2;
+constexpr int terminated = 143;
 
 int complain(std::string sentence, int status) {
   while (!sentence.empty() && sentence.back() == '\n') sentence.pop_back();
@@ -75,6 +77,8 @@ int main(int argc, char** argv) try {
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // NOLINT(concurrency-mt-unsafe): no thread runs yet
 #endif
   return run({argv + 1, argv + argc});
+} catch (qlora::cli::Terminated const& request) {
+  return complain(request.what(), terminated);
 } catch (qlora::InputError const& error) {
   return complain(error.what(), bad_input);
 } catch (std::bad_alloc const&) {

@@ -29,6 +29,7 @@
 #include "files.hpp"
 #include "numbers.hpp"
 #include "spread.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -109,6 +110,7 @@ class Predict {
     auto const rule = labelling();
     if (!adapter.machine.quiet) std::cerr << "predict: labels are " << rule << "\n";
     auto progress = report::Progress{"predict", total, "residues", adapter.machine.progress()};
+    auto const termination = Termination{};  // leaves no part of a file
     write_atomically(out, [&](FileWriter& file) {
       auto text = std::string{};
       std::visit([&](auto& one) { one.begin(text); }, writer);
@@ -204,6 +206,7 @@ class Predict {
           own[protein].insert(own[protein].end(), begin, begin + 2 * (last - first));
           done += static_cast<double>(last - first) / static_cast<double>(members_.size());
           on_residues(done);
+          Termination::check();
         });
       });
     }

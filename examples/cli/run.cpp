@@ -21,6 +21,7 @@
 
 #include "evaluation.hpp"
 #include "peak_memory.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -30,18 +31,31 @@ class Best {
  public:
   Best(std::string metric, Session& session) : metric_{std::move(metric)}, session_{session} {}
 
-  void offer(metrics::Scores const& scores, std::int64_t epoch) {
+  /// Whether it is the best so far.
+  bool offer(metrics::Scores const& scores, std::int64_t epoch) {
     auto const lower_is_better = metric_.starts_with("loss");
     auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
-    if (epoch_ > 0 && !(value > value_)) return;
+    if (epoch_ > 0 && !(value > value_)) return false;
     value_ = value;
     epoch_ = epoch;
     parameters_ = session_.parameters();
+    return true;
   }
   void restore() const {
     if (epoch_ > 0) session_.set_parameters(parameters_);
   }
   std::int64_t epoch() const { return epoch_; }
+
+  void put_into(Checkpoint& checkpoint) const {
+    checkpoint.best_epoch = epoch_;
+    checkpoint.best_value = value_;
+    checkpoint.best_parameters = parameters_;
+  }
+  void take_from(Checkpoint const& checkpoint) {
+    epoch_ = checkpoint.best_epoch;
+    value_ = checkpoint.best_value;
+    parameters_ = checkpoint.best_parameters;
+  }
 
  private:
   std::string metric_;
@@ -69,6 +83,10 @@ void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
                   metrics::GroupScores const& groups) {
   epochs.held_out_losses.push_back(scores["loss"]);
   epochs.groups.push_back(groups.average_precision);
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// Throws InputError unless labels are such that the metric is a number: some need both classes.
@@ -169,6 +187,8 @@ Run::Run(RunOptions options, Splits const& splits)
       fit_{options_.training.fit()},
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
+  options_.checkpoints.every = options_.training.checkpoint_every;
+  options_.checkpoints.keep = options_.training.keep_checkpoints;
   check(fit_);
   located<InputError>(splits.train.file, [&] {
     std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
@@ -186,20 +206,40 @@ std::vector<std::string> Run::notes() const {
   return notes;
 }
 
+void Run::check_checkpoint(std::filesystem::path const& folder) const {
+  auto ignored = std::vector<std::string>{};
+  std::ignore = CheckpointFolder{folder}.newest(options_.checkpoints.identity, ignored);
+}
+
+std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) const {
+  if (!options_.checkpoints.resume) return std::nullopt;
+  auto passed_over = std::vector<std::string>{};
+  auto found = checkpoints.newest(options_.checkpoints.identity, passed_over);
+  if (options_.machine.quiet) return found;
+  for (auto const& sentence : passed_over) std::cerr << options_.label << sentence << "\n";
+  std::cerr << options_.label
+            << (found ? "resumes after step " + std::to_string(found->training.steps)
+                      : std::string{"no checkpoint: starts from the beginning"})
+            << "\n";
+  return found;
+}
+
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto& history = history_.emplace(folder);
   auto best = Best{options_.select, *session_};
+  auto const checkpoints = CheckpointFolder{folder};
   auto const tokens = static_cast<double>(splits_.tokens(fit_.epochs));
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
   auto epoch_loss = EpochLoss{};
+  auto behind = std::vector<StepRecord>{};
   auto steps = std::vector<double>{}, losses = std::vector<double>{};
-  auto const on_step = [&](StepRecord const& step) {
+  auto const account = [&](StepRecord const& step) {
+    behind.push_back(step);
     finite = std::isfinite(step.loss) && std::isfinite(step.gradient_norm);
     history.add(step);
     if (!step.skipped) {
-      epoch_loss.add(step.loss);
       steps.push_back(static_cast<double>(step.step));
       losses.push_back(step.loss);
     }
@@ -207,6 +247,12 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     result.skipped_steps += step.skipped ? 1 : 0;
     result.tokens += step.tokens;
     result.training_seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
+    // Of epochs whose end has been seen to, which a resumed run may begin with, nothing is left.
+    auto const ended = static_cast<std::int64_t>(result.epochs.losses.size());
+    if (!step.skipped && step.epoch > ended) epoch_loss.add(step.loss);
+  };
+  auto const on_step = [&](StepRecord const& step) {
+    account(step);
     char note[64];
     std::snprintf(note, sizeof note, "epoch %lld, loss %.4f", static_cast<long long>(step.epoch),
                   step.loss);
@@ -223,7 +269,6 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   };
   auto const on_epoch = [&](std::int64_t epoch) {
     history.write();
-    result.epochs.losses.push_back(epoch_loss.take());
     // What is kept is evaluated anyway, once training has ended.
     if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
       auto grouped = splits_.grouped_scores("test");
@@ -231,12 +276,40 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
                                    report::Progress::Style::silent, {.grouped = &*grouped});
       record_epoch(result.epochs, scores, grouped->scores());
     }
+    result.epochs.losses.push_back(epoch_loss.take());
     if (options_.select.empty()) return;
-    best.offer(
+    auto const is_best = best.offer(
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
         epoch);
+    if (!is_best || options_.checkpoints.every == 0) return;
+    best.put_into(*latest_);
+    checkpoints.write_best(*latest_, options_.checkpoints);
   };
-  session_->fit(records_, fit_, on_step, on_epoch);
+  auto checkpointing = Checkpointing<float>{};
+  if (auto found = resumed(checkpoints)) {
+    result.epochs = std::move(found->epochs);
+    best.take_from(*found);
+    for (auto const& step : found->steps) account(step);
+    start_ -= std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+        std::chrono::duration<double>(found->seconds));
+    progress.start_from(static_cast<double>(result.tokens));
+    checkpointing.from = found->training;
+    latest_ = std::move(found);
+  }
+  checkpointing.due = [&](std::int64_t step, bool ends_epoch) {
+    return ends_epoch || options_.checkpoints.is_due(step) || Termination::requested();
+  };
+  checkpointing.save = [&](TrainingState<float> const& state) {
+    latest_ = {.training = state,
+               .steps = behind,
+               .epochs = result.epochs,
+               .best_parameters = {},
+               .seconds = seconds_since(start_)};
+    best.put_into(*latest_);
+    if (options_.checkpoints.is_due(state.steps)) checkpoints.write(*latest_, options_.checkpoints);
+    Termination::check();
+  };
+  session_->fit(records_, fit_, on_step, on_epoch, checkpointing);
   add_losses(result.curves, steps, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
@@ -299,6 +372,19 @@ void Run::evaluate_splits(RunResult& result) {
 }
 
 RunResult Run::operator()(std::filesystem::path const& folder) {
+  auto const termination = Termination{};
+  try {
+    return run(folder);
+  } catch (Terminated const&) {
+    history_->write();
+    if (!latest_) throw Terminated{"stopped by SIGTERM before the first step"};
+    auto const file = CheckpointFolder{folder}.write(*latest_, options_.checkpoints);
+    throw Terminated{file.string() + ": stopped by SIGTERM, after step " +
+                     std::to_string(latest_->training.steps) + "; --resume goes on from there"};
+  }
+}
+
+RunResult Run::run(std::filesystem::path const& folder) {
   auto result = RunResult{};
   result.trainable_parameters = session_->trainable_parameters();
   train(result, folder);
@@ -320,8 +406,7 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   write_json(folder / "metrics.json", result.metrics);
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
-  result.total_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  result.total_seconds = seconds_since(start_);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/metrics/decision.hpp>
 
+#include "checkpoint.hpp"
 #include "history.hpp"
 #include "intervals.hpp"
 #include "options.hpp"
@@ -38,6 +39,7 @@ struct RunOptions {
   Outlook const* outlook = nullptr;  ///< of the study that the run is one of
   TrainingOptions training;
   MachineOptions machine;
+  CheckpointOptions checkpoints;
   std::function<void(std::int64_t)> on_tokens;  ///< if wanted: told the tokens behind, each step
 };
 
@@ -52,13 +54,22 @@ class Run {
   /// How the frozen weights are stored, which a model that is quantized already decides.
   std::string quantization() const { return session_->quantization(); }
 
+  /// Throws InputError where the newest checkpoint in the folder, if it is to resume from it, is of
+  /// another run; writes nothing.
+  void check_checkpoint(std::filesystem::path const& folder) const;
+
   /// Trains, evaluates every split, and leaves `history.csv`, `qlora.json`, the adapter and
   /// `metrics.json` in the folder, in that order; `qlora.json` gets the threshold and calibration
   /// that the validation split decides last. Throws DivergedError, and saves no adapter, when
-  /// the last step's loss or gradient was not finite, unless an earlier epoch is kept.
+  /// the last step's loss or gradient was not finite, unless an earlier epoch is kept. Goes on from
+  /// the newest checkpoint in the folder where it is to resume. At SIGTERM it leaves a checkpoint
+  /// and throws Terminated.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:
+  RunResult run(std::filesystem::path const& folder);
+  /// Says which checkpoint it is, and which are not whole; or that there is none.
+  std::optional<Checkpoint> resumed(CheckpointFolder const& checkpoints) const;
   void train(RunResult& result, std::filesystem::path const& folder);
   void evaluate_split(std::string const& name, DataSet const& data, RunResult& result);
   void evaluate_splits(RunResult& result);
@@ -73,6 +84,7 @@ class Run {
   std::unique_ptr<Session> session_;
   std::optional<metrics::Decision> decision_;
   std::optional<History> history_;
+  std::optional<Checkpoint> latest_;  ///< of the end of an epoch, or since
 };
 
 }  // namespace qlora::cli

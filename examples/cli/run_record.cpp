@@ -1,5 +1,6 @@
 #include "run_record.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -10,6 +11,9 @@
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
 #include <qlora/metrics/metric_set.hpp>
+#include <qlora/version.hpp>
+
+#include "arguments.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -89,6 +93,25 @@ RunResult read_result(Json const& record) {
 }
 
 }  // namespace
+
+OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const& deciding_flags,
+                         RunOptions const& run, Splits const& splits) {
+  auto identity = OrderedJson::object();
+  identity["qlora"] = version;
+  identity["model"] = run.fingerprint;
+  splits.for_each(
+      [&](char const* name, DataSet const& data) { identity[name] = data.fingerprint; });
+  identity["groups"] =
+      splits.groups_file.empty() ? std::string{} : file_fingerprint(splits.groups_file);
+  auto flags = flags_outside(command, training_group);
+  std::erase_if(flags, [&](Flag const& flag) {
+    return std::ranges::find(deciding_flags, flag.first) != deciding_flags.end();
+  });
+  identity["flags"] = settings_json(command, flags);
+  identity["device"] = run.machine.device;
+  identity["compute"] = run.machine.compute;
+  return identity;
+}
 
 void write_record(std::filesystem::path const& file, OrderedJson const& identity,
                   RunResult const& result) {

@@ -3,13 +3,23 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include <qlora/core/json.hpp>
 
 #include "files.hpp"
+#include "run.hpp"
 #include "run_result.hpp"
+#include "splits.hpp"
 
 namespace qlora::cli {
+
+/// What decides a run of a command, besides what its caller adds: this program's version, model,
+/// data, groups, device, compute type, the training flags and those that are named.
+OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const& deciding_flags,
+                         RunOptions const& run, Splits const& splits);
 
 /// Writes `result` with what decided it: equal `identity`, equal run.
 void write_record(std::filesystem::path const& file, OrderedJson const& identity,

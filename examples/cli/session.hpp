@@ -17,6 +17,7 @@
 #include <qlora/core/tensor.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/quant/any.hpp>
+#include <qlora/train/checkpointing.hpp>
 #include <qlora/train/trainer.hpp>
 
 namespace qlora::cli {
@@ -43,7 +44,8 @@ class Session {
   virtual ClassWeights class_weights() const = 0;
   virtual void set_class_weights(ClassWeights const& weights) = 0;
   virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
-                           OnStep const& on_step, OnEpoch const& on_epoch) = 0;
+                           OnStep const& on_step, OnEpoch const& on_epoch,
+                           Checkpointing<float> const& checkpointing) = 0;
   /// Logits (residues, 2) of each protein, in order.
   virtual void predict(std::span<Protein const> proteins, OnLogits const& on_logits) = 0;
   virtual void save_adapter(std::filesystem::path const& folder) const = 0;

@@ -35,8 +35,10 @@ class SessionOf final : public Session {
     study_.set_class_weights(weights);
   }
   std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
-                   OnStep const& on_step, OnEpoch const& on_epoch) override {
-    return static_cast<std::int64_t>(study_.fit(proteins, options, on_step, on_epoch).size());
+                   OnStep const& on_step, OnEpoch const& on_epoch,
+                   Checkpointing<float> const& checkpointing) override {
+    return static_cast<std::int64_t>(
+        study_.fit(proteins, options, on_step, on_epoch, checkpointing).size());
   }
   void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
     study_.predict(proteins, on_logits);

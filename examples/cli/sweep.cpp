@@ -50,6 +50,7 @@ class Sweep {
     results_.study = study(command);
     if (goes_on) results_.resume(folder / "sweep.json", trials);
     create_folder(out);
+    auto const lock = FolderLock{folder};
     write_json(folder / "sweep.json", results_.json());
     write_atomically(folder / "space.toml", text);
     auto const config = settings(command, {{"device", base.machine.device},
@@ -105,7 +106,8 @@ class Sweep {
   /// What all trials share, and decides what comes of them.
   OrderedJson study(CLI::App const& command) const {
     auto shared = settled(base);
-    for (auto const* const free : {"model", "train", "valid", "threads", "quiet"}) {
+    for (auto const* const free :
+         {"model", "train", "valid", "threads", "quiet", "checkpoint-every", "keep-checkpoints"}) {
       shared.emplace_back(free, "");
     }
     return {{"model", base.fingerprint},
@@ -147,6 +149,9 @@ class Sweep {
     create_folder(folder);
     write_atomically(folder / "config.toml", settings(command, settled(options)));
     auto result = SweepRun{.seed = options.machine.seed, .folder = name};
+    options.checkpoints.resume = resume;
+    options.checkpoints.identity = results_.study;
+    options.checkpoints.identity["run"] = settings_json(command, settled(options));
     options.machine.quiet = true;  // there is one bar for all
     auto const start = std::chrono::steady_clock::now();
     try {

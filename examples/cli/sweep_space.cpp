@@ -225,7 +225,8 @@ class SpaceReader {
         result.scale = scale == "log" ? Factor::Scale::log : Factor::Scale::linear;
       } else if (key == "low" || key == "high") {
         if (value.kind != Kind::number) {
-          fail(name + ": " + key + ": expected a number, found " + shown(value));
+          fail(std::string{name}.append(": ").append(key).append(": expected a number, found ") +
+               shown(value));
         }
         auto const is_high = key == "high";
         (is_high ? result.high : result.low) = *parse_number<double>(value.text);

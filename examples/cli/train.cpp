@@ -1,4 +1,5 @@
 // qlora train: one adapter.
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "run.hpp"
+#include "run_record.hpp"
 #include "scores_table.hpp"
 
 namespace qlora::cli {
@@ -44,14 +46,23 @@ struct Train {
       }
     }
     auto const splits = Splits::read(files, run.training.max_length, run.machine);
-    refuse_occupied(out);
+    if (!run.checkpoints.resume) refuse_occupied(out);
     run.fingerprint = model_fingerprint(run.model);
+    auto& identity = run.checkpoints.identity;
+    identity = run_identity(command, {"select"}, run, splits);
+    identity["seed"] = run.machine.seed;
+    if (!run.init_adapter.empty()) {
+      identity["init-adapter"] =
+          file_fingerprint(std::filesystem::path{run.init_adapter} / "adapter_model.safetensors");
+    }
     auto prepared = Run{run, splits};
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     settled.emplace_back("quant", prepared.quantization());
     create_folder(out);
+    auto const lock = FolderLock{out};
+    if (run.checkpoints.resume) prepared.check_checkpoint(out);
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::Terminal::of(stdout));
@@ -87,6 +98,10 @@ void add_train(CLI::App& app) {
       ->group(training_group);
   add_option(*command, "--init-adapter", run.init_adapter,
              "PEFT adapter to start from, with its rank, alpha and placement");
+  command
+      ->add_flag("--resume", run.checkpoints.resume,
+                 "go on from the newest checkpoint in --out, given the same data and flags")
+      ->configurable(false);
   add_option(*command, "--select", run.select,
              "keep the epoch that is best on --valid by this metric")
       ->check(CLI::IsMember(

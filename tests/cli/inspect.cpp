@@ -100,6 +100,12 @@ TEST(Inspect, ShowsWhatTrainingLeft) {
   auto adapter = inspect(program, "adapter");
   EXPECT_EQ(adapter["quant"], "int8");
   EXPECT_EQ(adapter["class_weights"], "[1.0,2.5]");
+  program.done({"train", "--model", golden("models/odd"), "--train", "d.txt", "--epochs", "3",
+                "--checkpoint-every", "2", "--out", "run"});
+  auto checkpoint = inspect(program, "run/checkpoints/step-000000000002.safetensors");
+  EXPECT_EQ(checkpoint["steps"], "2");
+  EXPECT_EQ(checkpoint["epochs ended"], "1");
+  EXPECT_EQ(checkpoint["flags.epochs"], "3");
 }
 
 TEST(Inspect, ComparesDataFiles) {
@@ -114,7 +120,7 @@ TEST(Inspect, ComparesDataFiles) {
     auto const at = both.rfind("\n" + name);
     return at == std::string::npos ? both : both.substr(at + 1, both.find('\n', at + 1) - at - 1);
   };
-  EXPECT_EQ(row("proteins "), "proteins                            2                      3");
+  EXPECT_EQ(row("proteins  "), "proteins                            2                      3");
   // By identifier 1, which is of another sequence 0, by sequence 1; near relatives 1 and 1.
   auto const overlap = cells(row("test.txt"), '\n');
   EXPECT_EQ(overlap.at(0).at(0),

@@ -32,6 +32,11 @@ class Program {
     return run_program(QLORA_PROGRAM, arguments, folder_.path());
   }
 
+  /// The same, under way.
+  RunningProgram start(std::vector<std::string> const& arguments) const {
+    return {QLORA_PROGRAM, arguments, folder_.path()};
+  }
+
   /// As run(), and the status must be 0.
   Outcome done(std::vector<std::string> const& arguments) const {
     auto outcome = run(arguments);

@@ -70,6 +70,13 @@ TEST(Sweep, RunsEveryCombinationWithEverySeed) {
   EXPECT_NE(outcome.out.find(" of the variance, "), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("4 trials x 2 seeds"), std::string::npos) << outcome.out;
 
+  auto const report = program.read("found/report.html");
+  for (auto const* const part :
+       {"Trials, the best first", "What decides", "placement", "What a run takes", "seeds = 2",
+        "qlora sweep --config found/config.toml --out again"}) {
+    EXPECT_NE(report.find(part), std::string::npos) << part;
+  }
+
   auto const rows = cells(program.read("found/sweep.csv"), ',');
   ASSERT_EQ(rows.size(), 5u);
   EXPECT_EQ(rows[0], (std::vector<std::string>{"trial", "placement", "lr", "status", "mean",

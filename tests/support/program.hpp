@@ -1,6 +1,7 @@
 /// Programs run as a user would.
 #pragma once
 
+#include <csignal>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,30 +19,59 @@ struct Outcome {
   std::string out, err;
 };
 
-/// Status and output of `program ARGUMENTS`, run in `folder`.
-inline Outcome run_program(char const* program, std::vector<std::string> const& arguments,
-                           std::filesystem::path const& folder) {
-  auto const out = (folder / "stdout.txt").string();
-  auto const err = (folder / "stderr.txt").string();
-  auto const redirect = [](std::string const& file, int to) {
-    auto const descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (descriptor < 0 || ::dup2(descriptor, to) < 0) ::_exit(126);
-  };
-  auto const child = ::fork();
-  if (child == 0) {
+/// `program ARGUMENTS`, under way in `folder`.
+class RunningProgram {
+ public:
+  RunningProgram(char const* program, std::vector<std::string> const& arguments,
+                 std::filesystem::path const& folder)
+      : out_{(folder / "stdout.txt").string()}, err_{(folder / "stderr.txt").string()} {
+    auto const redirect = [](std::string const& file, int to) {
+      auto const descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      if (descriptor < 0 || ::dup2(descriptor, to) < 0) ::_exit(126);
+    };
+    child_ = ::fork();
+    if (child_ != 0) return;
     auto pointers = std::vector<char*>{const_cast<char*>(program)};
     for (auto const& argument : arguments) {
       pointers.push_back(const_cast<char*>(argument.c_str()));
     }
     pointers.push_back(nullptr);
-    redirect(out, STDOUT_FILENO);
-    redirect(err, STDERR_FILENO);
+    redirect(out_, STDOUT_FILENO);
+    redirect(err_, STDERR_FILENO);
     if (::chdir(folder.c_str()) == 0) ::execv(program, pointers.data());
     ::_exit(127);
   }
-  auto status = 0;
-  ::waitpid(child, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
+  RunningProgram(RunningProgram const&) = delete;
+  RunningProgram& operator=(RunningProgram const&) = delete;
+  ~RunningProgram() {
+    if (child_ <= 0) return;
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+
+  void signal(int number) const { ::kill(child_, number); }
+  bool has_ended() {
+    if (child_ > 0 && ::waitpid(child_, &status_, WNOHANG) == child_) child_ = 0;
+    return child_ <= 0;
+  }
+  /// Its status, 128 and the number where a signal ended it, and its output.
+  Outcome wait() {
+    if (child_ > 0) ::waitpid(child_, &status_, 0);
+    child_ = 0;
+    auto const status = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+    return {status, read_file(out_), read_file(err_)};
+  }
+
+ private:
+  std::string out_, err_;
+  ::pid_t child_ = -1;
+  int status_ = 0;
+};
+
+/// Status and output of `program ARGUMENTS`, run in `folder`.
+inline Outcome run_program(char const* program, std::vector<std::string> const& arguments,
+                           std::filesystem::path const& folder) {
+  return RunningProgram{program, arguments, folder}.wait();
 }
 
 }  // namespace qlora::testing

@@ -1,13 +1,18 @@
 /// A folder that is filled as a whole or not at all.
 #pragma once
 
+#include <cerrno>
 #include <filesystem>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
 
 namespace qlora::inline v1 {
 
@@ -31,6 +36,23 @@ inline void refuse_occupied(std::filesystem::path const& path) {
     throw InputError{at(path.string(), "expected an empty folder or none, found files in it")};
   }
 }
+
+/// A folder that nobody else fills meanwhile: an advisory lock (flock) on the folder itself, which
+/// the system takes back however the process ends, and of which nothing remains.
+class FolderLock {
+ public:
+  /// Throws InputError where another process has it, SystemError where there is no such folder.
+  explicit FolderLock(std::filesystem::path const& path)
+      : descriptor_{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)} {
+    if (descriptor_.get() < 0) detail::throw_errno(path, "open");
+    if (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return;
+    if (errno != EWOULDBLOCK) detail::throw_errno(path, "lock");
+    throw InputError{at(path.string(), "expected a folder of its own, found another run in it")};
+  }
+
+ private:
+  detail::Descriptor descriptor_;
+};
 
 /// A new folder while it is being filled. Unless `keep` is called, the files whose names it gave
 /// out are removed again, and the folders with them that were not there before.

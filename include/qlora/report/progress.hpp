@@ -64,6 +64,9 @@ class Progress {
   Progress& operator=(Progress const&) = delete;
   ~Progress() { finish(); }
 
+  /// So many units were done before: they count as behind, but not for the rate.
+  void start_from(double done) { before_ = done_ = done; }
+
   /// `done` units lie behind; `note` follows the numbers. Draws at most ten times a second on a
   /// terminal, and a line every ten seconds elsewhere.
   void update(double done, std::string_view note = {}) {
@@ -81,7 +84,7 @@ class Progress {
   /// The last state, as a line that stays; later calls do nothing. Where there is no terminal, work
   /// of less than a second leaves no line.
   void finish() {
-    if (std::exchange(silent_, true) || done_ == 0.) return;
+    if (std::exchange(silent_, true) || done_ == before_) return;
     if (terminal_.width == 0 && Clock::now() - start_ < std::chrono::seconds{1}) return;
     draw();
     if (terminal_.width > 0) std::fputc('\n', stream_);
@@ -90,7 +93,7 @@ class Progress {
   /// What is shown, without the line's end: label, bar, units, rate, note, time left or taken.
   std::string line() const {
     auto const seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    auto const rate = seconds > 0. ? done_ / seconds : 0.;
+    auto const rate = seconds > 0. ? (done_ - before_) / seconds : 0.;
     auto const complete = total_ > 0. && done_ >= total_;
     auto text = " " + magnitude(done_);
     if (total_ > 0.) text += "/" + magnitude(total_);
@@ -130,7 +133,7 @@ class Progress {
 
   std::string label_, unit_, note_;
   double total_;
-  double done_ = 0.;
+  double done_ = 0., before_ = 0.;
   bool silent_;
   std::FILE* stream_;
   Terminal terminal_;

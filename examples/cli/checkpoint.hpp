@@ -1,0 +1,77 @@
+/// What a run leaves from time to time, so that nothing but the time since is lost.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <qlora/core/json.hpp>
+#include <qlora/metrics/epoch_history.hpp>
+#include <qlora/train/checkpointing.hpp>
+#include <qlora/train/trainer.hpp>
+
+#include "files.hpp"
+
+namespace qlora::cli {
+
+/// A run between two steps.
+struct Checkpoint {
+  TrainingState<float> training;
+  std::vector<StepRecord> steps;  ///< all that lie behind
+  metrics::EpochHistory epochs;
+  /// Of `--select`: the best epoch so far, from 1, its value and its parameters; 0 without one.
+  std::int64_t best_epoch = 0;
+  double best_value = 0.;
+  std::vector<float> best_parameters;
+  double seconds = 0.;  ///< that the run has taken
+};
+
+/// Writes a safetensors file, whole or not at all, with a checksum over all that it says and with
+/// what decided the run.
+void write_checkpoint(std::filesystem::path const& file, OrderedJson const& identity,
+                      Checkpoint const& checkpoint);
+
+/// A file that was read and found whole.
+struct StoredCheckpoint {
+  Json identity;
+  Checkpoint checkpoint;
+};
+
+/// Throws InputError for a file that is not as it was written.
+StoredCheckpoint read_checkpoint(std::filesystem::path const& file);
+
+/// Whether and how often a run leaves checkpoints.
+struct CheckpointOptions {
+  std::int64_t every = 0;  ///< steps; 0: at SIGTERM alone
+  std::int64_t keep = 3;   ///< of the newest
+  bool resume = false;
+  OrderedJson identity;  ///< what decides the run
+
+  bool is_due(std::int64_t steps) const { return every > 0 && steps % every == 0; }
+};
+
+/// `checkpoints/step-00000120.safetensors` and so on, in the folder of a run.
+class CheckpointFolder {
+ public:
+  explicit CheckpointFolder(std::filesystem::path const& run) : path_{run / "checkpoints"} {}
+
+  /// The newest one that is whole; `passed_over` gets a sentence for each newer one that is not.
+  /// Throws InputError where the run that left it was another, naming the first difference.
+  std::optional<Checkpoint> newest(OrderedJson const& identity,
+                                   std::vector<std::string>& passed_over) const;
+  /// Adds one, and removes all but the `keep` newest, and those of later steps, which are damaged
+  /// or of steps that are made again.
+  std::filesystem::path write(Checkpoint const& checkpoint, CheckpointOptions const& options) const;
+  /// Replaces `best.safetensors`, which is not gone on from.
+  void write_best(Checkpoint const& checkpoint, CheckpointOptions const& options) const;
+
+ private:
+  /// Those of steps, the newest first.
+  std::vector<std::filesystem::path> files() const;
+
+  std::filesystem::path path_;
+};
+
+}  // namespace qlora::cli

@@ -1,0 +1,278 @@
+// Interrupted in any way, a run ends as if it had not been.
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include "program.hpp"
+
+namespace qlora::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Flags = std::vector<std::string>;
+
+/// Two epochs of a dozen steps each.
+Flags train(std::string const& out, Flags const& further = {}) {
+  auto const data = golden("train/data.txt");
+  auto flags = Flags{"train",
+                     "--model",
+                     golden("models/odd"),
+                     "--train",
+                     data,
+                     "--valid",
+                     data,
+                     "--test",
+                     data,
+                     "--epochs",
+                     "2",
+                     "--batch-sequences",
+                     "2",
+                     "--dropout",
+                     "0.3",
+                     "--out",
+                     out,
+                     "--select",
+                     "average_precision"};
+  flags.insert(flags.end(), further.begin(), further.end());
+  return flags;
+}
+
+/// The columns of history.csv that do not tell the time.
+std::string steps(Program const& program, std::string const& folder) {
+  auto text = std::string{};
+  for (auto const& row : cells(program.read(folder + "/history.csv"), ',')) {
+    for (auto i = std::size_t{0}; i < 6; ++i) text += row.at(i) + ",";
+    text += "\n";
+  }
+  return text;
+}
+
+void expect_same(Program const& program, std::string const& one, std::string const& other) {
+  SCOPED_TRACE(other);
+  for (auto const* const file :
+       {"adapter_model.safetensors", "adapter_config.json", "qlora.json", "metrics.json"}) {
+    EXPECT_EQ(program.read(one + "/" + file), program.read(other + "/" + file)) << file;
+  }
+  EXPECT_EQ(steps(program, one), steps(program, other));
+}
+
+std::vector<fs::path> checkpoints(Program const& program, std::string const& folder) {
+  auto files = std::vector<fs::path>{};
+  for (auto const& entry : fs::directory_iterator{program.path(folder + "/checkpoints")}) {
+    if (entry.path().filename().string().starts_with("step-")) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+/// A folder as a run leaves it that was cut off after that checkpoint.
+void cut_off(Program const& program, std::string const& folder, fs::path const& checkpoint) {
+  auto const target = program.path(folder) / "checkpoints";
+  fs::create_directories(target);
+  fs::copy_file(checkpoint, target / checkpoint.filename());
+}
+
+TEST(Resume, EndsAsIfNothingHadHappened) {
+  auto const program = Program{};
+  auto const often = Flags{"--checkpoint-every", "1", "--keep-checkpoints", "100"};
+  program.done(train("plain"));
+  program.done(train("whole", often));
+  expect_same(program, "plain", "whole");
+  EXPECT_TRUE(fs::exists(program.path("whole/checkpoints/best.safetensors")));
+  auto const all = checkpoints(program, "whole");
+  ASSERT_GE(all.size(), 10u);
+  auto const ends_epoch = all.size() / 2 - 1;
+  for (auto const i : {std::size_t{0}, ends_epoch, ends_epoch + 1, all.size() - 1}) {
+    auto const name = "after-" + std::to_string(i + 1);
+    cut_off(program, name, all[i]);
+    auto const outcome = program.done(train(name, {"--resume", "--threads", "2"}));
+    EXPECT_NE(outcome.err.find("resumes after step " + std::to_string(i + 1) + "\n"),
+              std::string::npos)
+        << outcome.err;
+    expect_same(program, "plain", name);
+  }
+}
+
+TEST(Resume, KeepsTheNewestCheckpoints) {
+  auto const program = Program{};
+  program.done(train("out", {"--checkpoint-every", "2", "--keep-checkpoints", "2"}));
+  EXPECT_EQ(checkpoints(program, "out").size(), 2u);
+}
+
+TEST(Resume, PassesOverWhatIsNotWhole) {
+  auto const program = Program{};
+  program.done(train("whole", {"--checkpoint-every", "5", "--keep-checkpoints", "100"}));
+  auto const all = checkpoints(program, "whole");
+  ASSERT_GE(all.size(), 3u);
+  auto const newest = read_file(all[2]);
+  auto const damaged = [&](std::string const& name, std::string const& bytes) {
+    cut_off(program, name, all[0]);
+    cut_off(program, name, all[1]);
+    program.write(name + "/checkpoints/" + all[2].filename().string(), bytes);
+    auto const outcome = program.done(train(name, {"--resume"}));
+    EXPECT_NE(outcome.err.find("passed over "), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("resumes after step 10\n"), std::string::npos) << outcome.err;
+    expect_same(program, "whole", name);
+  };
+  damaged("empty", "");
+  damaged("cut", newest.substr(0, newest.size() / 2));
+  auto flipped = newest;
+  flipped[newest.size() - 100] ^= 4;  // in a tensor
+  damaged("flipped", flipped);
+}
+
+/// Every single flipped bit is noticed, wherever it is.
+TEST(Resume, NoticesEveryFlippedBit) {
+  auto const program = Program{};
+  program.done(train("whole", {"--checkpoint-every", "5", "--placement", "head"}));
+  auto const file = checkpoints(program, "whole").back();
+  auto const whole = read_file(file);
+  program.done({"inspect", file.string()});
+  for (auto i = std::size_t{0}; i < 60; ++i) {
+    auto bytes = whole;
+    bytes[i < 30 ? i * 37 % 1500 : i * whole.size() / 60] ^= static_cast<char>(1 << (i % 8));
+    program.write("flipped.safetensors", bytes);
+    program.refuses({"inspect", "flipped.safetensors"}, {"flipped.safetensors"});
+  }
+}
+
+TEST(Resume, RefusesAnotherRunAndNamesTheDifference) {
+  auto const program = Program{};
+  program.done(train("out", {"--checkpoint-every", "5"}));
+  auto const config = program.read("out/config.toml");
+  program.refuses(train("out"), {"out", "empty folder"});
+  program.refuses(train("out", {"--resume", "--quiet", "--lr", "1e-5"}), {"safetensors", "lr"});
+  program.refuses(train("out", {"--resume", "--quiet", "--seed", "9"}), {"seed"});
+  program.refuses(train("out", {"--resume", "--quiet", "--quant", "int8"}), {"quant"});
+  EXPECT_EQ(program.read("out/config.toml"), config);
+}
+
+TEST(Resume, BeginsWhereThereIsNoCheckpoint) {
+  auto const program = Program{};
+  program.done(train("plain"));
+  auto const outcome = program.done(train("new", {"--resume"}));
+  EXPECT_NE(outcome.err.find("no checkpoint: starts from the beginning\n"), std::string::npos)
+      << outcome.err;
+  expect_same(program, "plain", "new");
+}
+
+/// Waits until that much of a run has happened.
+bool reached(RunningProgram& run, fs::path const& file) {
+  using namespace std::chrono_literals;
+  for (auto i = 0; i < 6000 && !fs::exists(file); ++i) {
+    if (run.has_ended()) return false;
+    std::this_thread::sleep_for(10ms);
+  }
+  return true;
+}
+
+TEST(Resume, GoesOnAfterSignals) {
+  auto const program = Program{};
+  auto const longer = Flags{"--epochs", "40", "--placement", "head", "--checkpoint-every", "7"};
+  program.done(train("whole", longer));
+  auto resumed = longer;
+  resumed.emplace_back("--resume");
+
+  auto const seventh = std::string{"checkpoints/step-000000000007.safetensors"};
+  auto polite = program.start(train("terminated", longer));
+  ASSERT_TRUE(reached(polite, program.path("terminated") / seventh));
+  polite.signal(SIGTERM);
+  auto const outcome = polite.wait();
+  EXPECT_EQ(outcome.status, 143) << outcome.err;
+  EXPECT_NE(outcome.err.find("stopped by SIGTERM, after step "), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(program.path("terminated/metrics.json")));
+  program.done(train("terminated", resumed));
+  expect_same(program, "whole", "terminated");
+
+  // Killed, again and again, at whatever moment.
+  for (auto round = 0; round < 6; ++round) {
+    auto killed = program.start(train("killed", resumed));
+    std::this_thread::sleep_for(std::chrono::milliseconds{60 + 97 * round});
+    killed.signal(SIGKILL);
+    killed.wait();
+  }
+  program.done(train("killed", resumed));
+  expect_same(program, "whole", "killed");
+}
+
+TEST(Resume, LeavesNoPartOfPredictionsAtSigterm) {
+  auto const program = Program{};
+  auto proteins = std::string{};
+  for (auto i = 0; i < 4000; ++i) {
+    proteins += ">p" + std::to_string(i) + "\n" + std::string(400, "ACDEFGHIKL"[i % 10]) + "\n";
+  }
+  program.write("p.fasta", proteins);
+  auto run = program.start({"predict", "--model", golden("models/odd"), "--fasta", "p.fasta",
+                            "--out", "out.tsv", "--quiet"});
+  auto const is_under_way = [&] {
+    for (auto const& entry : fs::directory_iterator{program.path(".")}) {
+      if (entry.path().extension() == ".part") return true;
+    }
+    return false;
+  };
+  while (!is_under_way() && !run.has_ended()) std::this_thread::yield();
+  run.signal(SIGTERM);
+  EXPECT_EQ(run.wait().status, 143);
+  EXPECT_FALSE(is_under_way());
+  EXPECT_FALSE(fs::exists(program.path("out.tsv")));
+}
+
+TEST(Resume, RefusesAFolderThatAnotherRunFills) {
+  auto const program = Program{};
+  fs::create_directory(program.path("out"));
+  auto const folder = ::open(program.path("out").c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(folder, LOCK_EX | LOCK_NB), 0);
+  program.refuses(train("out", {"--quiet"}), {"out", "another run"});
+  EXPECT_TRUE(fs::is_empty(program.path("out")));
+  ::close(folder);
+  program.done(train("out"));
+}
+
+TEST(Resume, GoesOnWithinARunOfAStudy) {
+  auto const program = Program{};
+  auto const data = golden("train/data.txt");
+  auto const study = [&](std::string const& out, Flags const& further) {
+    auto flags = Flags{"compare",
+                       "--model",
+                       golden("models/odd"),
+                       "--train",
+                       data,
+                       "--test",
+                       data,
+                       "--arms",
+                       "qkv,head",
+                       "--seeds",
+                       "1",
+                       "--epochs",
+                       "2",
+                       "--batch-sequences",
+                       "2",
+                       "--no-null",
+                       "--baselines",
+                       "none",
+                       "--out",
+                       out};
+    flags.insert(flags.end(), further.begin(), further.end());
+    return program.done(flags);
+  };
+  study("whole", {"--checkpoint-every", "4", "--keep-checkpoints", "100"});
+  auto const all = checkpoints(program, "whole/qkv/seed-1");
+  ASSERT_GE(all.size(), 3u);
+  cut_off(program, "again/qkv/seed-1", all[1]);
+  program.write("again/config.toml", program.read("whole/config.toml"));
+  auto const outcome = study("again", {"--resume"});
+  EXPECT_NE(outcome.err.find("resumes after step 8\n"), std::string::npos) << outcome.err;
+  expect_same(program, "whole/qkv/seed-1", "again/qkv/seed-1");
+  expect_same(program, "whole/head/seed-1", "again/head/seed-1");
+}
+
+}  // namespace
+}  // namespace qlora::testing
