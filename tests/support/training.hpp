@@ -53,7 +53,7 @@ struct Outcome {
 
 template <class B>
 Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Keep keep,
-            std::int64_t passes = epochs) {
+            std::int64_t passes = epochs, Checkpointing<float> const& checkpointing = {}) {
   auto backend = B{};
   auto source = GoldenModel{"odd", scheme};
   auto const lora = LoraOptions{.rank = 3, .alpha = 5.f, .dropout = dropout, .seed = 3};
@@ -69,7 +69,7 @@ Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Kee
   auto outcome = Outcome{};
   auto trainer = Trainer{backend, model, std::span{proteins}, options};
   trainer.run([&](StepRecord const& step) { outcome.losses.push_back(step.loss); },
-              [](std::int64_t) {});
+              [](std::int64_t) {}, checkpointing);
   for_each_logits(backend, model, proteins, 500, [&](std::size_t, Matrix<float const> logits) {
     outcome.logits.insert(outcome.logits.end(), logits.data(), logits.data() + logits.size());
   });
@@ -109,6 +109,18 @@ TEST_F(CudaTraining, AgreesWhenActivationsAreComputedAgain) {
 }
 
 #if !defined(EMULATION_ASAN) && !defined(EMULATION_TSAN)  // which see each of its kernels elsewhere
+TEST_F(CudaTraining, GoesOnFromAStateToTheBit) {
+  auto const training = [](Checkpointing<float> const& checkpointing) {
+    return run<Device::Backend<float>>(Nf4<64>{}, Sites::of(Qkv{}), .3f, Keep::everything, 2,
+                                       checkpointing);
+  };
+  auto state = TrainingState<float>{};
+  auto const whole = training({.due = [](std::int64_t steps, bool) { return steps == 3; },
+                               .save = [&](TrainingState<float> const& saved) { state = saved; }});
+  auto const rest = training({.from = state});
+  EXPECT_EQ(rest.losses, (std::vector(whole.losses.begin() + 3, whole.losses.end())));
+  EXPECT_EQ(rest.logits, whole.logits);
+}
 /// Both round to bf16, at the same places but after sums of another order.
 TEST_F(CudaTraining, AgreesInBf16) {
   auto const placement = Sites::of(AllLinear{});
