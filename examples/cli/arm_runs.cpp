@@ -8,8 +8,10 @@
 #include <qlora/core/error.hpp>
 
 #include "run_record.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
+
 ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
     : options_{options}, splits_{splits}, fingerprint_{model_fingerprint(options.run.model)} {
   auto run = options.run;
@@ -21,6 +23,9 @@ void ArmRuns::check_records() const {
   namespace fs = std::filesystem;
   auto ignored = std::error_code{};
   for (auto const& file : fs::recursive_directory_iterator{options_.out, ignored}) {
+    if (file.path().filename() == "checkpoints") {
+      CheckpointFolder{file.path().parent_path()}.check(shared_, {"arm", "seed"});
+    }
     if (file.path().filename() != "run.json") continue;
     auto recorded = read_identified(file.path())["run"];
     recorded.erase("arm");
@@ -47,6 +52,7 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
 }
 
 RunResult ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
+  Termination::check();  // one that came when the run before had just ended
   auto const folder =
       std::filesystem::path{options_.out} / arm.folder() / ("seed-" + std::to_string(seed));
   auto result = RunResult{};

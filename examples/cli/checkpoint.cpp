@@ -5,13 +5,11 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/json.hpp>
@@ -19,6 +17,8 @@
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/safetensors_writer.hpp>
 
+#include "hash.hpp"
+#include "options.hpp"
 #include "run_record.hpp"
 
 namespace qlora::cli {
@@ -39,12 +39,10 @@ TensorRef tensor(std::string name, std::vector<T> const& values, Extents shape =
 /// Over everything that a file says: texts, and each tensor's name, type, shape and bytes.
 class Digest {
  public:
-  Digest() { XXH3_128bits_reset(&state_); }
-
   void add(std::string_view text) {
     auto const size = std::uint64_t{text.size()};  // or "ab", "c" were "a", "bc"
-    XXH3_128bits_update(&state_, &size, sizeof size);
-    XXH3_128bits_update(&state_, text.data(), text.size());
+    hash_.add(std::as_bytes(std::span{&size, 1}));
+    hash_.add(std::as_bytes(std::span{text}));
   }
   void add(std::string_view name, Dtype dtype, Extents const& shape,
            std::span<std::byte const> bytes) {
@@ -53,17 +51,10 @@ class Digest {
     add(shape_text(shape));
     add(as_text(bytes));
   }
-  std::string text() const {
-    auto const hash = XXH3_128bits_digest(&state_);
-    char digits[33];
-    std::snprintf(digits, sizeof digits, "%016llx%016llx",
-                  static_cast<unsigned long long>(hash.high64),
-                  static_cast<unsigned long long>(hash.low64));
-    return digits;
-  }
+  std::string text() const { return hash_.text(); }
 
  private:
-  XXH3_state_t state_;
+  Hash hash_;
 };
 
 /// (steps, columns), row by row.
@@ -233,6 +224,10 @@ std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,
   create_folder(path_);
   write_checkpoint(path_ / name, options.identity, checkpoint);
   auto ignored = std::error_code{};
+  for (auto const& entry : std::filesystem::directory_iterator{path_, ignored}) {
+    // What a process that was killed had begun to write; the folder is this one's alone.
+    if (entry.path().extension() == ".part") std::filesystem::remove(entry.path(), ignored);
+  }
   auto kept = std::int64_t{0};
   for (auto const& file : files()) {
     auto const is_later = file.filename().string() > name;
@@ -241,10 +236,27 @@ std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,
   return path_ / name;
 }
 
-void CheckpointFolder::write_best(Checkpoint const& checkpoint,
-                                  CheckpointOptions const& options) const {
-  create_folder(path_);
-  write_checkpoint(path_ / "best.safetensors", options.identity, checkpoint);
+void CheckpointFolder::check(OrderedJson const& identity,
+                             std::vector<std::string> const& erase) const {
+  for (auto const& file : files()) {
+    auto stored = std::optional<StoredCheckpoint>{};
+    try {
+      stored = read_checkpoint(file);
+    } catch (InputError const&) {
+      continue;  // which is said when it is passed over
+    }
+    for (auto const& key : erase) stored->identity.erase(key);
+    return check_identity(stored->identity, identity, file.string());
+  }
+}
+
+void CheckpointOptions::add_to(CLI::App& command) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  add_option(command, "--checkpoint-every", every,
+             "steps between checkpoints, from which --resume goes on; 0: one at SIGTERM alone")
+      ->check(CLI::Range(std::int64_t{0}, most));
+  add_option(command, "--keep-checkpoints", keep, "how many of the newest stay")
+      ->check(CLI::Range(std::int64_t{1}, most));
 }
 
 }  // namespace qlora::cli

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include <qlora/core/json.hpp>
 #include <qlora/metrics/epoch_history.hpp>
 #include <qlora/train/checkpointing.hpp>
@@ -42,12 +44,15 @@ struct StoredCheckpoint {
 /// Throws InputError for a file that is not as it was written.
 StoredCheckpoint read_checkpoint(std::filesystem::path const& file);
 
-/// Whether and how often a run leaves checkpoints.
+/// Whether and how often a run leaves checkpoints, and whether it goes on from one.
 struct CheckpointOptions {
   std::int64_t every = 0;  ///< steps; 0: at SIGTERM alone
   std::int64_t keep = 3;   ///< of the newest
   bool resume = false;
   OrderedJson identity;  ///< what decides the run
+
+  /// The flags but `--resume`: they change nothing of what is learned, and are in no recipe.
+  void add_to(CLI::App& command);
 
   bool is_due(std::int64_t steps) const { return every > 0 && steps % every == 0; }
 };
@@ -64,11 +69,11 @@ class CheckpointFolder {
   /// Adds one, and removes all but the `keep` newest, and those of later steps, which are damaged
   /// or of steps that are made again.
   std::filesystem::path write(Checkpoint const& checkpoint, CheckpointOptions const& options) const;
-  /// Replaces `best.safetensors`, which is not gone on from.
-  void write_best(Checkpoint const& checkpoint, CheckpointOptions const& options) const;
+  /// Throws InputError as newest(), without what `erase` lists of each identity.
+  void check(OrderedJson const& identity, std::vector<std::string> const& erase) const;
 
  private:
-  /// Those of steps, the newest first.
+  /// The newest first.
   std::vector<std::filesystem::path> files() const;
 
   std::filesystem::path path_;

@@ -60,6 +60,7 @@ void CompareOptions::add_to(CLI::App& command) {
   add_switch(command, "--published", published, "show the model card's numbers, too");
   run.intervals.add_to(command);
   run.training.add_to(command);
+  run.checkpoints.add_to(command);
   run.machine.add_to(command);
   add_config(command);
 }
@@ -185,6 +186,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                  .published = options.published ? Published::shown : Published::in_json};
   create_folder(out);
   auto const lock = FolderLock{out};
+  if (!options.resume) refuse_occupied(out);
   auto const config = settings(command, {{"device", machine.device},
                                          {"compute", machine.compute},
                                          {"quant", quant},

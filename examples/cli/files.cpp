@@ -1,13 +1,9 @@
 #include "files.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 #include <system_error>
 #include <utility>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -15,30 +11,17 @@
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
 
+#include "hash.hpp"
+
 namespace qlora::cli {
 namespace {
 
-class Hash {
- public:
-  Hash() { XXH3_128bits_reset(&state_); }
-
-  void add(std::filesystem::path const& file) {
-    auto const mapped = MappedFile{file};
-    auto const bytes = mapped.bytes();
-    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
-  }
-  std::string text() const {
-    auto const hash = XXH3_128bits_digest(&state_);
-    char digits[33];
-    std::snprintf(digits, sizeof digits, "%016llx%016llx",
-                  static_cast<unsigned long long>(hash.high64),
-                  static_cast<unsigned long long>(hash.low64));
-    return std::string{"xxh3:"} + digits;
-  }
-
- private:
-  XXH3_state_t state_;
-};
+void add_file(Hash& hash, std::filesystem::path const& file) {
+  hash.add(MappedFile{file}.bytes());
+}
+std::string fingerprint(Hash const& hash) {
+  return "xxh3:" + hash.text();
+}
 
 }  // namespace
 
@@ -49,8 +32,8 @@ DataSet DataSet::read(std::string const& file) {
 
 std::string file_fingerprint(std::filesystem::path const& file) {
   auto hash = Hash{};
-  hash.add(file);
-  return hash.text();
+  add_file(hash, file);
+  return fingerprint(hash);
 }
 
 void DataSet::expect_both_classes() const {
@@ -73,9 +56,9 @@ void DataSet::report_skipped() const {
 std::string model_fingerprint(std::string const& model) {
   auto const folder = ModelFolder{find_model(model)};
   auto hash = Hash{};
-  hash.add(folder.path() / "config.json");
-  for (auto const& file : folder.tensors().files()) hash.add(file.path());
-  return hash.text();
+  add_file(hash, folder.path() / "config.json");
+  for (auto const& file : folder.tensors().files()) add_file(hash, file.path());
+  return fingerprint(hash);
 }
 
 void check_output(std::filesystem::path const& file) {

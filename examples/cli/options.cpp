@@ -98,12 +98,6 @@ void TrainingOptions::add_to(CLI::App& command) {
   add_switch(command, "--recompute", recompute,
              "keep only layers' inputs for the backward pass: less memory, more time");
   command.option_defaults()->group(other_group);
-  // These change nothing of what is learned, so that they are in no recipe and no record.
-  add_option(command, "--checkpoint-every", checkpoint_every,
-             "steps between checkpoints, from which --resume goes on; 0: one at SIGTERM alone")
-      ->check(Range(std::int64_t{0}, most));
-  add_option(command, "--keep-checkpoints", keep_checkpoints, "how many of the newest stay")
-      ->check(Range(std::int64_t{1}, most));
 }
 
 LoraOptions TrainingOptions::lora(std::uint64_t seed) const {

@@ -59,8 +59,6 @@ struct TrainingOptions {
   std::int64_t accumulate = 1;
   bool no_shuffle = false;
   bool recompute = false;
-  std::int64_t checkpoint_every = 0;  ///< steps; 0: at SIGTERM alone
-  std::int64_t keep_checkpoints = 3;
   // No flags, but changes of an arm.
   std::string labels = "given";  ///< or "shuffled" within each protein
   std::string base = "given";    ///< or "random": weights without pre-training

@@ -7,6 +7,7 @@
 #include <map>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -31,15 +32,13 @@ class Best {
  public:
   Best(std::string metric, Session& session) : metric_{std::move(metric)}, session_{session} {}
 
-  /// Whether it is the best so far.
-  bool offer(metrics::Scores const& scores, std::int64_t epoch) {
+  void offer(metrics::Scores const& scores, std::int64_t epoch) {
     auto const lower_is_better = metric_.starts_with("loss");
     auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
-    if (epoch_ > 0 && !(value > value_)) return false;
+    if (epoch_ > 0 && !(value > value_)) return;
     value_ = value;
     epoch_ = epoch;
     parameters_ = session_.parameters();
-    return true;
   }
   void restore() const {
     if (epoch_ > 0) session_.set_parameters(parameters_);
@@ -187,8 +186,6 @@ Run::Run(RunOptions options, Splits const& splits)
       fit_{options_.training.fit()},
       start_{std::chrono::steady_clock::now()} {
   reset_peak_memory();
-  options_.checkpoints.every = options_.training.checkpoint_every;
-  options_.checkpoints.keep = options_.training.keep_checkpoints;
   check(fit_);
   located<InputError>(splits.train.file, [&] {
     std::ignore = class_weights(fit_.class_weighting, splits.records, fit_.class_weights);
@@ -206,9 +203,17 @@ std::vector<std::string> Run::notes() const {
   return notes;
 }
 
-void Run::check_checkpoint(std::filesystem::path const& folder) const {
-  auto ignored = std::vector<std::string>{};
-  std::ignore = CheckpointFolder{folder}.newest(options_.checkpoints.identity, ignored);
+void Run::check_folder(std::filesystem::path const& folder) const {
+  auto passed_over = std::vector<std::string>{};
+  if (CheckpointFolder{folder}.newest(options_.checkpoints.identity, passed_over)) return;
+  for (auto const* const result :
+       {"adapter_config.json", "metrics.json", "comparison.json", "sweep.json", "run.json"}) {
+    auto ignored = std::error_code{};
+    if (!std::filesystem::exists(folder / result, ignored)) continue;
+    throw InputError{
+        at(folder.string(), std::string{"expected a run that was interrupted, found "} + result +
+                                " and no checkpoint to resume from")};
+  }
 }
 
 std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) const {
@@ -225,9 +230,10 @@ std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) cons
 }
 
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
+  auto const checkpoints = CheckpointFolder{folder};
+  auto found = resumed(checkpoints);
   auto& history = history_.emplace(folder);
   auto best = Best{options_.select, *session_};
-  auto const checkpoints = CheckpointFolder{folder};
   auto const tokens = static_cast<double>(splits_.tokens(fit_.epochs));
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
@@ -278,16 +284,13 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     }
     result.epochs.losses.push_back(epoch_loss.take());
     if (options_.select.empty()) return;
-    auto const is_best = best.offer(
+    best.offer(
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
         epoch);
-    if (!is_best || options_.checkpoints.every == 0) return;
-    best.put_into(*latest_);
-    checkpoints.write_best(*latest_, options_.checkpoints);
   };
   auto checkpointing = Checkpointing<float>{};
-  if (auto found = resumed(checkpoints)) {
-    result.epochs = std::move(found->epochs);
+  if (found) {
+    result.epochs = found->epochs;
     best.take_from(*found);
     for (auto const& step : found->steps) account(step);
     start_ -= std::chrono::duration_cast<std::chrono::steady_clock::duration>(
@@ -299,14 +302,17 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   checkpointing.due = [&](std::int64_t step, bool ends_epoch) {
     return ends_epoch || options_.checkpoints.is_due(step) || Termination::requested();
   };
-  checkpointing.save = [&](TrainingState<float> const& state) {
-    latest_ = {.training = state,
-               .steps = behind,
-               .epochs = result.epochs,
-               .best_parameters = {},
-               .seconds = seconds_since(start_)};
+  checkpointing.save = [&](TrainingState<float> state) {
+    if (!latest_) latest_.emplace();
+    auto const known = static_cast<std::ptrdiff_t>(latest_->steps.size());
+    latest_->training = std::move(state);
+    latest_->steps.insert(latest_->steps.end(), behind.begin() + known, behind.end());
+    latest_->epochs = result.epochs;
+    latest_->seconds = seconds_since(start_);
     best.put_into(*latest_);
-    if (options_.checkpoints.is_due(state.steps)) checkpoints.write(*latest_, options_.checkpoints);
+    if (options_.checkpoints.is_due(latest_->training.steps)) {
+      checkpoints.write(*latest_, options_.checkpoints);
+    }
     Termination::check();
   };
   session_->fit(records_, fit_, on_step, on_epoch, checkpointing);
@@ -376,9 +382,8 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   try {
     return run(folder);
   } catch (Terminated const&) {
+    auto const file = CheckpointFolder{folder}.write(latest_.value(), options_.checkpoints);
     history_->write();
-    if (!latest_) throw Terminated{"stopped by SIGTERM before the first step"};
-    auto const file = CheckpointFolder{folder}.write(*latest_, options_.checkpoints);
     throw Terminated{file.string() + ": stopped by SIGTERM, after step " +
                      std::to_string(latest_->training.steps) + "; --resume goes on from there"};
   }

@@ -54,9 +54,9 @@ class Run {
   /// How the frozen weights are stored, which a model that is quantized already decides.
   std::string quantization() const { return session_->quantization(); }
 
-  /// Throws InputError where the newest checkpoint in the folder, if it is to resume from it, is of
-  /// another run; writes nothing.
-  void check_checkpoint(std::filesystem::path const& folder) const;
+  /// Whether the run can go on in the folder: throws InputError where the newest checkpoint is of
+  /// another run, and where there are results without one; writes nothing.
+  void check_folder(std::filesystem::path const& folder) const;
 
   /// Trains, evaluates every split, and leaves `history.csv`, `qlora.json`, the adapter and
   /// `metrics.json` in the folder, in that order; `qlora.json` gets the threshold and calibration

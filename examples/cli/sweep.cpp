@@ -14,6 +14,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
+#include <qlora/version.hpp>
 
 #include "arguments.hpp"
 #include "commands.hpp"
@@ -22,6 +23,7 @@
 #include "sweep_report.hpp"
 #include "sweep_results.hpp"
 #include "sweep_space.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -51,6 +53,7 @@ class Sweep {
     if (goes_on) results_.resume(folder / "sweep.json", trials);
     create_folder(out);
     auto const lock = FolderLock{folder};
+    if (!goes_on) refuse_occupied(out);
     write_json(folder / "sweep.json", results_.json());
     write_atomically(folder / "space.toml", text);
     auto const config = settings(command, {{"device", base.machine.device},
@@ -110,7 +113,8 @@ class Sweep {
          {"model", "train", "valid", "threads", "quiet", "checkpoint-every", "keep-checkpoints"}) {
       shared.emplace_back(free, "");
     }
-    return {{"model", base.fingerprint},
+    return {{"qlora", version},
+            {"model", base.fingerprint},
             {"train", splits_.train.fingerprint},
             {"valid", splits_.valid.value().fingerprint},
             {"metric", results_.space.metric},
@@ -151,17 +155,21 @@ class Sweep {
     auto result = SweepRun{.seed = options.machine.seed, .folder = name};
     options.checkpoints.resume = resume;
     options.checkpoints.identity = results_.study;
-    options.checkpoints.identity["run"] = settings_json(command, settled(options));
+    for (auto const& [flag, value] : settled(options)) {
+      if (!value.empty()) options.checkpoints.identity["run"][flag] = value;
+    }
     options.machine.quiet = true;  // there is one bar for all
     auto const start = std::chrono::steady_clock::now();
+    Termination::check();  // one that came when the run before had just ended
     try {
-      auto const scores = Run{std::move(options), splits_}(folder);
-      result.value = (*scores.find("valid"))[results_.space.metric];
+      auto const found = Run{std::move(options), splits_}(folder);
+      result.value = (*found.find("valid"))[results_.space.metric];
+      result.seconds = found.total_seconds;
     } catch (DivergedError const&) {
       result.value = std::numeric_limits<double>::quiet_NaN();  // and the sweep goes on
+      result.seconds =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     }
-    result.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;
   }
 
@@ -236,6 +244,7 @@ void add_sweep(CLI::App& app) {
                  "go on with the sweep in --out: same model, data and flags, its trials first")
       ->configurable(false);
   sweep->base.training.add_to(*command);
+  sweep->base.checkpoints.add_to(*command);
   sweep->base.machine.add_to(*command);
   add_config(*command);
   command->footer(

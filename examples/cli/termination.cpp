@@ -1,12 +1,16 @@
 #include "termination.hpp"
 
+#include <atomic>
+
 namespace qlora::cli {
 namespace {
 
-volatile std::sig_atomic_t is_requested = 0;
+/// Any thread may take the signal; the one that works looks at this.
+std::atomic<bool> is_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 extern "C" void note_termination(int) {
-  is_requested = 1;
+  is_requested = true;
 }
 
 }  // namespace
@@ -14,7 +18,8 @@ extern "C" void note_termination(int) {
 Termination::Termination() {
   struct sigaction action {};
   action.sa_handler = note_termination;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  // Writing a file goes on, so that what is left is whole.
+  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
   ::sigaction(SIGTERM, &action, &before_);
 }
 
@@ -23,7 +28,7 @@ Termination::~Termination() {
 }
 
 bool Termination::requested() noexcept {
-  return is_requested != 0;
+  return is_requested;
 }
 
 void Termination::check() {

@@ -52,8 +52,10 @@ struct Train {
     identity = run_identity(command, {"select"}, run, splits);
     identity["seed"] = run.machine.seed;
     if (!run.init_adapter.empty()) {
-      identity["init-adapter"] =
-          file_fingerprint(std::filesystem::path{run.init_adapter} / "adapter_model.safetensors");
+      for (auto const* const file : {"adapter_config.json", "adapter_model.safetensors"}) {
+        identity["init-adapter"][file] =
+            file_fingerprint(std::filesystem::path{run.init_adapter} / file);
+      }
     }
     auto prepared = Run{run, splits};
     if (!run.machine.quiet) {
@@ -62,7 +64,11 @@ struct Train {
     settled.emplace_back("quant", prepared.quantization());
     create_folder(out);
     auto const lock = FolderLock{out};
-    if (run.checkpoints.resume) prepared.check_checkpoint(out);
+    if (run.checkpoints.resume) {
+      prepared.check_folder(out);
+    } else {
+      refuse_occupied(out);  // by another run, while this one opened its model
+    }
     write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::Terminal::of(stdout));
@@ -107,6 +113,7 @@ void add_train(CLI::App& app) {
       ->check(CLI::IsMember(
           std::vector<std::string>{metrics::Chosen::names.begin(), metrics::Chosen::names.end()}));
   run.training.add_to(*command);
+  run.checkpoints.add_to(*command);
   run.machine.add_to(*command);
   add_config(*command);
   command->footer(

@@ -80,13 +80,22 @@ void cut_off(Program const& program, std::string const& folder, fs::path const& 
   fs::copy_file(checkpoint, target / checkpoint.filename());
 }
 
+/// Waits until that much of a run has happened.
+bool reached(RunningProgram& run, fs::path const& file) {
+  using namespace std::chrono_literals;
+  for (auto i = 0; i < 12000 && !fs::exists(file); ++i) {
+    if (run.has_ended()) break;
+    std::this_thread::sleep_for(5ms);
+  }
+  return fs::exists(file);
+}
+
 TEST(Resume, EndsAsIfNothingHadHappened) {
   auto const program = Program{};
   auto const often = Flags{"--checkpoint-every", "1", "--keep-checkpoints", "100"};
   program.done(train("plain"));
   program.done(train("whole", often));
   expect_same(program, "plain", "whole");
-  EXPECT_TRUE(fs::exists(program.path("whole/checkpoints/best.safetensors")));
   auto const all = checkpoints(program, "whole");
   ASSERT_GE(all.size(), 10u);
   auto const ends_epoch = all.size() / 2 - 1;
@@ -129,14 +138,13 @@ TEST(Resume, PassesOverWhatIsNotWhole) {
   damaged("flipped", flipped);
 }
 
-/// Every single flipped bit is noticed, wherever it is.
-TEST(Resume, NoticesEveryFlippedBit) {
+TEST(Resume, NoticesFlippedBits) {
   auto const program = Program{};
   program.done(train("whole", {"--checkpoint-every", "5", "--placement", "head"}));
   auto const file = checkpoints(program, "whole").back();
   auto const whole = read_file(file);
   program.done({"inspect", file.string()});
-  for (auto i = std::size_t{0}; i < 60; ++i) {
+  for (auto i = std::size_t{0}; i < 60; ++i) {  // a sample, half of it in the header
     auto bytes = whole;
     bytes[i < 30 ? i * 37 % 1500 : i * whole.size() / 60] ^= static_cast<char>(1 << (i % 8));
     program.write("flipped.safetensors", bytes);
@@ -164,14 +172,38 @@ TEST(Resume, BeginsWhereThereIsNoCheckpoint) {
   expect_same(program, "plain", "new");
 }
 
-/// Waits until that much of a run has happened.
-bool reached(RunningProgram& run, fs::path const& file) {
-  using namespace std::chrono_literals;
-  for (auto i = 0; i < 6000 && !fs::exists(file); ++i) {
-    if (run.has_ended()) return false;
-    std::this_thread::sleep_for(10ms);
+TEST(Resume, RefusesResultsWithoutACheckpoint) {
+  auto const program = Program{};
+  program.done(train("out", {"--placement", "head"}));
+  auto const adapter = program.read("out/adapter_model.safetensors");
+  program.refuses(train("out", {"--resume", "--quiet"}), {"out", "adapter_config.json"});
+  EXPECT_EQ(program.read("out/adapter_model.safetensors"), adapter);
+}
+
+/// Stopped while the end of an epoch is evaluated, again and again before it gets on.
+TEST(Resume, GoesOnFromTheEndOfAnEpoch) {
+  auto const program = Program{};
+  auto proteins = std::string{};
+  for (auto i = 0; i < 3000; ++i) {
+    proteins += ">p" + std::to_string(i) + "\n" + std::string(300, "ACDEFGHIKL"[i % 10]) + "\n" +
+                "1" + std::string(299, '0') + "\n";
   }
-  return true;
+  program.write("valid.txt", proteins);
+  auto const slow = Flags{"--valid", "valid.txt", "--placement", "head", "--ci", "none"};
+  program.done(train("whole", slow));
+  auto resumed = slow;
+  resumed.emplace_back("--resume");
+  for (auto round = 0; round < 3; ++round) {
+    auto run = program.start(train("stopped", resumed));
+    // From the second time on it is evaluating the first epoch at once.
+    ASSERT_TRUE(reached(run, program.path("stopped/history.csv")) || round > 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds{150});
+    run.signal(SIGTERM);
+    auto const outcome = run.wait();
+    EXPECT_EQ(outcome.status, 143) << outcome.err;
+  }
+  program.done(train("stopped", resumed));
+  expect_same(program, "whole", "stopped");
 }
 
 TEST(Resume, GoesOnAfterSignals) {
@@ -193,9 +225,11 @@ TEST(Resume, GoesOnAfterSignals) {
   expect_same(program, "whole", "terminated");
 
   // Killed, again and again, at whatever moment.
-  for (auto round = 0; round < 6; ++round) {
+  for (auto const step : {"007", "070", "203", "350", "497"}) {
     auto killed = program.start(train("killed", resumed));
-    std::this_thread::sleep_for(std::chrono::milliseconds{60 + 97 * round});
+    ASSERT_TRUE(reached(killed, program.path("killed/checkpoints/step-000000000" +
+                                             std::string{step} + ".safetensors")));
+    std::this_thread::sleep_for(std::chrono::milliseconds{step[2] % 4});
     killed.signal(SIGKILL);
     killed.wait();
   }
@@ -239,7 +273,7 @@ TEST(Resume, RefusesAFolderThatAnotherRunFills) {
 TEST(Resume, GoesOnWithinARunOfAStudy) {
   auto const program = Program{};
   auto const data = golden("train/data.txt");
-  auto const study = [&](std::string const& out, Flags const& further) {
+  auto const study_flags = [&](std::string const& out, Flags const& further) {
     auto flags = Flags{"compare",
                        "--model",
                        golden("models/odd"),
@@ -261,17 +295,62 @@ TEST(Resume, GoesOnWithinARunOfAStudy) {
                        "--out",
                        out};
     flags.insert(flags.end(), further.begin(), further.end());
+    return flags;
+  };
+  auto const study = [&](std::string const& out, Flags const& further) {
+    return program.done(study_flags(out, further));
+  };
+  study("whole", {"--checkpoint-every", "5", "--keep-checkpoints", "100"});
+  auto const all = checkpoints(program, "whole/qkv/seed-1");
+  ASSERT_EQ(all.size(), 6u);  // 15 steps an epoch
+  for (auto const i : {1u, 2u, 3u, 5u}) {
+    auto const name = "again-" + std::to_string(i);
+    cut_off(program, name + "/qkv/seed-1", all[i]);
+    program.write(name + "/config.toml", program.read("whole/config.toml"));
+    auto const outcome = study(name, {"--resume"});
+    EXPECT_NE(outcome.err.find("resumes after step " + std::to_string(5 * i + 5) + "\n"),
+              std::string::npos)
+        << outcome.err;
+    expect_same(program, "whole/qkv/seed-1", name + "/qkv/seed-1");
+    expect_same(program, "whole/head/seed-1", name + "/head/seed-1");
+    for (auto const* const part : {"metrics", "groups", "epochs", "curves", "steps", "tokens"}) {
+      EXPECT_EQ(program.json("whole/qkv/seed-1/run.json").at(part),
+                program.json(name + "/qkv/seed-1/run.json").at(part))
+          << part;
+    }
+  }
+  // Checkpoints of other flags are refused before anything is written.
+  cut_off(program, "other/qkv/seed-1", all[1]);
+  program.write("other/config.toml", program.read("whole/config.toml"));
+  program.refuses(study_flags("other", {"--resume", "--quiet", "--lr", "1e-5"}), {"lr"});
+  EXPECT_EQ(program.read("other/config.toml"), program.read("whole/config.toml"));
+}
+
+TEST(Resume, GoesOnWithinARunOfASweep) {
+  auto const program = Program{};
+  program.write("space.toml", "placement = [\"qkv\", \"head\"]\n");
+  auto const data = golden("train/data.txt");
+  auto const sweep = [&](std::string const& out, Flags const& further) {
+    auto flags = Flags{"sweep",    "--model", golden("models/odd"),
+                       "--train",  data,      "--valid",
+                       data,       "--space", "space.toml",
+                       "--epochs", "2",       "--batch-sequences",
+                       "2",        "--out",   out};
+    flags.insert(flags.end(), further.begin(), further.end());
     return program.done(flags);
   };
-  study("whole", {"--checkpoint-every", "4", "--keep-checkpoints", "100"});
-  auto const all = checkpoints(program, "whole/qkv/seed-1");
-  ASSERT_GE(all.size(), 3u);
-  cut_off(program, "again/qkv/seed-1", all[1]);
-  program.write("again/config.toml", program.read("whole/config.toml"));
-  auto const outcome = study("again", {"--resume"});
-  EXPECT_NE(outcome.err.find("resumes after step 8\n"), std::string::npos) << outcome.err;
-  expect_same(program, "whole/qkv/seed-1", "again/qkv/seed-1");
-  expect_same(program, "whole/head/seed-1", "again/head/seed-1");
+  sweep("whole", {"--checkpoint-every", "4", "--keep-checkpoints", "100"});
+  sweep("again", {"--threads", "1"});
+  // As if it had been cut off in its second trial.
+  auto record = program.json("again/sweep.json");
+  record["trials"].erase(1);
+  program.write("again/sweep.json", record.dump());
+  fs::remove_all(program.path("again/trial-2"));
+  cut_off(program, "again/trial-2/seed-1", checkpoints(program, "whole/trial-2/seed-1")[1]);
+  sweep("again", {"--resume", "--threads", "2", "--quiet"});
+  expect_same(program, "whole/trial-2/seed-1", "again/trial-2/seed-1");
+  EXPECT_EQ(steps(program, "again/trial-2/seed-1"), steps(program, "whole/trial-2/seed-1"));
+  EXPECT_EQ(checkpoints(program, "again/trial-2/seed-1").size(), 1u);  // it was not begun anew
 }
 
 }  // namespace

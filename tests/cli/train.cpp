@@ -345,7 +345,7 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(with({"--seed", "010"}), {"--seed", "leading zeros"});
   program.refuses(with({"--epochs", "1e1"}), {"--epochs", "1e1"});
   program.refuses(with({"--alpha", "2e9"}), {"alpha", "1e9"});
-  program.refuses(with({"--resume"}), {"--resume"});
+  program.refuses(with({"--checkpoint-every", "-1"}), {"--checkpoint-every"});
   program.refuses(with({"--config", "unknown.toml"}), {"unknown.toml", "ranks"});
   program.refuses(with({"--config", "twice.toml"}), {"twice.toml", "duplicate", "rank"});
   program.refuses(with({"--config", "wrong.toml"}), {"wrong.toml", "rank"});

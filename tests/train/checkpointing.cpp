@@ -151,6 +151,9 @@ TEST(Checkpointing, RefusesAStateOfAnotherRun) {
   auto far = state;
   far.steps = 1000;
   EXPECT_EQ(refused(far).find("checkpoint: steps: expected at most "), 0u) << refused(far);
+  auto busy = state;
+  busy.updates = 2;  // in one step
+  EXPECT_EQ(refused(busy).find("checkpoint: updates: expected at most 1"), 0u) << refused(busy);
   auto small = state;
   small.second_moments.pop_back();
   EXPECT_EQ(refused(small).find("checkpoint: parameters: expected "), 0u) << refused(small);

@@ -2,7 +2,7 @@
 ///
 ///     auto checkpointing = Checkpointing<float>{};
 ///     checkpointing.due = [](std::int64_t steps, bool) { return steps % 100 == 0; };
-///     checkpointing.save = [&](TrainingState<float> const& state) { kept = state; };
+///     checkpointing.save = [&](TrainingState<float> state) { kept = std::move(state); };
 ///     study.fit(train, options, on_step, on_epoch, checkpointing);
 ///     ...
 ///     study.fit(train, options, on_step, on_epoch, {.from = kept});  // from there on
@@ -35,8 +35,8 @@ struct Checkpointing {
   std::optional<TrainingState<A>> from = {};
   /// Asked after each step; `ends_epoch` says that it was the last of one.
   std::function<bool(std::int64_t steps, bool ends_epoch)> due = {};
-  /// Told the state where it is due. What it throws ends the training.
-  std::function<void(TrainingState<A> const&)> save = {};
+  /// Given the state where it is due. What it throws ends the training.
+  std::function<void(TrainingState<A>)> save = {};
 };
 
 }  // namespace qlora::inline v1

@@ -98,7 +98,7 @@ class Trainer {
   /// `on_epoch(epoch)` each epoch (from 1). Where a backend queues its work, the next step is
   /// queued before a step's numbers are waited for, unless a checkpoint is due. Throws
   /// DivergedError after `patience` steps in a row without a finite gradient, InputError for a
-  /// state of another run.
+  /// state that does not fit.
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch, Checkpointing<A> const& checkpointing = {}) {
     auto const done = checkpointing.from ? restore(*checkpointing.from) : 0;
@@ -157,6 +157,10 @@ class Trainer {
     auto const size = static_cast<std::size_t>(parameters.size());
     expect_option(state.steps >= 0 && state.steps <= steps_, "checkpoint: steps",
                   "at most " + std::to_string(steps_), state.steps);
+    expect_option(state.updates >= 0 && state.updates <= state.steps, "checkpoint: updates",
+                  "at most " + std::to_string(state.steps), state.updates);
+    expect_option(state.failures >= 0 && state.failures < patience, "checkpoint: failures",
+                  "less than " + std::to_string(patience), state.failures);
     for (auto const* const values :
          {&state.parameters, &state.first_moments, &state.second_moments}) {
       expect_option(values->size() == size, "checkpoint: parameters", std::to_string(size),
