@@ -275,7 +275,7 @@ void add_inspect(CLI::App& app) {
   inspect->machine.add_to(*command);
   add_config(*command);
   command->footer(
-      "Examples:\n  qlora inspect adapter --model facebook/esm2_t6_8M_UR50D\n"
+      "Example:\n  qlora inspect adapter --model facebook/esm2_t6_8M_UR50D\n"
       "  qlora inspect train.txt test.txt --relatives");
   command->callback([inspect] { (*inspect)(); });
 }

@@ -120,7 +120,8 @@ TEST(Inspect, ComparesDataFiles) {
     auto const at = both.rfind("\n" + name);
     return at == std::string::npos ? both : both.substr(at + 1, both.find('\n', at + 1) - at - 1);
   };
-  EXPECT_EQ(row("proteins  "), "proteins                                    2                      3");
+  EXPECT_EQ(row("proteins  "),
+            "proteins                                    2                      3");
   // By identifier 1, which is of another sequence 0, by sequence 1; near relatives 1 and 1.
   auto const overlap = cells(row("test.txt"), '\n');
   EXPECT_EQ(overlap.at(0).at(0),

@@ -20,11 +20,8 @@ AnnotatedProtein database_entry(std::string id, std::string sequence, std::strin
 }
 
 SiteFeature binding(std::uint32_t at, Evidence evidence, std::string ligand = {}) {
-  return {.evidence = evidence,
-          .first = at,
-          .last = at,
-          .ligand = std::move(ligand),
-          .ligand_id = {}};
+  return {
+      .evidence = evidence, .first = at, .last = at, .ligand = std::move(ligand), .ligand_id = {}};
 }
 
 TEST(Census, CountsLabelsSitesAndFamilies) {
