@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# kill.sh PROGRAM [ROUNDS]: kills training at random moments, ROUNDS (200) times, one in four by SIGTERM, resumes
+# it, and fails where what it leaves is not, to the bit, what an uninterrupted run leaves.
+set -euo pipefail
+program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+rounds=${2:-200}
+goldens=$(cd "$(dirname "$0")/../goldens" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+RANDOM=1
+
+train() { # OUT FLAG..., in place of a subshell, so that signals reach the program itself
+  exec "$program" train --model "$goldens/models/odd" --train "$goldens/train/data.txt" --valid "$goldens/train/data.txt" \
+    --select mcc --epochs 40 --batch-sequences 2 --dropout 0.3 --checkpoint-every 3 --quiet --out "$@" >/dev/null
+}
+same() { # OUT
+  for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
+    cmp "whole/$file" "$1/$file"
+  done
+  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 "$1/history.csv")
+}
+
+(train whole)
+kills=0
+runs=0
+while ((kills < rounds)); do
+  out=run-$runs
+  while true; do
+    train "$out" --resume 2>/dev/null &
+    child=$!
+    sleep "0.$(printf %03d $((RANDOM % 700)))"
+    signal=KILL
+    ((RANDOM % 4)) || signal=TERM
+    kill -$signal $child 2>/dev/null && ((++kills)) || true
+    status=0
+    wait $child || status=$?
+    case $status in
+      0) break ;;
+      137 | 143) ;;
+      *)
+        echo "$out: status $status after SIG$signal" >&2
+        exit 1
+        ;;
+    esac
+  done
+  same "$out"
+  rm -rf "$out"
+  ((++runs))
+done
+echo "$kills signals over $runs runs, each of which ended as if there had been none"
