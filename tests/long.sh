@@ -19,8 +19,9 @@ echo "== the site"
 bash docs/site.sh
 bash tests/checks/tutorial.sh build/release/bin/qlora
 
-echo "== runs that are killed"
+echo "== runs that are killed, and files that fail"
 bash tests/checks/kill.sh build/release/bin/qlora
+bash tests/checks/faults.sh build/release/bin/qlora
 
 echo "== fuzzing, a minute each"
 for target in build/clang/bin/fuzz_*; do

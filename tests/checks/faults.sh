@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# faults.sh PROGRAM: lets each operation on files of a training run fail in turn, in each of the ways of
+# tests/checks/inject.cpp, then resumes it without faults, and fails where the result is not, to the bit, that of a
+# run without any; or where a failure was not said with status 1.
+set -euo pipefail
+program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+project=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+g++ -std=c++20 -O1 -Wall -Wextra -Werror -shared -fPIC "$project/tests/checks/inject.cpp" -o inject.so
+
+train() { # OUT FLAG...
+  "$program" train --model "$project/tests/goldens/models/odd" --train "$project/tests/goldens/train/data.txt" \
+    --valid "$project/tests/goldens/train/data.txt" --select mcc --epochs 2 --batch-sequences 10 --checkpoint-every 2 \
+    --keep-checkpoints 2 --threads 1 --placement head --ci none --quiet --out "$@"
+}
+faulty() { # KIND:N OUT
+  LD_PRELOAD=$folder/inject.so QLORA_FAULT=$1 QLORA_FAULT_FOLDER=$folder/$2 QLORA_FAULT_LOG=$folder/count \
+    train "$2" --resume >/dev/null 2>error
+}
+
+train whole >/dev/null
+faulty none: counted
+operations=$(<count)
+((operations > 30)) || { echo "faults.sh: only $operations operations were seen" >&2; exit 1; }
+for kind in error full short interrupted crash crash-late; do
+  for ((n = 1; n <= operations; ++n)); do
+    rm -rf run
+    status=0
+    faulty $kind:$n run || status=$?
+    case $kind:$status in
+      short:0 | interrupted:[01] | error:1 | full:1 | crash*:137) ;;
+      *)
+        echo "$kind at operation $n: status $status: $(<error)" >&2
+        exit 1
+        ;;
+    esac
+    if [[ $status == 1 && $(wc -l <error) != 1 ]]; then
+      echo "$kind at operation $n: expected one sentence, found: $(<error)" >&2
+      exit 1
+    fi
+    # A run that had only to say that it is done is not interrupted.
+    train run --resume >/dev/null 2>error || grep -q 'expected a run that was interrupted' error ||
+      { echo "$kind at operation $n, resumed: $(<error)" >&2; exit 1; }
+    for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
+      cmp "whole/$file" "run/$file" || { echo "$kind at operation $n" >&2; exit 1; }
+    done
+    cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 run/history.csv)
+  done
+done
+echo "6 kinds of faults at each of $operations operations: resumed to the same bits"
