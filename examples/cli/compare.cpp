@@ -192,6 +192,9 @@ void compare(CompareOptions options, CLI::App const& command) {
                                          {"quant", quant},
                                          {"baselines", comparison.baseline_names()}});
   write_atomically(out / "config.toml", config);
+  if (options.seeds < 3 && !machine.quiet) {
+    std::cerr << "--seeds " << options.seeds << ": verdicts need at least three seeds\n";
+  }
   auto const rates = parse_rates(options.rates);
   runs.expect(count_runs(arms, rates.size(), options));
   auto const plan = Plan{options};
@@ -210,6 +213,7 @@ void compare(CompareOptions options, CLI::App const& command) {
       study_report(comparison, splits,
                    Provenance::of(command, out, config, options.run.model, runs.fingerprint())));
   std::cout << comparison.text(report::Terminal::of(stdout));
+  if (!machine.quiet) std::cerr << "report: " << (out / "report.html").string() << "\n";
 }
 
 void add_compare(CLI::App& app) {

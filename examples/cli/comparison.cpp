@@ -41,29 +41,30 @@ report::Table cost_table(Comparison const& comparison) {
   return table;
 }
 
-report::Table rates_table(std::vector<RateTrial> const& trials) {
-  auto table = report::Table{{{"arm", report::Align::left},
-                              {"learning rate"},
-                              {"valid AP, mean over groups"},
-                              {"", report::Align::left}}};
-  for (auto const& [arm, rate, value, chosen] : trials) {
-    table.add({arm, exact(rate), std::isnan(value) ? report::Cell{"diverged"} : report::Cell{value},
-               chosen ? "chosen" : ""});
-  }
-  return table;
-}
-
 std::string groups_line(Comparison const& comparison) {
   auto const interval = report::level(comparison.arms.front().study());
-  auto const groups = std::to_string(interval.groups) +
-                      (comparison.groups_file.empty()
-                           ? " proteins with sites (no groups.tsv: each is its own group)"
-                           : " groups with sites, of " + comparison.groups_file);
+  auto const groups =
+      std::to_string(interval.groups) +
+      (comparison.groups_file.empty()
+           ? " proteins with sites and others (no groups.tsv: each is its own group)"
+           : " groups with sites and others, of " + comparison.groups_file);
   return "Test split, mean over " + groups + ", and " + std::to_string(interval.seeds) +
          (interval.seeds == 1 ? " seed" : " seeds") + ":\n";
 }
 
 }  // namespace
+
+report::Table Comparison::rates_table() const {
+  auto table = report::Table{{{"arm", report::Align::left},
+                              {"learning rate"},
+                              {"valid AP, mean over groups"},
+                              {"", report::Align::left}}};
+  for (auto const& [arm, rate, value, chosen] : rates) {
+    table.add({arm, exact(rate), std::isnan(value) ? report::Cell{"diverged"} : report::Cell{value},
+               chosen ? "chosen" : ""});
+  }
+  return table;
+}
 
 report::StudyArm ArmResults::study() const {
   auto study = report::StudyArm{arm.name, {}};
@@ -183,7 +184,7 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
 }
 
 std::string Comparison::text(report::Terminal const& terminal) const {
-  auto text = rates.empty() ? std::string{} : rates_table(rates).text(terminal) + "\n";
+  auto text = rates.empty() ? std::string{} : rates_table().text(terminal) + "\n";
   text += metrics_table().text(terminal) + "\n" + cost_table(*this).text(terminal) + "\n";
   text += groups_line(*this) + "\n" + report::level_table(studies()).text(terminal) + "\n";
 

@@ -58,6 +58,8 @@ struct Comparison {
   OrderedJson json() const;
   /// Every metric of every arm and baseline on every split, means over seeds, and the gaps.
   report::Table metrics_table() const;
+  /// Which rates arms chose from.
+  report::Table rates_table() const;
 
   /// Each arm, and then each baseline, against the first arm.
   std::vector<report::Difference> differences() const;

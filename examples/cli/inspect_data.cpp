@@ -85,7 +85,7 @@ void print_counts(std::vector<File> const& files) {
     return census.positives + census.negatives > 0;
   };
   table.add("format", [](File const& file) { return std::string{format_name(file.format)}; })
-      .add("proteins", [](File const& file) { return file.census.lengths.size(); })
+      .add("records", [](File const& file) { return file.census.lengths.size(); })
       .add("residues", [](File const& file) { return file.census.residues; })
       .add_some("letters beyond the twenty", [](File const& file) { return file.census.unusual; })
       .add("positives", [](File const& file) { return file.census.positives; })
@@ -106,7 +106,7 @@ void print_counts(std::vector<File> const& files) {
              };
              return weight(census.negatives) + ", " + weight(census.positives);
            })
-      .add("proteins with sites", [](File const& file) { return file.census.with_sites; });
+      .add("records with sites", [](File const& file) { return file.census.with_sites; });
   for (auto const& [name, share] : {std::pair{"shortest", 0.},
                                     {"median length", .5},
                                     {"90 % are at most", .9},

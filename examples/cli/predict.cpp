@@ -108,7 +108,13 @@ class Predict {
     });
     open_members();
     auto const rule = labelling();
-    if (!adapter.machine.quiet) std::cerr << "predict: labels are " << rule << "\n";
+    if (!adapter.machine.quiet) {
+      std::cerr << "predict: labels are " << rule << "\n";
+      if (!columns.p_site) {
+        std::cerr << "predict: probabilities are inflated by the class weights of training; "
+                     "--calibrated has those of a site\n";
+      }
+    }
     auto progress = report::Progress{"predict", total, "residues", adapter.machine.progress()};
     auto const termination = Termination{};  // leaves no part of a file
     write_atomically(out, [&](FileWriter& file) {

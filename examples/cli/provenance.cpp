@@ -22,6 +22,7 @@ Provenance Provenance::of(CLI::App const& command, std::filesystem::path const& 
                           std::string settings, std::string model, std::string fingerprint) {
   return {.command = "qlora " + command.get_name() + " --config " +
                      quoted((out / "config.toml").string()) + " --out again",
+          .folder = std::filesystem::current_path().string(),
           .settings = std::move(settings),
           .model = std::move(model),
           .model_fingerprint = std::move(fingerprint)};
@@ -37,6 +38,7 @@ void add_provenance(report::Page& page, Provenance const& provenance, Splits con
   });
   page.heading("How to repeat it");
   page.verbatim(provenance.command);
+  page.paragraph("Paths are those in " + provenance.folder + ".");
   page.paragraph("Model: " + provenance.model + ", " + provenance.model_fingerprint);
   page.table(data);
   page.paragraph("config.toml:");

@@ -14,6 +14,7 @@ namespace qlora::cli {
 
 struct Provenance {
   std::string command;   ///< that makes them again
+  std::string folder;    ///< to which its paths are relative
   std::string settings;  ///< config.toml
   std::string model, model_fingerprint;
 

@@ -23,12 +23,12 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
     }
     curves.sensitivity.push_back(value);
   }
-  // Precision at the highest threshold that reaches a recall.
+  // Precision at the highest threshold that reaches a recall; for 0, that finds a site at all.
   auto const pr = metrics::precision_recall_curve(ranking);
   auto from_end = pr.recall.size() - 1;  // recall falls along the curve
   for (std::size_t i = 0; i < RunCurves::places; ++i) {
     while (from_end > 0 &&
-           (pr.recall[from_end] < RunCurves::place(i) || from_end + 1 == pr.recall.size())) {
+           (pr.recall[from_end] < RunCurves::place(i) || pr.recall[from_end] == 0.)) {
       --from_end;
     }
     curves.precision.push_back(pr.precision[from_end]);
@@ -53,7 +53,8 @@ std::vector<std::size_t> shown_proteins(std::span<Protein const> proteins, std::
   for (std::size_t p = 0; p < proteins.size(); ++p) {
     auto const& labels = proteins[p].labels;
     if (proteins[p].sequence.size() <= longest &&
-        std::ranges::find(labels, label_positive) != labels.end()) {
+        std::ranges::find(labels, label_positive) != labels.end() &&
+        2 * std::ranges::count_if(labels, is_known) > std::ranges::ssize(labels)) {
       fit.push_back(p);
     }
   }

@@ -44,7 +44,7 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
 void add_losses(RunCurves& curves, std::span<double const> steps, std::span<double const> losses);
 
 /// Up to `count` labelled proteins with sites that can be read residue by residue: of at most 600
-/// residues, spread over the list.
+/// residues, most of which are labelled, spread over the list.
 std::vector<std::size_t> shown_proteins(std::span<Protein const> proteins, std::size_t count = 3);
 
 }  // namespace qlora::cli

@@ -251,7 +251,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
       auto const jitter = .25 + .5 * static_cast<double>(g * 7 % 11) / 10.;
       chart.dot(a, {mean, static_cast<double>(a) + jitter},
                 group_names[g] + ", " + names[a] + ": " + number(mean), 3.5);
-      row.push_back(std::isnan(mean) ? report::Cell{"no sites"} : report::Cell{mean});
+      row.push_back(std::isnan(mean) ? report::Cell{"one class"} : report::Cell{mean});
     }
     numbers.add(std::move(row));
   }
@@ -305,7 +305,7 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
   }
   reach *= 1.08;
   auto chart = Chart{"Differences from " + comparison.arms.front().arm.name,
-                     {.label = "average precision, mean over groups", .low = -reach, .high = reach},
+                     {.label = "difference in average precision", .low = -reach, .high = reach},
                      {.label = "", .names = names}};
   auto const count = static_cast<double>(rows.size());
   chart.reference({0, 0}, {0, count});
@@ -320,8 +320,8 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
   }
   page.figure(
       chart,
-      "Paired by seed and group, with 95 % intervals. Beyond the middle line is better or "
-      "worse; wholly between the outer lines, the margin, is equivalent. The last row, if it "
+      "Paired by seed and group, with 95 % intervals. Right of the middle line is better, left of "
+      "it worse; wholly between the outer lines, the margin, is equivalent. The last row, if it "
       "is there, is the first arm with other seeds: what is found where nothing differs.",
       {}, report::difference_table(rows));
 }

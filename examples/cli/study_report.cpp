@@ -1,5 +1,7 @@
 #include "study_report.hpp"
 
+#include <string>
+
 #include <qlora/report/page.hpp>
 #include <qlora/report/published.hpp>
 
@@ -7,6 +9,7 @@
 #include "study_figures.hpp"
 
 namespace qlora::cli {
+
 std::string study_report(Comparison const& comparison, Splits const& splits,
                          Provenance const& provenance) {
   auto page = report::Page{"Comparison of adapters"};
@@ -14,6 +17,12 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
       "Which adapters find binding sites better? Arms were trained with the same data in the same "
       "order, and are compared by average precision on the test split, averaged over groups of "
       "related proteins.");
+  auto data = provenance.model;
+  splits.for_each([&](char const* name, DataSet const& set) {
+    data += ", " + std::to_string(set.proteins.size()) + " records to " + name;
+  });
+  page.paragraph(data + "; " + std::to_string(comparison.arms.front().seeds.size()) +
+                 " seeds an arm.");
   auto rows = comparison.differences();
   auto const nothing = comparison.null_difference();
   for (auto const& row : rows) page.paragraph(row.sentence() + ".");
@@ -37,6 +46,14 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
       "Black marks are sites, grey ones unknown; below them, the darker the more probable, by the "
       "mean of the seeds. Point at a residue for its numbers.");
   add_tracks(page, comparison, splits);
+  if (!comparison.rates.empty()) {
+    page.heading("Learning rates");
+    page.paragraph(
+        "Each arm took the rate with the best average precision on the validation split. Where "
+        "that "
+        "is the largest or the smallest tried, a wider choice may be better.");
+    page.table(comparison.rates_table());
+  }
   page.heading("Cost");
   add_cost_figures(page, comparison);
   page.heading("Every metric");

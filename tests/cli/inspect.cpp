@@ -73,7 +73,7 @@ TEST(Inspect, DescribesData) {
   program.write("d.txt", ">a\nMKV\n010\n>b\nMKVAA\n-1-00\n");
   auto data = inspect(program, "d.txt");
   EXPECT_EQ(data["format"], "three lines a protein");
-  EXPECT_EQ(data["proteins"], "2");
+  EXPECT_EQ(data["records"], "2");
   EXPECT_EQ(data["residues"], "8");
   EXPECT_EQ(data["positives"], "2");
   EXPECT_EQ(data["negatives"], "4");
@@ -120,8 +120,8 @@ TEST(Inspect, ComparesDataFiles) {
     auto const at = both.rfind("\n" + name);
     return at == std::string::npos ? both : both.substr(at + 1, both.find('\n', at + 1) - at - 1);
   };
-  EXPECT_EQ(row("proteins  "),
-            "proteins                                    2                      3");
+  EXPECT_EQ(row("records  "),
+            "records                                     2                      3");
   // By identifier 1, which is of another sequence 0, by sequence 1; near relatives 1 and 1.
   auto const overlap = cells(row("test.txt"), '\n');
   EXPECT_EQ(overlap.at(0).at(0),

@@ -42,7 +42,7 @@ std::string compare(double of_all, double of_qkv) {
     auto grouped = metrics::Grouped<metrics::Ranking>{family_of_protein, families};
     for (auto const& prediction : predictions) grouped.add(prediction);
     grouped.finish();
-    return grouped.values<metrics::WherePositive<metrics::AveragePrecision>>();
+    return grouped.values<metrics::WhereBothClasses<metrics::AveragePrecision>>();
   };
   auto all = metrics::GroupTable<double>{};  // (seeds, families)
   auto qkv = metrics::GroupTable<double>{};

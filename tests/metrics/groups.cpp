@@ -37,14 +37,19 @@ TEST(Grouped, KeepsProteinsOfAGroupTogether) {
   EXPECT_EQ(values, (std::vector<double>{1, 0.5, 0, 0}));
 }
 
-TEST(Grouped, TellsWhatHasNoSitesFromWhatIsRankedBadly) {
-  auto const values = four_groups<Ranking>().values<WherePositive<AveragePrecision>>();
+TEST(Grouped, LeavesOutWhereNothingIsRanked) {
+  auto const values = four_groups<Ranking>().values<WhereBothClasses<AveragePrecision>>();
   EXPECT_EQ(values[1], 0.5);
   EXPECT_TRUE(std::isnan(values[2]) && std::isnan(values[3]));
   auto const mean = mean_over_groups(values);
   EXPECT_EQ(mean.mean, 0.75);
   EXPECT_EQ(mean.groups, 2u);
   EXPECT_EQ(mean.left_out, 2u);
+  auto sites = Grouped<Ranking>{{0}, 1};  // alone: any ranking of them is perfect
+  sites.add({.logit0 = 0, .logit1 = -1, .label = 1, .protein = 0});
+  sites.finish();
+  EXPECT_EQ(sites.values<AveragePrecision>()[0], 1);
+  EXPECT_TRUE(std::isnan(sites.values<WhereBothClasses<AveragePrecision>>()[0]));
 }
 
 TEST(Grouped, GivesPrevalence) {
@@ -56,7 +61,7 @@ TEST(Grouped, GivesPrevalence) {
   EXPECT_TRUE(std::isnan(values[3]));
   EXPECT_EQ(four_groups<Ranking>().values(prevalence<Ranking>)[1], 0.25);
   // What average precision is by chance, over the groups that it is averaged over.
-  auto const by_chance = mean_over_groups(grouped.values<WherePositive<Prevalence>>());
+  auto const by_chance = mean_over_groups(grouped.values<WhereBothClasses<Prevalence>>());
   EXPECT_EQ(by_chance.mean, 0.375);
   EXPECT_EQ(by_chance.left_out, 2u);
   EXPECT_EQ(grouped.values<F1>()[0], 2. / 3);

@@ -21,7 +21,7 @@ namespace qlora::inline v1::metrics {
 inline constexpr int fixed_recall_percent = 50;
 
 struct GroupScores {
-  std::vector<double> average_precision;    // (groups), not a number without sites
+  std::vector<double> average_precision;    // (groups), not a number without both classes
   std::vector<double> precision_at_recall;  // (groups), at fixed_recall_percent, likewise
   std::vector<Confusion> confusion;         // (groups), at the argmax
 
@@ -29,11 +29,11 @@ struct GroupScores {
   friend bool operator==(GroupScores const&, GroupScores const&) = default;
 };
 
-/// The mean prevalence of the groups that have sites: what average precision averaged over groups
-/// is by chance.
+/// The mean prevalence of the groups that have both classes: what average precision averaged over
+/// groups is by chance.
 inline double mean_prevalence(std::span<Confusion const> groups) {
   auto values = std::vector<double>{};
-  for (auto const& group : groups) values.push_back(WherePositive<Prevalence>::value(group));
+  for (auto const& group : groups) values.push_back(WhereBothClasses<Prevalence>::value(group));
   return mean_over_groups(values).mean;
 }
 
@@ -59,9 +59,9 @@ class GroupedScores {
   GroupScores scores() {
     rankings_.finish();
     auto const counts = confusions_.accumulators();
-    return {.average_precision = rankings_.values<WherePositive<AveragePrecision>>(),
+    return {.average_precision = rankings_.values<WhereBothClasses<AveragePrecision>>(),
             .precision_at_recall =
-                rankings_.values<WherePositive<PrecisionAtRecall<fixed_recall_percent>>>(),
+                rankings_.values<WhereBothClasses<PrecisionAtRecall<fixed_recall_percent>>>(),
             .confusion = {counts.begin(), counts.end()}};
   }
 

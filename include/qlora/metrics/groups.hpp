@@ -3,7 +3,7 @@
 ///     auto grouped = metrics::Grouped<metrics::Ranking>{group_of_protein, groups};
 ///     for (...) grouped.add(prediction);
 ///     grouped.finish();
-///     auto const values = grouped.values<metrics::WherePositive<metrics::AveragePrecision>>();
+///     auto const values = grouped.values<metrics::WhereBothClasses<metrics::AveragePrecision>>();
 ///     auto const primary = metrics::mean_over_groups(values);
 #pragma once
 
@@ -88,15 +88,16 @@ class Grouped {
   std::vector<A> accumulators_;
 };
 
-/// A metric that is not a number without sites, where M has a value by convention: in a mean over
-/// groups a conventional 0 would count like a failure.
+/// A metric that is not a number where a class is absent and M has a value by convention. In a mean
+/// over groups a conventional 0, without sites, would count like a failure; and the 1 that any
+/// ranking gets without other residues, like a success.
 template <Metric M>
-struct WherePositive {
+struct WhereBothClasses {
   static constexpr std::string_view name = M::name;
   using Accumulator = typename M::Accumulator;
   static double value(Accumulator const& accumulator) {
-    return accumulator.positives() == 0 ? std::numeric_limits<double>::quiet_NaN()
-                                        : M::value(accumulator);
+    auto const has_both = accumulator.positives() > 0 && accumulator.negatives() > 0;
+    return has_both ? M::value(accumulator) : std::numeric_limits<double>::quiet_NaN();
   }
 };
 

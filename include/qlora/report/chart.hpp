@@ -103,8 +103,10 @@ class Chart {
 
   std::string const& title() const { return title_; }
 
-  /// Points in order; those with a coordinate that is not a number break the line.
+  /// Points in order; those with a coordinate that is not a number break the line. A single one is
+  /// a dot.
   void line(std::size_t series, std::vector<Point> const& points, bool faint = false) {
+    if (points.size() == 1) return dot(series, points.front(), "", 3);
     auto path = std::string{};
     auto is_broken = true;
     for (auto const& point : points) {
