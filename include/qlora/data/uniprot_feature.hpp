@@ -1,5 +1,7 @@
-/// Features of UniProt entries, as one text: `BINDING 57..59; /ligand="ATP"; BINDING 86`, and the
-/// syntax before 2019, `BINDING 86 86 ATP. {ECO:0000250}.; METAL 9 9 Zinc.`.
+/// Features of UniProt entries, as one text, in today's syntax and in that before 2019:
+///
+///     BINDING 57..59; /ligand="ATP"; BINDING 86
+///     BINDING 86 86 ATP. {ECO:0000250}.; METAL 9 9 Zinc.
 #pragma once
 
 #include <array>
