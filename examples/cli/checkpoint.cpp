@@ -1,7 +1,6 @@
 #include "checkpoint.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -44,12 +43,23 @@ class Digest {
     hash_.add(std::as_bytes(std::span{&size, 1}));
     hash_.add(std::as_bytes(std::span{text}));
   }
-  void add(std::string_view name, Dtype dtype, Extents const& shape,
-           std::span<std::byte const> bytes) {
-    add(name);
-    add(dtype_name(dtype));
-    add(shape_text(shape));
-    add(as_text(bytes));
+  /// All entries but the digest itself.
+  void add(Metadata const& metadata) {
+    for (auto const& [key, value] : metadata) {
+      if (key == "xxh3") continue;
+      add(key);
+      add(value);
+    }
+  }
+  /// Of a file, or to be written: by name.
+  template <class Tensors>
+  void add_tensors(Tensors const& tensors) {
+    for (auto const& one : tensors) {
+      add(one.name);
+      add(dtype_name(one.dtype));
+      add(shape_text(one.shape));
+      add(as_text(one.bytes));
+    }
   }
   std::string text() const { return hash_.text(); }
 
@@ -162,11 +172,8 @@ void write_checkpoint(std::filesystem::path const& path, OrderedJson const& iden
                            {"run", identity.dump(-1, ' ', true, Json::error_handler_t::replace)},
                            {"state", state.dump()}};
   auto digest = Digest{};
-  for (auto const& [key, value] : metadata) {
-    digest.add(key);
-    digest.add(value);
-  }
-  for (auto const& one : tensors) digest.add(one.name, one.dtype, one.shape, one.bytes);
+  digest.add(metadata);
+  digest.add_tensors(tensors);
   metadata["xxh3"] = digest.text();
   write_safetensors(path, tensors, metadata);
 }
@@ -175,13 +182,9 @@ StoredCheckpoint read_checkpoint(std::filesystem::path const& path) {
   auto const file = SafetensorsFile{path};
   auto const name = path.string();
   auto digest = Digest{};
-  for (auto const& [key, value] : file.metadata()) {
-    if (key == "xxh3") continue;
-    digest.add(key);
-    digest.add(value);
-  }
+  digest.add(file.metadata());
   if (text_of(file, "format") != format) throw InputError{at(name, "expected a checkpoint")};
-  for (auto const& one : file.tensors()) digest.add(one.name, one.dtype, one.shape, one.bytes);
+  digest.add_tensors(file.tensors());
   if (text_of(file, "xxh3") != digest.text()) {
     throw InputError{at(name, "expected its checksum, found another: it is damaged")};
   }
@@ -200,20 +203,25 @@ std::vector<std::filesystem::path> CheckpointFolder::files() const {
   return found;
 }
 
-std::optional<Checkpoint> CheckpointFolder::newest(OrderedJson const& identity,
-                                                   std::vector<std::string>& passed_over) const {
+std::optional<std::pair<std::filesystem::path, StoredCheckpoint>> CheckpointFolder::newest_whole(
+    std::vector<std::string>& passed_over) const {
   for (auto const& file : files()) {
-    auto stored = std::optional<StoredCheckpoint>{};
     try {
-      stored = read_checkpoint(file);
+      return std::pair{file, read_checkpoint(file)};
     } catch (InputError const& error) {
       passed_over.push_back(std::string{"passed over "} + error.what());
-      continue;
     }
-    check_identity(stored->identity, identity, file.string());
-    return std::move(stored->checkpoint);
   }
   return std::nullopt;
+}
+
+std::optional<Checkpoint> CheckpointFolder::newest(OrderedJson const& identity,
+                                                   std::vector<std::string>& passed_over) const {
+  auto found = newest_whole(passed_over);
+  if (!found) return std::nullopt;
+  auto& [file, stored] = *found;
+  check_identity(stored.identity, identity, file.string());
+  return std::move(stored.checkpoint);
 }
 
 std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,
@@ -238,16 +246,12 @@ std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,
 
 void CheckpointFolder::check(OrderedJson const& identity,
                              std::vector<std::string> const& erase) const {
-  for (auto const& file : files()) {
-    auto stored = std::optional<StoredCheckpoint>{};
-    try {
-      stored = read_checkpoint(file);
-    } catch (InputError const&) {
-      continue;  // which is said when it is passed over
-    }
-    for (auto const& key : erase) stored->identity.erase(key);
-    return check_identity(stored->identity, identity, file.string());
-  }
+  auto ignored = std::vector<std::string>{};  // said when the run goes on
+  auto found = newest_whole(ignored);
+  if (!found) return;
+  auto& [file, stored] = *found;
+  for (auto const& key : erase) stored.identity.erase(key);
+  check_identity(stored.identity, identity, file.string());
 }
 
 void CheckpointOptions::add_to(CLI::App& command) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -57,7 +58,7 @@ struct CheckpointOptions {
   bool is_due(std::int64_t steps) const { return every > 0 && steps % every == 0; }
 };
 
-/// `checkpoints/step-00000120.safetensors` and so on, in the folder of a run.
+/// `checkpoints/step-000000000120.safetensors` and so on, in the folder of a run.
 class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path const& run) : path_{run / "checkpoints"} {}
@@ -75,6 +76,9 @@ class CheckpointFolder {
  private:
   /// The newest first.
   std::vector<std::filesystem::path> files() const;
+  /// The newest one that is whole, and its file.
+  std::optional<std::pair<std::filesystem::path, StoredCheckpoint>> newest_whole(
+      std::vector<std::string>& passed_over) const;
 
   std::filesystem::path path_;
 };

@@ -34,13 +34,21 @@ struct File {
   DataFormat format;
   Census census;
   Contents contents;
+  std::vector<Overlap> overlaps;  ///< with each file before it
 };
 
-File read(std::string const& path) {
-  auto file = File{.path = path, .format = recognise(path), .census = {}, .contents = {}};
+File read(std::string const& path, std::vector<File> const& before) {
+  auto file = File{.path = path,
+                   .format = recognise(path),
+                   .census = {},
+                   .contents = {},
+                   .overlaps = std::vector<Overlap>(before.size())};
   for_each_annotated(path, file.format, [&](AnnotatedProtein const& protein) {
     file.census.add(protein);
     file.contents.add(protein);
+    for (auto i = std::size_t{0}; i < before.size(); ++i) {
+      file.overlaps[i].add(protein, before[i].contents);
+    }
   });
   return file;
 }
@@ -251,10 +259,7 @@ void print_overlaps(std::vector<File> const& files, bool relatives, report::Prog
   auto table = report::Table{columns};
   for (auto second = std::size_t{1}; second < files.size(); ++second) {
     for (auto first = std::size_t{0}; first < second; ++first) {
-      auto overlap = Overlap{};
-      for_each_annotated(
-          files[second].path, files[second].format,
-          [&](AnnotatedProtein const& protein) { overlap.add(protein, files[first].contents); });
+      auto const& overlap = files[second].overlaps[first];
       auto const knows_families = !files[first].contents.superfamilies.empty() &&
                                   !files[second].contents.superfamilies.empty();
       auto row = std::vector<Cell>{
@@ -279,7 +284,7 @@ void print_overlaps(std::vector<File> const& files, bool relatives, report::Prog
 void inspect_data(std::vector<std::string> const& paths, bool relatives,
                   report::Progress::Style style) {
   auto files = std::vector<File>{};
-  for (auto const& path : paths) files.push_back(read(path));
+  for (auto const& path : paths) files.push_back(read(path, files));
   print_counts(files);
   print_sites(files);
   print_lengths(files);

@@ -247,9 +247,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
       auto const mean = spread(over_runs(comparison.arms[a], [&](RunResult const& run) {
                           return run.find_groups("test")->average_precision[g];
                         })).mean;
-      // Spread over the row, so that equal ones do not hide each other.
-      auto const jitter = .25 + .5 * static_cast<double>(g * 7 % 11) / 10.;
-      chart.dot(a, {mean, static_cast<double>(a) + jitter},
+      chart.dot(a, {mean, report::in_row(a, g)},
                 group_names[g] + ", " + names[a] + ": " + number(mean), 3.5);
       row.push_back(std::isnan(mean) ? report::Cell{"one class"} : report::Cell{mean});
     }

@@ -113,10 +113,9 @@ void add_factor_figure(report::Page& page, SweepResults const& results, SweepEff
     if (trial.diverged()) continue;
     auto const mean = trial.metric().mean;
     auto const level = levels.of_trial[counted++];
-    auto const jitter = .25 + .5 * static_cast<double>(place * 7 % 11) / 10.;
     auto const point = factor.range
                            ? report::Point{at(*parse_number<double>(trial.settings[f])), mean}
-                           : report::Point{mean, static_cast<double>(level) + jitter};
+                           : report::Point{mean, report::in_row(level, place)};
     chart.dot(0, point, described(results, place), 3.5);
   }
   page.figure(chart,

@@ -55,6 +55,12 @@ struct Point {
   double x = 0, y = 0;
 };
 
+/// Where number i of the dots of a row of names lies: spread over it, so that equal ones do not
+/// hide each other.
+constexpr double in_row(std::size_t row, std::size_t i) {
+  return static_cast<double>(row) + .25 + .5 * static_cast<double>(i * 7 % 11) / 10.;
+}
+
 /// What an axis shows: a range of numbers, or names, of which number i lies from i to i + 1.
 struct Axis {
   std::string label = {};
