@@ -179,7 +179,7 @@ struct Octet {
 /// What is copied is there when it has been waited for, and not before.
 __global__ void copying_kernel(float const* in, float* early, float* late) {
   auto& shared = shared_storage<Octet>();
-  qlora::cuda::copy_async(shared.values, in, true);
+  qlora::cuda::copy_async<16>(shared.values, in, true);
   early[0] = shared.values[1];
   qlora::cuda::wait_for_copies();
   late[0] = shared.values[1];

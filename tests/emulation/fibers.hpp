@@ -44,6 +44,7 @@ enum class Waiting { nothing, for_block, for_lanes, finished };
 /// A copy that a thread has begun: it is made when the thread waits for it, and not before.
 struct Copy {
   void* to;
+  std::size_t size;
   std::array<std::byte, 16> bytes;
 };
 

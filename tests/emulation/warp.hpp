@@ -72,11 +72,12 @@ inline void ldmatrix_x4(std::uint32_t (&pairs)[4], std::uint16_t const* row, boo
 /// Begins a copy; of zeros where `from` is null.
 inline void copy_async(void* to, void const* from, std::size_t bytes,
                        std::source_location at = std::source_location::current()) {
-  if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) % 16 != 0) {
+  if ((reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from)) % bytes !=
+      0) {
     throw Error{std::string{at.file_name()} + ":" + std::to_string(at.line()) +
-                ": expected both sides of a copy aligned to 16 bytes"};
+                ": expected both sides of a copy aligned to " + std::to_string(bytes) + " bytes"};
   }
-  auto copy = Copy{to, {}};
+  auto copy = Copy{to, bytes, {}};
   if (from != nullptr) std::memcpy(copy.bytes.data(), from, bytes);
   this_fiber().copies.push_back(copy);
 }
@@ -84,7 +85,7 @@ inline void copy_async(void* to, void const* from, std::size_t bytes,
 /// Makes the copies that this thread has begun.
 inline void wait_for_copies() {
   auto& copies = this_fiber().copies;
-  for (auto const& copy : copies) std::memcpy(copy.to, copy.bytes.data(), copy.bytes.size());
+  for (auto const& copy : copies) std::memcpy(copy.to, copy.bytes.data(), copy.size);
   copies.clear();
 }
 

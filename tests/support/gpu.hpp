@@ -9,14 +9,17 @@
 namespace qlora::test {
 
 struct Device {
-  static bool available() { return cuda::device_status() == cudaSuccess; }
+  static bool available() {
+    static auto const found = cuda::device_status() == cudaSuccess;  // whatever fails later
+    return found;
+  }
   static void wait() { cuda::check(cudaDeviceSynchronize(), "wait for the device"); }
   static void shuffle(unsigned) {}
 
   template <class T>
   using Backend = backend::Cuda<T>;
 
-  /// Managed memory, or plain one where there is no device.
+  /// Pinned memory, which host and device see, or plain one where there is no device.
   template <class U>
   struct Allocator {
     using value_type = U;
@@ -26,14 +29,14 @@ struct Device {
     U* allocate(std::size_t count) {
       if (!available()) return static_cast<U*>(::operator new(count * sizeof(U)));
       void* data = nullptr;
-      cuda::check(cudaMallocManaged(&data, count * sizeof(U)), "managed memory");
+      cuda::check(cudaMallocHost(&data, count * sizeof(U)), "pinned memory");
       return static_cast<U*>(data);
     }
     void deallocate(U* data, std::size_t) {
       if (!available()) {
         ::operator delete(data);
       } else {
-        cudaFree(data);
+        cudaFreeHost(data);
       }
     }
     friend bool operator==(Allocator, Allocator) { return true; }

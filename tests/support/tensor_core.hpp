@@ -110,7 +110,7 @@ __global__ void load_kernel(std::uint16_t const* in, bool sparse, cuda::Pair16* 
   auto& shared = cuda::shared_storage<Rows>();
   auto const lane = static_cast<int>(threadIdx.x);
   auto* const row = shared.values[lane];
-  cuda::copy_async(row, in + std::ptrdiff_t{8} * lane, !sparse || lane % 2 == 0);
+  cuda::copy_async<16>(row, in + std::ptrdiff_t{8} * lane, !sparse || lane % 2 == 0);
   cuda::wait_for_copies();
   __syncthreads();
   cuda::Pair16 pairs[4];

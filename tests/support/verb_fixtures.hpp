@@ -30,7 +30,10 @@ constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
 template <class U>
 class Sample {
  public:
-  Sample(Index rows, Index columns, double scale = 1., Index gap = 3)
+  /// Rows of a multiple of 8 elements lie so that they can be read 16 bytes at a time, others not.
+  Sample(Index rows, Index columns, double scale = 1.)
+      : Sample{rows, columns, scale, columns % 8 == 0 ? Index{8} : Index{3}} {}
+  Sample(Index rows, Index columns, double scale, Index gap)
       : rows_{rows}, columns_{columns}, stride_{columns + gap} {
     static auto seed = std::uint64_t{0};
     auto random = RandomSequence{{.seed = ++seed}};

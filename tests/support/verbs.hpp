@@ -57,8 +57,12 @@ TYPED_TEST(Verbs, LoraProject) {
   using T = TypeParam;
   using A = Accumulate<T>;
   for (auto const dropout : {0.f, .4f}) {
-    for (auto const& [targets, rank, d] :
-         {std::tuple<Index, Index, Index>{1, 1, 8}, {3, 2, 45}, {2, 9, 33}, {1, 3, 300}}) {
+    for (auto const& [targets, rank, d] : {std::tuple<Index, Index, Index>{1, 1, 8},
+                                           {3, 2, 45},
+                                           {2, 9, 33},
+                                           {1, 3, 300},
+                                           {3, 2, 304},
+                                           {2, 9, 64}}) {
       auto const input = LoraInput{targets, 5, {.probability = dropout, .seed = 9, .step = 4}};
       auto x = Sample<T>{this->n, d};
       auto a = Sample<A>{targets * rank, d};
@@ -90,7 +94,8 @@ TYPED_TEST(Verbs, LoraProject) {
 TYPED_TEST(Verbs, LoraExpand) {
   using T = TypeParam;
   using A = Accumulate<T>;
-  for (auto const& [rank, out] : {std::pair<Index, Index>{1, 1}, {2, 45}, {9, 300}}) {
+  for (auto const& [rank, out] :
+       {std::pair<Index, Index>{1, 1}, {2, 45}, {9, 300}, {2, 304}, {9, 64}}) {
     auto h = Sample<A>{this->n, rank};
     auto b = Sample<A>{out, rank};
     auto y = Sample<T>{this->n, out};
@@ -116,7 +121,8 @@ TYPED_TEST(Verbs, LoraExpand) {
 TYPED_TEST(Verbs, LayerNorm) {
   using T = TypeParam;
   using A = Accumulate<T>;
-  for (auto const d : {Index{1}, Index{31}, Index{40}, Index{321}}) {
+  for (auto const d : {Index{1}, Index{31}, Index{40}, Index{321}, Index{400}, Index{648},
+                       Index{1288}, Index{2568}}) {
     auto x = Sample<A>{this->n, d};
     auto gamma = Line<A>{d};
     auto beta = Line<A>{d};
@@ -144,21 +150,23 @@ TYPED_TEST(Verbs, LayerNorm) {
 
 TYPED_TEST(Verbs, Gelu) {
   using T = TypeParam;
-  auto u = Sample<T>{this->n, 65, 5.};
-  auto g = Sample<T>{this->n, 65};
-  auto expected = g;
-  this->cpu.gelu(u.host(), expected.host());
-  this->gpu->gelu(u.device(), g.device());
-  g.expect_near(expected, this->rounded, "gelu");
-  this->cpu.gelu_backward(u.host(), expected.host(), expected.host());
-  this->gpu->gelu_backward(u.device(), g.device(), g.device());
-  g.expect_near(expected, this->rounded, "gelu_backward");
+  for (auto const columns : {Index{65}, Index{72}}) {
+    auto u = Sample<T>{this->n, columns, 5.};
+    auto g = Sample<T>{this->n, columns};
+    auto expected = g;
+    this->cpu.gelu(u.host(), expected.host());
+    this->gpu->gelu(u.device(), g.device());
+    g.expect_near(expected, this->rounded, "gelu");
+    this->cpu.gelu_backward(u.host(), expected.host(), expected.host());
+    this->gpu->gelu_backward(u.device(), g.device(), g.device());
+    g.expect_near(expected, this->rounded, "gelu_backward");
+  }
 }
 
 TYPED_TEST(Verbs, Rotary) {
   using T = TypeParam;
   using A = Accumulate<T>;
-  for (auto const& [heads, head_dim] : {std::pair<Index, Index>{1, 2}, {3, 10}, {2, 24}}) {
+  for (auto const& [heads, head_dim] : {std::pair<Index, Index>{1, 2}, {3, 10}, {2, 24}, {3, 48}}) {
     auto x = Sample<T>{this->n, heads * head_dim};
     auto expected = x;
     for (auto const rotation : {Rotation::forward, Rotation::inverse}) {
@@ -198,28 +206,30 @@ TYPED_TEST(AttentionVerbs, RefuseWiderHeads) {
 TYPED_TEST(Verbs, Moves) {
   using T = TypeParam;
   using A = Accumulate<T>;
-  auto table = Sample<A>{5, 37};
-  auto ids = Shared<std::int32_t>{3, 0, 4, 3};
-  auto y = Sample<A>{4, 37};
-  auto expected = y;
-  this->cpu.embed({ids.data(), {4}}, A{.88f}, table.host(), expected.host());
-  this->gpu->embed({ids.data(), {4}}, A{.88f}, table.device(), y.device());
-  y.expect_near(expected, 0., "embed");
-  auto bias = Line<A>{37};
-  this->cpu.add_bias(bias.host(), expected.host());
-  this->gpu->add_bias(bias.device(), y.device());
-  y.expect_near(expected, 0., "add_bias");
-  auto copied = Sample<A>{4, 37};
-  this->gpu->copy(y.device(), copied.device());
-  copied.expect_near(y, 0., "copy");
-  auto narrow = Sample<T>{4, 37};
-  auto expected_narrow = narrow;
-  this->cpu.round(y.host(), expected_narrow.host());
-  this->gpu->round(y.device(), narrow.device());
-  narrow.expect_near(expected_narrow, 0., "round");
-  this->gpu->clear(copied.device().row(1));
-  Device::wait();
-  for (auto i = Index{0}; i < 37; ++i) EXPECT_EQ(copied.host()(1, i), 0);
+  for (auto const columns : {Index{37}, Index{40}}) {
+    auto table = Sample<A>{5, columns};
+    auto ids = Shared<std::int32_t>{3, 0, 4, 3};
+    auto y = Sample<A>{4, columns};
+    auto expected = y;
+    this->cpu.embed({ids.data(), {4}}, A{.88f}, table.host(), expected.host());
+    this->gpu->embed({ids.data(), {4}}, A{.88f}, table.device(), y.device());
+    y.expect_near(expected, 0., "embed");
+    auto bias = Line<A>{columns};
+    this->cpu.add_bias(bias.host(), expected.host());
+    this->gpu->add_bias(bias.device(), y.device());
+    y.expect_near(expected, 0., "add_bias");
+    auto copied = Sample<A>{4, columns};
+    this->gpu->copy(y.device(), copied.device());
+    copied.expect_near(y, 0., "copy");
+    auto narrow = Sample<T>{4, columns};
+    auto expected_narrow = narrow;
+    this->cpu.round(y.host(), expected_narrow.host());
+    this->gpu->round(y.device(), narrow.device());
+    narrow.expect_near(expected_narrow, 0., "round");
+    this->gpu->clear(copied.device().row(1));
+    Device::wait();
+    for (auto i = Index{0}; i < columns; ++i) EXPECT_EQ(copied.host()(1, i), 0);
+  }
 }
 
 TYPED_TEST(Verbs, Sums) {

@@ -21,9 +21,7 @@ struct OwnAttention {
   }
   template <class T>
   static void backward(AttentionBackward<T> const& problem, Stream const& stream) {
-    auto const& shape = problem.shape;
-    for_each_element(shape.heads, shape.tokens, stream,
-                     AttentionDelta<T>{problem.out, problem.dout, problem.delta, shape.head_dim});
+    attention_delta(problem, stream);
     Kernels<T>::backward(problem, stream);
   }
 

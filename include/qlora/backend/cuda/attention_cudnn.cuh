@@ -122,8 +122,8 @@ class CudnnAttention {
     if (plan == nullptr) return false;
     auto const stats = statistics(shape, operands);
     execute(*plan, shape, operands, Shape::forward_matrices, stream);
-    for_each_element(shape.heads, shape.tokens, stream,
-                     Round<float, float>{{stats.data, stats.stride, stats.step}, problem.lse});
+    map(shape.heads, shape.tokens, stream, Round<float>{}, problem.lse,
+        Strided<float const>{stats.data, stats.stride, stats.step});
     return true;
   }
 
@@ -135,8 +135,8 @@ class CudnnAttention {
     auto const* const plan = plan_for(backward_, CudnnAttentionGraph::backward, shape, operands,
                                       Shape::backward_matrices);
     if (plan == nullptr) return false;
-    for_each_element(shape.heads, shape.tokens, stream,
-                     Round<float, float>{problem.lse, statistics(shape, operands)});
+    map(shape.heads, shape.tokens, stream, Round<float>{}, statistics(shape, operands),
+        problem.lse);
     execute(*plan, shape, operands, Shape::backward_matrices, stream);
     return true;
   }

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <qlora/backend/cuda/kernel.cuh>
+#include <qlora/backend/cuda/pack.cuh>
 #include <qlora/core/error.hpp>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/scalar.hpp>
@@ -58,6 +59,50 @@ struct AttentionDelta {
     delta(head, token) = sum;
   }
 };
+
+/// The same for head dims of 8 `Lanes` in packs: a warp for each token, a lane for each pack.
+template <class T, int Lanes>
+struct PackedAttentionDelta {
+  using A = Accumulate<T>;
+  Strided<T const> out, dout;
+  Strided<A> delta;
+  int packs;  ///< in a row
+  __device__ void operator()(Index token, int lane) const {
+    for (auto first = 0; first < packs; first += warp_size) {
+      auto const pack = first + lane;
+      auto sum = A{0};
+      if (pack < packs) {
+        auto const o = load_pack(out, token, pack);
+        auto const d = load_pack(dout, token, pack);
+        QLORA_UNROLL
+        for (auto i = 0; i < octet_size; ++i) {
+          sum += convert<A>(o.values[i]) * convert<A>(d.values[i]);
+        }
+      }
+      sum = lanes_sum<Lanes>(sum);
+      if (pack < packs && lane % Lanes == 0) delta(pack / Lanes, token) = sum;
+    }
+  }
+};
+
+template <class T>
+void attention_delta(AttentionBackward<T> const& problem, Stream const& stream) {
+  auto const& shape = problem.shape;
+  auto const columns = shape.heads * shape.head_dim;
+  auto const packed =
+      in_packs(problem.out, shape.tokens, columns) && in_packs(problem.dout, shape.tokens, columns);
+  auto const start = [&](auto lanes) {
+    for_each_row(shape.tokens, stream,
+                 PackedAttentionDelta<T, lanes()>{problem.out, problem.dout, problem.delta,
+                                                  static_cast<int>(columns / octet_size)});
+  };
+  if (packed && shape.head_dim == 16) return start(std::integral_constant<int, 2>{});
+  if (packed && shape.head_dim == 32) return start(std::integral_constant<int, 4>{});
+  if (packed && shape.head_dim == 64) return start(std::integral_constant<int, 8>{});
+  if (packed && shape.head_dim == 128) return start(std::integral_constant<int, 16>{});
+  for_each_element(shape.heads, shape.tokens, stream,
+                   AttentionDelta<T>{problem.out, problem.dout, problem.delta, shape.head_dim});
+}
 
 /// A tile of a sequence.
 struct SequenceTile {

@@ -1,7 +1,8 @@
 /// Attention in bf16 on tensor cores, tile by tile with an online softmax (Dao, arXiv:2307.08691).
 /// A warp owns 16 rows, kept in registers as operands; tiles of the other side pass through shared
 /// memory, the next one on its way while one is used. Scores stay in registers: what one product
-/// leaves is the operand of the next.
+/// leaves is the operand of the next. Where there are registers, a warp owns 16 rows more, since
+/// shared memory is what it waits for: an operand read from there then serves two products.
 #pragma once
 
 #include <cmath>
@@ -18,8 +19,8 @@
 
 namespace qlora::inline v1::cuda {
 
-inline constexpr int warp_rows = 16;
-inline constexpr int block_rows = warp_rows * warps_per_block;
+inline constexpr int group_rows = 16;
+inline constexpr int attention_threads = warp_size * warps_per_block;
 inline constexpr float log2_e = std::numbers::log2e_v<float>;
 
 /// A matrix of one head's columns, and whether each 16 bytes of it can be read at once.
@@ -41,6 +42,9 @@ struct HeadMatrix {
     return column < head_dim ? x(row, first_column + column).bits : std::uint16_t{0};
   }
   __device__ Pair16 pair(Index row, Index column) const {
+    if (aligned && column < head_dim) {
+      return *reinterpret_cast<Pair16 const*>(&x(row, first_column + column));
+    }
     return Pair16{bits(row, column)} | Pair16{bits(row, column + 1)} << 16;
   }
 };
@@ -55,20 +59,25 @@ struct NarrowTile {
 
   /// Begins to fill the tile from rows `begin` ... of a sequence; the whole block takes part.
   __device__ void load(HeadMatrix const& from, SequenceTile const& at, int begin) {
-    for (auto i = static_cast<int>(threadIdx.x); i < rows * octets;
-         i += static_cast<int>(blockDim.x)) {
-      auto const row = i / octets;
-      auto const column = i % octets * 8;
-      auto const inside = begin + row < at.length;
-      // Rows outside are not looked at, but pointed into the matrix.
-      auto const token = at.first + (inside ? begin + row : 0);
+    constexpr auto step = attention_threads / octets;  // rows between those of a thread
+    auto const thread = static_cast<int>(threadIdx.x);
+    auto const first = thread / octets;
+    auto const column = thread % octets * 8;
+    auto const left = at.length - begin - first;  // rows that are there, from the thread's first on
+    auto const within = column < from.head_dim;
+    // What is outside is not looked at, but pointed into the matrix.
+    auto const* const source = &from.x(at.first + (left > 0 ? begin + first : 0),
+                                       from.first_column + (within ? column : 0));
+    QLORA_UNROLL
+    for (auto row = 0; row < rows; row += step) {
+      auto const inside = row < left;
       if (from.aligned) {
-        auto const present = inside && column < from.head_dim;
-        copy_async(&values[row][column], &from.x(token, from.first_column + (present ? column : 0)),
-                   present);
+        copy_async<16>(&values[first + row][column], source + (inside ? row * from.x.stride : 0),
+                       inside && within);
       } else {
         for (auto c = column; c < column + 8; ++c) {
-          values[row][c] = inside ? from.bits(token, c) : std::uint16_t{0};
+          values[first + row][c] =
+              inside ? from.bits(at.first + begin + first + row, c) : std::uint16_t{0};
         }
       }
     }
@@ -97,86 +106,129 @@ struct NarrowTile {
   }
 };
 
-/// Where a lane of a block stands: in its tile, and in its head.
+/// Where a lane of a block stands whose warps own `Groups` times 16 rows: in its tile, and in its
+/// head.
+template <int Groups>
 struct LanePlace {
+  static constexpr int block_rows = group_rows * Groups * warps_per_block;
   SequenceTile at;
   Index head;
-  int row;   ///< the first of its two rows in the sequence, the other being 8 below
-  int part;  ///< its columns are 2 part and 2 part + 1 of every 8
+  int first;  ///< its first row in the sequence
+  int part;   ///< its columns are 2 part and 2 part + 1 of every 8
 
   __device__ explicit LanePlace(AttentionShape const& shape)
       : at{tile_of(shape, block_rows, blockIdx.x)}, head{blockIdx.y} {
     auto const thread = static_cast<int>(threadIdx.x);
-    row = at.begin + thread / warp_size * warp_rows + thread % warp_size / row_threads;
+    first =
+        at.begin + thread / warp_size * (group_rows * Groups) + thread % warp_size / row_threads;
     part = thread % row_threads;
   }
   /// Whether the block has nothing to do.
   __device__ bool idle() const { return at.begin >= at.length; }
+  /// A lane has two rows of each group, 8 apart.
+  __device__ int row(int group, int half) const { return first + group * group_rows + half * 8; }
 };
 
-/// The 16 rows of a warp, as operands.
+/// 16 rows of a warp, as operands.
 template <int D>
 struct OwnRows {
   FragmentA steps[D / 16];
 
-  __device__ void load(HeadMatrix const& from, LanePlace const& place) {
+  template <int Groups>
+  __device__ void load(HeadMatrix const& from, LanePlace<Groups> const& place, int group) {
     QLORA_UNROLL
     for (auto step = 0; step < D / 16; ++step) {
       QLORA_UNROLL
       for (auto i = 0; i < 4; ++i) {
-        auto const own = place.row + i % 2 * 8;
+        auto const own = place.row(group, i % 2);
         auto const column = 16 * step + i / 2 * 8 + 2 * place.part;
         steps[step].pairs[i] = own < place.at.length ? from.pair(place.at.first + own, column) : 0;
       }
     }
   }
 };
+template <int D, int Groups>
+__device__ void load_rows(OwnRows<D> (&own)[Groups], HeadMatrix const& from,
+                          LanePlace<Groups> const& place) {
+  QLORA_UNROLL
+  for (auto group = 0; group < Groups; ++group) own[group].load(from, place, group);
+}
 
-/// left and right (16, 8) = own rows by rows `row` ... + 15 of a tile.
-template <int D>
-__device__ void score(FragmentC& left, FragmentC& right, OwnRows<D> const& own,
+/// scores (16 Groups, 16) = own rows by rows `row` ... + 15 of a tile.
+template <int D, int Groups>
+__device__ void score(FragmentC (&scores)[Groups][2], OwnRows<D> const (&own)[Groups],
                       NarrowTile<D> const& tile, int row) {
-  left = right = {};
+  QLORA_UNROLL
+  for (auto& group : scores) group[0] = group[1] = {};
   QLORA_UNROLL
   for (auto step = 0; step < D / 16; ++step) {
     FragmentB other[2];
     tile.as_columns(other, row, 16 * step);
-    multiply_add(left, own.steps[step], other[0]);
-    multiply_add(right, own.steps[step], other[1]);
+    QLORA_UNROLL
+    for (auto group = 0; group < Groups; ++group) {
+      multiply_add(scores[group][0], own[group].steps[step], other[0]);
+      multiply_add(scores[group][1], own[group].steps[step], other[1]);
+    }
   }
 }
 
-/// sums (16, D) += weights (16, 16) by rows `row` ... + 15 of a tile.
-template <int D>
-__device__ void add_rows(FragmentC (&sums)[D / 8], FragmentA const& weights,
+/// sums (16 Groups, D) += weights (16 Groups, 16) by rows `row` ... + 15 of a tile.
+template <int D, int Groups>
+__device__ void add_rows(FragmentC (&sums)[Groups][D / 8], FragmentA const (&weights)[Groups],
                          NarrowTile<D> const& tile, int row) {
   QLORA_UNROLL
   for (auto i = 0; i < D / 8; i += 2) {
     FragmentB other[2];
     tile.as_rows(other, row, 8 * i);
-    multiply_add(sums[i], weights, other[0]);
-    multiply_add(sums[i + 1], weights, other[1]);
+    QLORA_UNROLL
+    for (auto group = 0; group < Groups; ++group) {
+      multiply_add(sums[group][i], weights[group], other[0]);
+      multiply_add(sums[group][i + 1], weights[group], other[1]);
+    }
+  }
+}
+template <int Groups>
+__device__ void as_operands(FragmentA (&weights)[Groups], FragmentC const (&scores)[Groups][2]) {
+  QLORA_UNROLL
+  for (auto group = 0; group < Groups; ++group) {
+    weights[group] = operand_of(scores[group][0], scores[group][1]);
   }
 }
 
-/// Writes sums (16, D), multiplied by a factor for each of a lane's two rows.
-template <int D>
-__device__ void store(FragmentC const (&sums)[D / 8], float const (&factors)[2],
+/// Writes sums (16 Groups, D), multiplied by a factor for each of a lane's rows.
+template <int D, int Groups>
+__device__ void store(FragmentC const (&sums)[Groups][D / 8], float const (&factors)[Groups][2],
                       Strided<bf16> const& out, AttentionShape const& shape,
-                      LanePlace const& place) {
+                      LanePlace<Groups> const& place) {
   QLORA_UNROLL
-  for (auto half = 0; half < 2; ++half) {
-    auto const own = place.row + half * 8;
+  for (auto r = 0; r < 2 * Groups; ++r) {
+    auto const group = r / 2;
+    auto const half = r % 2;
+    auto const own = place.row(group, half);
     if (own >= place.at.length) continue;
     QLORA_UNROLL
     for (auto i = 0; i < D / 8; ++i) {
       auto const column = 8 * i + 2 * place.part;
       if (column >= shape.head_dim) continue;  // an even number
       auto* const to = &out(place.at.first + own, place.head * shape.head_dim + column);
-      to[0] = bf16{factors[half] * sums[i].values[2 * half]};
-      to[1] = bf16{factors[half] * sums[i].values[2 * half + 1]};
+      auto const factor = factors[group][half];
+      auto const pair = pair_of(factor * sums[group][i].values[2 * half],
+                                factor * sums[group][i].values[2 * half + 1]);
+      if (reinterpret_cast<std::uintptr_t>(to) % sizeof pair == 0) {
+        *reinterpret_cast<Pair16*>(to) = pair;
+      } else {
+        to[0].bits = static_cast<std::uint16_t>(pair & 0xffffu);
+        to[1].bits = static_cast<std::uint16_t>(pair >> 16);
+      }
     }
   }
+}
+template <int D, int Groups>
+__device__ void store(FragmentC const (&sums)[Groups][D / 8], Strided<bf16> const& out,
+                      AttentionShape const& shape, LanePlace<Groups> const& place) {
+  float ones[Groups][2];
+  for (auto& pair : ones) pair[0] = pair[1] = 1.f;
+  store<D>(sums, ones, out, shape, place);
 }
 
 /// Two matrices of the other side: keys and values, or queries and gradients.
@@ -185,14 +237,17 @@ struct TilePairs {
   NarrowTile<D> first[2], second[2];
 };
 
-/// Calls `body(begin, first, second)` for the tiles of a sequence, in order.
-template <int D, class Body>
+/// Calls `body(begin, first, second)` for the tiles of a sequence, in order; `more(stage, begin)`
+/// may begin to load what goes with them.
+template <int D, class Body, class More>
 __device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
-                              HeadMatrix const& second, SequenceTile const& at, Body&& body) {
+                              HeadMatrix const& second, SequenceTile const& at, Body&& body,
+                              More&& more) {
   constexpr auto rows = NarrowTile<D>::rows;
   auto const load = [&](int stage, int begin) {
     shared.first[stage].load(first, at, begin);
     shared.second[stage].load(second, at, begin);
+    more(stage, begin);
   };
   load(0, 0);
   auto stage = 0;
@@ -200,164 +255,218 @@ __device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
     wait_for_copies();
     __syncthreads();  // everybody's, and the other stage is no longer read
     if (begin + rows < at.length) load(1 - stage, begin + rows);
+    __syncwarp();  // whose lanes loading may have parted
     body(begin, shared.first[stage], shared.second[stage]);
   }
 }
 
+template <int D, class Body>
+__device__ void for_each_tile(TilePairs<D>& shared, HeadMatrix const& first,
+                              HeadMatrix const& second, SequenceTile const& at, Body&& body) {
+  for_each_tile(shared, first, second, at, body, [](int, int) {});
+}
+
 /// A block for each tile of queries.
-template <int D>
+template <int D, int Groups>
 __global__ void tensor_attention_kernel(AttentionForward<bf16> in) {
   constexpr auto infinity = std::numeric_limits<float>::infinity();
-  constexpr auto columns = NarrowTile<D>::rows / 8;
+  constexpr auto steps = NarrowTile<D>::rows / 16;
   auto& shared = shared_storage<TilePairs<D>>();
-  auto const place = LanePlace{in.shape};
+  auto const place = LanePlace<Groups>{in.shape};
   if (place.idle()) return;
   auto const& at = place.at;
   auto const head = place.head;
-  OwnRows<D> queries;
-  queries.load({in.q, in.shape, head}, place);
+  OwnRows<D> queries[Groups];
+  load_rows(queries, {in.q, in.shape, head}, place);
 
-  float largest[2] = {-infinity, -infinity};  // of the scores, times log2(e)
-  float total[2] = {};
-  FragmentC sums[D / 8] = {};
+  float largest[Groups][2];  // of the scores, times log2(e)
+  for (auto& pair : largest) pair[0] = pair[1] = -infinity;
+  float total[Groups][2] = {};
+  FragmentC sums[Groups][D / 8] = {};
   auto const add_tile = [&](int begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
-    FragmentC scores[columns];
+    FragmentC scores[steps][Groups][2];
     QLORA_UNROLL
-    for (auto i = 0; i < columns; i += 2) {
-      score(scores[i], scores[i + 1], queries, keys, 8 * i);
-    }
+    for (auto i = 0; i < steps; ++i) score(scores[i], queries, keys, 16 * i);
     if (begin + NarrowTile<D>::rows > at.length) {
       QLORA_UNROLL
-      for (auto i = 0; i < columns; ++i) {
+      for (auto i = 0; i < steps; ++i) {
         QLORA_UNROLL
-        for (auto e = 0; e < 4; ++e) {
-          if (begin + 8 * i + 2 * place.part + e % 2 >= at.length) scores[i].values[e] = -infinity;
+        for (auto e = 0; e < 8; ++e) {
+          auto const key = begin + 16 * i + e / 4 * 8 + 2 * place.part + e % 2;
+          QLORA_UNROLL
+          for (auto& group : scores[i]) {
+            if (key >= at.length) group[e / 4].values[e % 4] = -infinity;
+          }
         }
       }
     }
     QLORA_UNROLL
-    for (auto half = 0; half < 2; ++half) {
+    for (auto r = 0; r < 2 * Groups; ++r) {
+      auto const group = r / 2;
+      auto const half = r % 2;
       auto next = -infinity;
       QLORA_UNROLL
-      for (auto i = 0; i < columns; ++i) {
-        next = fmaxf(next, fmaxf(scores[i].values[2 * half], scores[i].values[2 * half + 1]));
+      for (auto i = 0; i < 2 * steps; ++i) {
+        auto const& part = scores[i / 2][group][i % 2].values;
+        next = fmaxf(next, fmaxf(part[2 * half], part[2 * half + 1]));
       }
-      next = fmaxf(largest[half], log2_e * row_largest(next));
-      auto const correction = exp2_fast(largest[half] - next);
-      largest[half] = next;
-      total[half] *= correction;
+      next = fmaxf(largest[group][half], log2_e * row_largest(next));
+      auto const correction = exp2_fast(largest[group][half] - next);
+      largest[group][half] = next;
+      total[group][half] *= correction;
       QLORA_UNROLL
-      for (auto& sum : sums) {
+      for (auto& sum : sums[group]) {
         sum.values[2 * half] *= correction;
         sum.values[2 * half + 1] *= correction;
       }
       QLORA_UNROLL
-      for (auto& value : scores) {
-        QLORA_UNROLL
-        for (auto e = 2 * half; e < 2 * half + 2; ++e) {
-          value.values[e] = exp2_fast(value.values[e] * log2_e - next);
-          total[half] += value.values[e];
-        }
+      for (auto i = 0; i < 4 * steps; ++i) {
+        auto& value = scores[i / 4][group][i / 2 % 2].values[2 * half + i % 2];
+        value = exp2_fast(value * log2_e - next);
+        total[group][half] += value;
       }
     }
     QLORA_UNROLL
-    for (auto i = 0; i < columns; i += 2) {
-      add_rows(sums, operand_of(scores[i], scores[i + 1]), values, 8 * i);
+    for (auto i = 0; i < steps; ++i) {
+      FragmentA weights[Groups];
+      as_operands(weights, scores[i]);
+      add_rows<D>(sums, weights, values, 16 * i);
     }
   };
   for_each_tile(shared, {in.k, in.shape, head}, {in.v, in.shape, head}, at, add_tile);
 
-  for (auto& sum : total) sum = lanes_sum<row_threads>(sum);
-  float const factors[2] = {1.f / total[0], 1.f / total[1]};
+  float factors[Groups][2];
+  QLORA_UNROLL
+  for (auto r = 0; r < 2 * Groups; ++r) {
+    auto& sum = total[r / 2][r % 2];
+    sum = lanes_sum<row_threads>(sum);
+    factors[r / 2][r % 2] = 1.f / sum;
+  }
   store<D>(sums, factors, in.out, in.shape, place);
   if (place.part != 0) return;
-  for (auto half = 0; half < 2; ++half) {
-    auto const own = place.row + half * 8;
+  QLORA_UNROLL
+  for (auto r = 0; r < 2 * Groups; ++r) {
+    auto const own = place.row(r / 2, r % 2);
     if (own < at.length) {
-      in.lse(head, at.first + own) = largest[half] / log2_e + std::log(total[half]);
+      in.lse(head, at.first + own) = largest[r / 2][r % 2] / log2_e + std::log(total[r / 2][r % 2]);
     }
   }
 }
 
 /// dq = ds k, where ds = p (dout v^T - delta): a block for each tile of queries.
-template <int D>
+template <int D, int Groups>
 __global__ void tensor_queries_backward_kernel(AttentionBackward<bf16> in) {
   auto& shared = shared_storage<TilePairs<D>>();
-  auto const place = LanePlace{in.shape};
+  auto const place = LanePlace<Groups>{in.shape};
   if (place.idle()) return;
   auto const& at = place.at;
   auto const head = place.head;
-  OwnRows<D> queries, gradients;
-  queries.load({in.q, in.shape, head}, place);
-  gradients.load({in.dout, in.shape, head}, place);
-  float lse[2], delta[2];
-  for (auto half = 0; half < 2; ++half) {
-    auto const inside = place.row + half * 8 < at.length;
-    auto const token = at.first + (inside ? place.row + half * 8 : 0);
-    lse[half] = inside ? log2_e * in.lse(head, token) : 0.f;
-    delta[half] = inside ? in.delta(head, token) : 0.f;
+  OwnRows<D> queries[Groups], gradients[Groups];
+  load_rows(queries, {in.q, in.shape, head}, place);
+  load_rows(gradients, {in.dout, in.shape, head}, place);
+  float lse[Groups][2], delta[Groups][2];
+  QLORA_UNROLL
+  for (auto r = 0; r < 2 * Groups; ++r) {
+    auto const own = place.row(r / 2, r % 2);
+    auto const inside = own < at.length;
+    auto const token = at.first + (inside ? own : 0);
+    lse[r / 2][r % 2] = inside ? log2_e * in.lse(head, token) : 0.f;
+    delta[r / 2][r % 2] = inside ? in.delta(head, token) : 0.f;
   }
 
-  FragmentC sums[D / 8] = {};
+  FragmentC sums[Groups][D / 8] = {};
   auto const add_tile = [&](int begin, NarrowTile<D> const& keys, NarrowTile<D> const& values) {
     for (auto i = 0; i < NarrowTile<D>::rows; i += 16) {
-      FragmentC scores[2], slopes[2];
-      score(scores[0], scores[1], queries, keys, i);
-      score(slopes[0], slopes[1], gradients, values, i);
+      FragmentC scores[Groups][2], slopes[Groups][2];
+      score(scores, queries, keys, i);
+      score(slopes, gradients, values, i);
       QLORA_UNROLL
       for (auto e = 0; e < 8; ++e) {
         auto const half = e % 4 / 2;
-        auto& slope = slopes[e / 4].values[e % 4];
-        auto const p = exp2_fast(scores[e / 4].values[e % 4] * log2_e - lse[half]);
         auto const inside = begin + i + e / 4 * 8 + 2 * place.part + e % 2 < at.length;
-        slope = inside ? p * (slope - delta[half]) : 0.f;
+        QLORA_UNROLL
+        for (auto group = 0; group < Groups; ++group) {
+          auto& slope = slopes[group][e / 4].values[e % 4];
+          auto const p = exp2_fast(scores[group][e / 4].values[e % 4] * log2_e - lse[group][half]);
+          slope = inside ? p * (slope - delta[group][half]) : 0.f;
+        }
       }
-      add_rows(sums, operand_of(slopes[0], slopes[1]), keys, i);
+      FragmentA weights[Groups];
+      as_operands(weights, slopes);
+      add_rows<D>(sums, weights, keys, i);
     }
   };
   for_each_tile(shared, {in.k, in.shape, head}, {in.v, in.shape, head}, at, add_tile);
-  float const factors[2] = {1.f, 1.f};
-  store<D>(sums, factors, in.dq, in.shape, place);
+  store<D>(sums, in.dq, in.shape, place);
 }
 
-/// dk = ds^T q and dv = p^T dout: a block for each tile of keys.
+/// What a block reads of the queries beside two matrices, in turn.
 template <int D>
+struct RowSums {
+  float lse[2][NarrowTile<D>::rows], delta[2][NarrowTile<D>::rows];
+};
+template <int D>
+struct KeysBackward {
+  TilePairs<D> tiles;
+  RowSums<D> sums;
+};
+
+/// dk = ds^T q and dv = p^T dout: a block for each tile of keys.
+template <int D, int Groups>
 __global__ void tensor_keys_backward_kernel(AttentionBackward<bf16> in) {
-  auto& shared = shared_storage<TilePairs<D>>();
-  auto const place = LanePlace{in.shape};
+  constexpr auto rows = NarrowTile<D>::rows;
+  auto& shared = shared_storage<KeysBackward<D>>();
+  auto const place = LanePlace<Groups>{in.shape};
   if (place.idle()) return;
   auto const& at = place.at;
   auto const head = place.head;
-  OwnRows<D> keys, values;
-  keys.load({in.k, in.shape, head}, place);
-  values.load({in.v, in.shape, head}, place);
+  OwnRows<D> keys[Groups], values[Groups];
+  load_rows(keys, {in.k, in.shape, head}, place);
+  load_rows(values, {in.v, in.shape, head}, place);
 
-  FragmentC key_sums[D / 8] = {};
-  FragmentC value_sums[D / 8] = {};
+  FragmentC key_sums[Groups][D / 8] = {};
+  FragmentC value_sums[Groups][D / 8] = {};
+  auto const load_sums = [&](int stage, int begin) {
+    auto const row = static_cast<int>(threadIdx.x);
+    if (row >= rows) return;
+    auto const inside = begin + row < at.length;
+    auto const token = at.first + (inside ? begin + row : 0);
+    copy_async<4>(&shared.sums.lse[stage][row], &in.lse(head, token), inside);
+    copy_async<4>(&shared.sums.delta[stage][row], &in.delta(head, token), inside);
+  };
   auto const add_tile = [&](int begin, NarrowTile<D> const& queries,
                             NarrowTile<D> const& gradients) {
-    for (auto i = 0; i < NarrowTile<D>::rows; i += 16) {
-      FragmentC scores[2], slopes[2];
-      score(scores[0], scores[1], keys, queries, i);
-      score(slopes[0], slopes[1], values, gradients, i);
+    auto const stage = begin / rows % 2;
+    for (auto i = 0; i < rows; i += 16) {
+      FragmentC scores[Groups][2], slopes[Groups][2];
+      score(scores, keys, queries, i);
+      score(slopes, values, gradients, i);
       QLORA_UNROLL
       for (auto e = 0; e < 8; ++e) {
-        auto const query = begin + i + e / 4 * 8 + 2 * place.part + e % 2;
-        auto const inside = query < at.length;
-        auto const token = at.first + (inside ? query : 0);
-        auto& p = scores[e / 4].values[e % 4];
-        auto& slope = slopes[e / 4].values[e % 4];
-        p = inside ? exp2_fast(log2_e * (p - in.lse(head, token))) : 0.f;
-        slope = p * (slope - in.delta(head, token));
+        if (e % 4 >= 2) continue;  // the same query, eight keys further down
+        auto const row = i + e / 4 * 8 + 2 * place.part + e % 2;
+        auto const inside = begin + row < at.length;
+        auto const lse = log2_e * shared.sums.lse[stage][row];
+        auto const delta = shared.sums.delta[stage][row];
+        QLORA_UNROLL
+        for (auto r = 0; r < 2 * Groups; ++r) {
+          auto& p = scores[r / 2][e / 4].values[e % 4 + r % 2 * 2];
+          auto& slope = slopes[r / 2][e / 4].values[e % 4 + r % 2 * 2];
+          p = inside ? exp2_fast(p * log2_e - lse) : 0.f;
+          slope = p * (slope - delta);
+        }
       }
-      add_rows(key_sums, operand_of(slopes[0], slopes[1]), queries, i);
-      add_rows(value_sums, operand_of(scores[0], scores[1]), gradients, i);
+      FragmentA weights[Groups];
+      as_operands(weights, slopes);
+      add_rows<D>(key_sums, weights, queries, i);
+      as_operands(weights, scores);
+      add_rows<D>(value_sums, weights, gradients, i);
     }
   };
-  for_each_tile(shared, {in.q, in.shape, head}, {in.dout, in.shape, head}, at, add_tile);
-  float const factors[2] = {1.f, 1.f};
-  store<D>(key_sums, factors, in.dk, in.shape, place);
-  store<D>(value_sums, factors, in.dv, in.shape, place);
+  for_each_tile(shared.tiles, {in.q, in.shape, head}, {in.dout, in.shape, head}, at, add_tile,
+                load_sums);
+  store<D>(key_sums, in.dk, in.shape, place);
+  store<D>(value_sums, in.dv, in.shape, place);
 }
 
 /// Attention by these kernels, in bf16 with float sums. Templates, so that a source has the kernels
@@ -366,19 +475,25 @@ struct TensorAttention {
   template <std::same_as<bf16> T>
   static void forward(AttentionForward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
-      launch_tiles(tensor_attention_kernel<D>, problem, block_rows, threads, stream);
+      constexpr auto groups = D <= 64 ? 2 : 1;
+      start<groups>(tensor_attention_kernel<D, groups>, problem, stream);
     });
   }
   template <std::same_as<bf16> T>
   static void backward(AttentionBackward<T> const& problem, Stream const& stream) {
     with_head_dim(problem.shape.head_dim, [&]<int D>(std::integral_constant<int, D>) {
-      launch_tiles(tensor_queries_backward_kernel<D>, problem, block_rows, threads, stream);
-      launch_tiles(tensor_keys_backward_kernel<D>, problem, block_rows, threads, stream);
+      constexpr auto of_queries = D <= 64 ? 2 : 1;
+      constexpr auto of_keys = D <= 32 ? 2 : 1;
+      start<of_queries>(tensor_queries_backward_kernel<D, of_queries>, problem, stream);
+      start<of_keys>(tensor_keys_backward_kernel<D, of_keys>, problem, stream);
     });
   }
 
  private:
-  static constexpr int threads = warp_size * warps_per_block;
+  template <int Groups, class Problem>
+  static void start(void (*kernel)(Problem), Problem const& problem, Stream const& stream) {
+    launch_tiles(kernel, problem, LanePlace<Groups>::block_rows, attention_threads, stream);
+  }
 };
 
 }  // namespace qlora::inline v1::cuda

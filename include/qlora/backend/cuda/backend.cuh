@@ -4,6 +4,7 @@
 /// first. Sums have a fixed order: the same bits every time.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <qlora/backend/cuda/expansion.cuh>
 #include <qlora/backend/cuda/layer_norm.cuh>
 #include <qlora/backend/cuda/lora.cuh>
+#include <qlora/backend/cuda/map.cuh>
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/backend/cuda/reduce.cuh>
 #include <qlora/backend/cuda/repeats.cuh>
@@ -90,10 +92,7 @@ class Backend {
                     Packing<space> const& packing, Matrix<A, space> h) {
     expect_shape(a, {h.columns(), x.columns()}, "lora_project: a");
     expect_shape(h, {x.rows(), a.rows()}, "lora_project: output");
-    for_each_row(
-        x.rows(), stream_,
-        LoraProject<U, A>{strided(x), strided(a), A{1}, masks_of(input, packing, x.columns()),
-                          strided(h), x.columns(), input.targets, a.rows() / input.targets});
+    project(x, by_octets(a), A{1}, masks_of(input, packing, x.columns()), input.targets, h);
   }
 
   template <class U, class V>
@@ -106,27 +105,21 @@ class Backend {
     add_outer(dh, x, A{1}, masks, input.targets, strided(da));
     if (dx.data() == nullptr) return;
     expect_shape(dx, x.extents(), "lora_project_backward: input gradient");
-    for_each_element(x.rows(), octets(x.columns()), stream_,
-                     LoraInputGradient<V, A>{strided(dh), strided(a), masks, strided(dx),
-                                             x.columns(), input.targets, a.rows() / input.targets});
+    add(dh, by_octets(a), A{1}, masks, input.targets, dx);
   }
 
   template <class U>
   void lora_expand(Matrix<A const, space> h, Matrix<A const, space> b, A scale,
                    Matrix<U, space> y) {
     expect_shape(b, {y.columns(), h.columns()}, "lora_expand: b");
-    for_each_element(y.rows(), y.columns(), stream_,
-                     LoraExpand<U, A>{strided(h), strided(b), scale, strided(y), h.columns()});
+    add(h, turned(b), scale, Masks{}, 1, y);
   }
 
   template <class U>
   void lora_expand_backward(Matrix<A const, space> h, Matrix<A const, space> b, A scale,
                             Matrix<U const, space> dy, Matrix<A, space> dh, Matrix<A, space> db) {
     expect_shape(db, b.extents(), "lora_expand_backward: parameter gradient");
-    auto const rank = b.columns();
-    for_each_row(dy.rows(), stream_,
-                 LoraProject<U, A>{strided(dy), transposed(b), scale, Masks{}, strided(dh),
-                                   dy.columns(), 1, rank});
+    project(dy, turned(b), scale, Masks{}, 1, dh);
     add_outer(h, dy, scale, Masks{}, 1, transposed(db));
   }
 
@@ -145,9 +138,13 @@ class Backend {
                   Matrix<A, space> stats) {
     expect_shape(y, x.extents(), "layer_norm: output");
     expect_shape(stats, {x.rows(), 2}, "layer_norm: stats");
-    for_each_row(x.rows(), stream_,
-                 LayerNorm<A, U>{strided(x), gamma.data(), beta.data(), epsilon, strided(y),
-                                 strided(stats), x.columns()});
+    auto const packed = are_packs(x) && are_packs(y) && are_packs(gamma) && are_packs(beta);
+    with_kept_row(x.columns(), packed, [&](auto width, auto kept) {
+      for_each_row(x.rows(), stream_,
+                   LayerNorm<A, U, width(), kept()>{strided(x), gamma.data(), beta.data(), epsilon,
+                                                    static_cast<int>(x.columns()), strided(y),
+                                                    strided(stats)});
+    });
   }
 
   void layer_norm_backward(Matrix<A const, space> dy, Matrix<A const, space> x,
@@ -155,31 +152,40 @@ class Backend {
                            Matrix<A, space> dx) {
     expect_shape(dy, x.extents(), "layer_norm_backward: output gradient");
     expect_shape(dx, x.extents(), "layer_norm_backward: input gradient");
-    for_each_row(x.rows(), stream_,
-                 LayerNormBackward<A>{strided(dy), strided(x), gamma.data(), strided(stats),
-                                      strided(dx), x.columns()});
+    auto const packed = are_packs(x) && are_packs(dy) && are_packs(dx) && are_packs(gamma);
+    with_kept_row(x.columns(), packed, [&](auto width, auto kept) {
+      for_each_row(x.rows(), stream_,
+                   LayerNormBackward<A, width(), kept()>{strided(dy), strided(x), gamma.data(),
+                                                         strided(stats), strided(dx), x.columns()});
+    });
   }
 
   void gelu(Matrix<T const, space> u, Matrix<T, space> g) {
     expect_shape(g, u.extents(), "gelu: output");
-    for_each_element(u.rows(), u.columns(), stream_, Gelu<T>{strided(u), strided(g)});
+    map(u.rows(), u.columns(), stream_, Gelu{}, strided(g), strided(u));
   }
 
   void gelu_backward(Matrix<T const, space> u, Matrix<T const, space> dg, Matrix<T, space> du) {
     expect_shape(dg, u.extents(), "gelu_backward: output gradient");
     expect_shape(du, u.extents(), "gelu_backward: input gradient");
-    for_each_element(u.rows(), u.columns(), stream_,
-                     GeluBackward<T>{strided(u), strided(dg), strided(du)});
+    map(u.rows(), u.columns(), stream_, GeluBackward{}, strided(du), strided(u), strided(dg));
   }
 
   void rotary(Matrix<T, space> x, Index heads, Packing<space> const& packing, A scale,
               Rotation rotation) {
     auto const half = x.columns() / heads / 2;
     rotary_.cover(packing.longest, 2 * half, stream_);
-    for_each_element(
-        x.rows(), heads * half, stream_,
-        Rotate<T>{strided(x), packing.positions.data(), rotary_.cosines(), rotary_.sines(), half,
-                  scale, rotation == Rotation::forward ? A{1} : A{-1}});
+    auto const start = [&](auto count) {
+      for_each_element(x.rows(), heads * half / count(), stream_,
+                       Rotate<T, count()>{strided(x), packing.positions.data(), rotary_.cosines(),
+                                          rotary_.sines(), static_cast<int>(half), scale,
+                                          rotation == Rotation::forward ? A{1} : A{-1}});
+    };
+    if (half % octet_size == 0 && are_packs(x)) {
+      start(std::integral_constant<int, octet_size>{});
+    } else {
+      start(std::integral_constant<int, 1>{});
+    }
   }
 
   void attention(Matrix<T const, space> q, Matrix<T const, space> k, Matrix<T const, space> v,
@@ -216,24 +222,25 @@ class Backend {
 
   void copy(Matrix<A const, space> x, Matrix<A, space> y) {
     expect_shape(y, x.extents(), "copy: output");
-    for_each_element(x.rows(), x.columns(), stream_, Round<A, A>{strided(x), strided(y)});
+    map(x.rows(), x.columns(), stream_, Round<A>{}, strided(y), strided(x));
   }
 
-  void clear(Vector<A, space> v) { for_each_element(1, v.size(), stream_, Clear<A>{v.data()}); }
+  void clear(Vector<A, space> v) { map(1, v.size(), stream_, Clear<A>{}, Strided<A>{v.data()}); }
 
   void round(Matrix<A const, space> x, Matrix<T, space> y) {
     expect_shape(y, x.extents(), "round: output");
-    for_each_element(x.rows(), x.columns(), stream_, Round<A, T>{strided(x), strided(y)});
+    map(x.rows(), x.columns(), stream_, Round<T>{}, strided(y), strided(x));
   }
 
   void add_bias(Vector<A const, space> bias, Matrix<A, space> y) {
     expect_shape(bias, {y.columns()}, "add_bias: bias");
-    for_each_element(y.rows(), y.columns(), stream_, AddBias<A>{bias.data(), strided(y)});
+    map(y.rows(), y.columns(), stream_, Add{}, strided(y), strided(y),
+        Strided<A const>{bias.data()});
   }
 
   void sum_rows(Matrix<A const, space> x, Vector<A, space> sum) {
     expect_shape(sum, {x.columns()}, "sum_rows: output");
-    auto const chunks = chunks_of(x.rows());
+    auto const chunks = groups_of(x.rows(), reduction_chunk);
     auto* const partials = scratch_.template take<A>(chunks * x.columns());
     for_each_element(chunks, x.columns(), stream_,
                      SumRows<A>{strided(x), x.rows(), x.columns(), partials});
@@ -268,7 +275,12 @@ class Backend {
         expansion_.end(stream_);
       };
       auto& side = expansion_.stream();
-      if (!recording.repeat(stream_, side, whole)) recording.record(stream_, side, whole);
+      try {
+        if (!recording.repeat(stream_, side, whole)) recording.record(stream_, side, whole);
+      } catch (...) {
+        expansion_.begin(stream_);  // or later passes would wait for places in a lost recording
+        throw;
+      }
       expansion_.begin(stream_);
     });
   }
@@ -322,8 +334,20 @@ class Backend {
     require_device();
     return Stream{};
   }
-  static Index chunks_of(Index rows) { return (rows + reduction_chunk - 1) / reduction_chunk; }
-  static Index octets(Index columns) { return (columns + octet_size - 1) / octet_size; }
+  static Index groups_of(Index rows, Index size) { return (rows + size - 1) / size; }
+  static Index octets(Index columns) { return groups_of(columns, octet_size); }
+  template <class U>
+  static bool are_packs(Matrix<U, space> x) {
+    return in_packs(strided(x), x.rows(), x.columns());
+  }
+  template <class U>
+  static bool are_packs(Vector<U, space> x) {
+    return in_packs(Strided<U>{x.data()}, 1, x.size());
+  }
+  template <class U>
+  static Octets<U> by_octets(Matrix<U, space> x) {
+    return {strided(x), x.rows(), x.columns()};
+  }
   static AttentionShape shape_of(Matrix<T const, space> q, Index heads,
                                  Packing<space> const& packing) {
     return {packing.offsets.data(), packing.sequences(), packing.longest, q.rows(), heads,
@@ -337,27 +361,63 @@ class Backend {
       return bias;
     } else {
       if (bias.data() == nullptr) return {};
-      for_each_element(1, bias.size(), stream_, Round<A, U>{{bias.data(), 0}, {rounded, 0}});
+      map(1, bias.size(), stream_, Round<U>{}, Strided<U>{rounded}, Strided<A const>{bias.data()});
       return {rounded, {bias.size()}};
     }
   }
 
+  /// b (out, r) as (r, out), until the next verb.
+  Octets<A const> turned(Matrix<A const, space> b) {
+    // Of one or two ranks, neighbours of a row lie close enough as they are.
+    if (b.columns() <= 2) return {transposed(b), b.columns(), b.rows()};
+    auto const to = Matrix<A, space>{scratch_.template take<A>(b.size()), {b.columns(), b.rows()}};
+    map(to.rows(), to.columns(), stream_, Round<A>{}, strided(to), transposed(b));
+    return by_octets(Matrix<A const, space>{to});
+  }
+  /// h (n, targets r) = scale dropout(x) a^T.
+  template <class U>
+  void project(Matrix<U const, space> x, Octets<A const> const& a, A scale, Masks const& masks,
+               Index targets, Matrix<A, space> h) {
+    auto const rank = h.columns() / targets;
+    with_ranks(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
+      using Project = LoraProject<U, A, Ranks>;
+      for_each_row(groups_of(x.rows(), Project::rows_at_once), stream_,
+                   Project{by_octets(x), a, scale, masks, strided(h), x.rows(), targets, rank});
+    });
+  }
+  /// y (n, columns) += scale dropout'(h a).
+  template <class V>
+  void add(Matrix<A const, space> h, Octets<A const> const& a, A scale, Masks const& masks,
+           Index targets, Matrix<V, space> y) {
+    using Add = LoraAdd<V, A>;
+    for_each_element(
+        groups_of(y.rows(), Add::rows_at_once), octets(y.columns()), stream_,
+        Add{strided(h), a, scale, masks, by_octets(y), y.rows(), targets, h.columns() / targets});
+  }
   /// out (targets r, columns) += scale dh^T dropout(x).
   template <class U>
   void add_outer(Matrix<A const, space> dh, Matrix<U const, space> x, A scale, Masks const& masks,
                  Index targets, Strided<A> const& out) {
-    auto const chunks = chunks_of(x.rows());
+    // Fewer tokens, smaller chunks: else there would be too few threads.
+    auto const chunk = std::clamp<Index>(x.rows() / 256, 8, reduction_chunk);
+    auto const chunks = groups_of(x.rows(), chunk);
     auto const rank = dh.columns() / targets;
-    auto* const partials = scratch_.template take<A>(chunks * dh.columns() * x.columns());
-    auto const outer = LoraOuter<U, A>{strided(dh), strided(x),  scale,   masks, partials,
-                                       x.rows(),    x.columns(), targets, rank};
-    for_each_element(chunks * targets * outer.groups(), octets(x.columns()), stream_, outer);
-    add_partials(partials, chunks, dh.columns(), x.columns(), out);
+    auto const partials =
+        Matrix<A, space>{scratch_.template take<A>(chunks * dh.columns() * x.columns()),
+                         {chunks * dh.columns(), x.columns()}};
+    with_ranks(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
+      auto const outer =
+          LoraOuter<U, A, Ranks>{strided(dh), by_octets(x), scale,   masks, by_octets(partials),
+                                 x.rows(),    chunk,        targets, rank};
+      for_each_element(chunks * targets * outer.groups(), octets(x.columns()), stream_, outer);
+    });
+    add_partials(partials.data(), chunks, dh.columns(), x.columns(), out);
   }
   void add_partials(A const* partials, Index chunks, Index rows, Index columns,
                     Strided<A> const& out) {
-    for_each_element(rows, columns, stream_,
-                     AddPartials<A>{partials, chunks, rows * columns, columns, out});
+    auto const size = rows * columns;
+    launch(add_partials_kernel<A>, dim3{blocks_for(size, warp_size)}, dim3{warp_size, partial_rows},
+           stream_, partials, chunks, size, columns, out);
   }
 
   /// *out = or += the sum of `term(i)` over i < size.

@@ -251,11 +251,12 @@ class CublasLt {
                                          preference, std::min(candidates_, most_candidates),
                                          results.data(), &found_count),
           describe(x, w, op) + ", choosing an algorithm");
-    if (found_count == 0) {
-      throw SystemError{describe(x, w, op) + ": cuBLASLt has no algorithm for it"};
-    }
     for (auto i = 0; i < found_count; ++i) {
-      plan.algorithms.push_back({results[static_cast<std::size_t>(i)].algo});
+      auto const& result = results[static_cast<std::size_t>(i)];
+      if (result.state == CUBLAS_STATUS_SUCCESS) plan.algorithms.push_back({result.algo});
+    }
+    if (plan.algorithms.empty()) {
+      throw SystemError{describe(x, w, op) + ": cuBLASLt has no algorithm for it"};
     }
     return plans_.emplace(key, std::move(plan)).first->second;
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <qlora/backend/cuda/memory.cuh>
+#include <qlora/backend/cuda/pack.cuh>
 #include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
@@ -53,12 +54,6 @@ QuantizedPointers<S> pointers(quant::Layout const& layout,
   return pointers;
 }
 
-/// Two neighbours, stored at once.
-template <class T>
-struct alignas(2 * sizeof(T)) Pair {
-  T first, second;
-};
-
 /// Tables that all threads of a block look up.
 template <class S>
 struct DequantizeShared {
@@ -67,7 +62,7 @@ struct DequantizeShared {
 };
 
 inline constexpr int dequantize_threads = 256;
-inline constexpr int dequantize_pairs = 8;  ///< of elements, for each thread
+inline constexpr int dequantize_octets = 2;  ///< for each thread
 
 /// The scale of a block of elements.
 template <class S>
@@ -87,8 +82,33 @@ __device__ Index block_of(QuantizedPointers<S> const& from, Index i) {
   return 0;
 }
 
-/// out[0 ... size) = codebook[code] * scale, rounded to T. A thread expands pairs of neighbours, so
-/// that with 4 bits it reads whole bytes, and neighbouring threads write neighbouring pairs.
+/// Codes of elements i ... + 7, of which there are fewer at the end; all by one read if `whole`.
+template <class S>
+__device__ Pack<quant::Code<S>> load_codes(QuantizedPointers<S> const& from, Index i, bool whole) {
+  using Code = quant::Code<S>;
+  Pack<Code> codes{};
+  if constexpr (S::bits == 4) {
+    Pack<std::uint8_t, octet_size / 2> bytes{};
+    auto const* const first = from.codes + i / 2;
+    if (whole) {
+      bytes = *reinterpret_cast<decltype(bytes) const*>(first);
+    } else {
+      for (auto k = 0; k < octet_size / 2 && i + 2 * k < from.size; ++k) bytes.values[k] = first[k];
+    }
+    QLORA_UNROLL
+    for (auto k = 0; k < octet_size; ++k) {
+      auto const byte = unsigned{bytes.values[k / 2]};
+      codes.values[k] = static_cast<Code>(k % 2 == 0 ? byte >> 4 : byte & 15u);
+    }
+  } else {
+    auto const* const first = reinterpret_cast<Code const*>(from.codes) + i;
+    if (whole) return *reinterpret_cast<Pack<Code> const*>(first);
+    for (auto k = 0; k < octet_size && i + k < from.size; ++k) codes.values[k] = first[k];
+  }
+  return codes;
+}
+
+/// out[0 ... size) = codebook[code] * scale, rounded to T; a thread expands some octets.
 template <class S, class T>
 __global__ void dequantize_kernel(QuantizedPointers<S> from, T* out) {
   auto& shared = shared_storage<DequantizeShared<S>>();
@@ -112,33 +132,29 @@ __global__ void dequantize_kernel(QuantizedPointers<S> from, T* out) {
     }
     return convert<T>(quant::rounded(quant::scaled<S>(value, scale), from.rounding));
   };
-  auto const aligned = reinterpret_cast<std::uintptr_t>(out) % sizeof(Pair<T>) == 0;
-  auto pair = Index{blockIdx.x} * dequantize_pairs * blockDim.x + threadIdx.x;
-  for (auto step = 0; step < dequantize_pairs; ++step, pair += blockDim.x) {
-    auto const i = 2 * pair;
+  // One scale an octet, where blocks are so.
+  auto const whole_octets = S::block > 0
+                                ? S::block % octet_size == 0
+                                : S::block == quant::unscaled || from.block % octet_size == 0;
+  auto const aligned =
+      (reinterpret_cast<std::uintptr_t>(out) | reinterpret_cast<std::uintptr_t>(from.codes)) % 16 ==
+      0;
+  auto octet = Index{blockIdx.x} * dequantize_octets * blockDim.x + threadIdx.x;
+  for (auto step = 0; step < dequantize_octets; ++step, octet += blockDim.x) {
+    auto const i = octet * octet_size;
     if (i >= from.size) return;
-    auto const both = i + 1 < from.size;
-    auto const scale = scale_of(from, shared, block_of(from, i));
-    auto next_scale = scale;
-    if constexpr (S::block == quant::per_row || S::block % 2 != 0) {
-      if (both) next_scale = scale_of(from, shared, block_of(from, i + 1));
+    auto const whole = aligned && i + octet_size <= from.size;
+    auto const codes = load_codes<S>(from, i, whole);
+    auto scale = scale_of(from, shared, block_of(from, i));
+    Pack<T> values;
+    QLORA_UNROLL
+    for (auto k = 0; k < octet_size; ++k) {
+      if (i + k >= from.size) break;
+      if (k > 0 && !whole_octets) scale = scale_of(from, shared, block_of(from, i + k));
+      values.values[k] = element(codes.values[k], scale);
+      if (!whole) out[i + k] = values.values[k];
     }
-    auto values = Pair<T>{};
-    if constexpr (S::bits == 4) {
-      auto const byte = unsigned{from.codes[pair]};
-      values = {element(static_cast<quant::Code<S>>(byte >> 4), scale),
-                element(static_cast<quant::Code<S>>(byte & 15u), next_scale)};
-    } else {
-      auto const* const codes = reinterpret_cast<quant::Code<S> const*>(from.codes);
-      values.first = element(codes[i], scale);
-      if (both) values.second = element(codes[i + 1], next_scale);
-    }
-    if (both && aligned) {
-      *reinterpret_cast<Pair<T>*>(out + i) = values;
-    } else {
-      out[i] = values.first;
-      if (both) out[i + 1] = values.second;
-    }
+    if (whole) *reinterpret_cast<Pack<T>*>(out + i) = values;
   }
 }
 
@@ -153,7 +169,7 @@ void dequantize(Quantized<S, Space::device> const& matrix, Matrix<T, Space::devi
                      std::to_string(out.stride())};
   }
   if (out.size() == 0) return;
-  constexpr auto tile = Index{2} * dequantize_pairs * dequantize_threads;
+  constexpr auto tile = Index{octet_size} * dequantize_octets * dequantize_threads;
   auto const tiles = static_cast<unsigned>((out.size() + tile - 1) / tile);
   quant::with_scheme(matrix.scheme(), [&]<class Static>(Static) {
     launch(dequantize_kernel<Static, T>, dim3{tiles}, dim3{dequantize_threads}, stream,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <qlora/backend/cuda/kernel.cuh>
+#include <qlora/backend/cuda/pack.cuh>
 #include <qlora/backend/formulas.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
@@ -20,69 +21,75 @@ struct Embed {
   __device__ void operator()(Index i, Index j) const { y(i, j) = scale * table(ids[i], j); }
 };
 
-/// y = x rounded to y's type.
-template <class From, class To>
+/// In another type.
+template <class To>
 struct Round {
-  Strided<From const> x;
-  Strided<To> y;
-  __device__ void operator()(Index i, Index j) const { y(i, j) = convert<To>(x(i, j)); }
+  template <class From>
+  __device__ To operator()(From x) const {
+    return convert<To>(x);
+  }
 };
 
 template <class A>
 struct Clear {
-  A* values;
-  __device__ void operator()(Index, Index i) const { values[i] = A{0}; }
+  __device__ A operator()() const { return A{0}; }
 };
 
-/// y += bias on every row.
-template <class A>
-struct AddBias {
-  A const* bias;
-  Strided<A> y;
-  __device__ void operator()(Index i, Index j) const { y(i, j) += bias[j]; }
+struct Add {
+  template <class A>
+  __device__ A operator()(A x, A y) const {
+    return x + y;
+  }
 };
 
-template <class T>
 struct Gelu {
-  Strided<T const> u;
-  Strided<T> g;
-  __device__ void operator()(Index i, Index j) const {
-    g(i, j) = convert<T>(formula::gelu(convert<Accumulate<T>>(u(i, j))));
+  template <class T>
+  __device__ T operator()(T u) const {
+    return convert<T>(formula::gelu(convert<Accumulate<T>>(u)));
   }
 };
 
-/// du may be dg.
-template <class T>
+/// The gradient of u.
 struct GeluBackward {
-  Strided<T const> u, dg;
-  Strided<T> du;
-  __device__ void operator()(Index i, Index j) const {
-    auto const slope = formula::gelu_slope(convert<Accumulate<T>>(u(i, j)));
-    du(i, j) = convert<T>(convert<Accumulate<T>>(dg(i, j)) * slope);
+  template <class T>
+  __device__ T operator()(T u, T dg) const {
+    auto const slope = formula::gelu_slope(convert<Accumulate<T>>(u));
+    return convert<T>(convert<Accumulate<T>>(dg) * slope);
   }
 };
 
-/// Rotates pairs of the halves of each head; `j` counts pairs over all heads.
-template <class T>
+/// Rotates pairs of the halves of each head; `j` counts packs of pairs over all heads.
+template <class T, int Count>
 struct Rotate {
   using A = Accumulate<T>;
   Strided<T> x;
   std::int32_t const* positions;
   A const* cosines;  ///< (positions, half)
   A const* sines;
-  Index half;
+  int half;
   A scale;
   A sign;
   __device__ void operator()(Index i, Index j) const {
-    auto const pair = j % half;
-    auto* const first = &x(i, j / half * 2 * half + pair);
-    auto* const second = first + half;
-    auto const at = positions[i] * half + pair;
-    auto const a = convert<A>(*first);
-    auto const b = convert<A>(*second);
-    auto const sine = sign * sines[at];
-    *first = convert<T>(scale * (a * cosines[at] - b * sine));
-    *second = convert<T>(scale * (b * cosines[at] + a * sine));
+    auto const packs = half / Count;  // of half a head
+    auto const head = static_cast<int>(j) / packs;
+    auto const pack = static_cast<int>(j) - head * packs;
+    auto const table = [&](A const* values) {
+      return load_pack<Count>(Strided<A const>{values, half}, positions[i], pack);
+    };
+    auto const cosine = table(cosines);
+    auto const sine = table(sines);
+    auto first = load_pack<Count>(x, i, 2 * packs * head + pack);
+    auto second = load_pack<Count>(x, i, 2 * packs * head + packs + pack);
+    QLORA_UNROLL
+    for (auto c = 0; c < Count; ++c) {
+      auto const a = convert<A>(first.values[c]);
+      auto const b = convert<A>(second.values[c]);
+      auto const s = sign * sine.values[c];
+      first.values[c] = convert<T>(scale * (a * cosine.values[c] - b * s));
+      second.values[c] = convert<T>(scale * (b * cosine.values[c] + a * s));
+    }
+    store_pack(first, x, i, 2 * packs * head + pack);
+    store_pack(second, x, i, 2 * packs * head + packs + pack);
   }
 };
 

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include <qlora/backend/concepts.hpp>
 #include <qlora/backend/cuda/kernel.cuh>
+#include <qlora/backend/cuda/pack.cuh>
 #include <qlora/backend/cuda/reduce.cuh>
 #include <qlora/backend/dropout.hpp>
 #include <qlora/core/packing.hpp>
@@ -14,15 +16,13 @@
 
 namespace qlora::inline v1::cuda {
 
-inline constexpr int octet_size = 8;
-
 /// Dropout of the inputs of neighbouring targets.
 struct Masks {
   Dropout dropout{};
   std::uint32_t first_site = 0;
+  std::uint32_t octets = 0;  ///< in a row
   std::int32_t const* positions = nullptr;
   std::uint32_t const* samples = nullptr;
-  std::uint32_t octets = 0;  ///< in a row
 
   /// What dropout multiplies the columns of an octet by.
   template <class A>
@@ -36,6 +36,7 @@ struct Masks {
                                      octets, static_cast<std::uint32_t>(octet));
     auto const threshold = dropout.threshold();
     auto const scale = static_cast<A>(dropout.scale());
+    QLORA_UNROLL
     for (auto i = 0; i < octet_size; ++i) {
       out[i] = dropout_bits(block, i) >= threshold ? scale : A{0};
     }
@@ -46,149 +47,226 @@ inline Masks masks_of(LoraInput const& input, Packing<Space::device> const& pack
                       Index columns) {
   return {.dropout = input.dropout,
           .first_site = input.first_site,
+          .octets = static_cast<std::uint32_t>((columns + octet_size - 1) / octet_size),
           .positions = packing.positions.data(),
-          .samples = packing.samples.data(),
-          .octets = static_cast<std::uint32_t>((columns + octet_size - 1) / octet_size)};
+          .samples = packing.samples.data()};
 }
 
-/// Calls `body(i, column)` for the columns of an octet.
-template <class Body>
-__device__ void for_each_column(Index octet, Index columns, Body&& body) {
-  QLORA_UNROLL
-  for (auto i = 0; i < octet_size; ++i) {
-    auto const column = octet * octet_size + i;
-    if (column < columns) body(i, column);
-  }
-}
+/// A matrix that is read and written by octets of a row: in packs where it can be, else number by
+/// number, and 0 right of its end.
+template <class T>
+struct Octets {
+  Strided<T> x;
+  Index columns;
+  Index packed;  ///< as wide as its neighbours: recordings compare every byte of an argument
 
-/// Ranks that one thread sums at a time: they share the masks that it draws.
-inline constexpr int ranks_at_once = 8;
+  Octets(Strided<T> const& x, Index rows, Index columns)
+      : x{x}, columns{columns}, packed{in_packs(x, rows, columns)} {}
 
-/// h (n, targets r) = scale dropout(x) (n, columns) a (targets r, columns)^T, a warp for each row.
-template <class U, class A>
-struct LoraProject {
-  Strided<U const> x;
-  Strided<A const> a;
-  A scale;
-  Masks masks;
-  Strided<A> h;
-  Index columns, targets, rank;
-
-  __device__ void operator()(Index row, int lane) const {
-    for (auto target = Index{0}; target < targets; ++target) {
-      for (auto r = Index{0}; r < rank; r += ranks_at_once) {
-        project(row, lane, target, r, rank - r < ranks_at_once ? rank - r : Index{ranks_at_once});
+  template <class A>
+  __device__ void load(Index row, Index octet, A (&out)[octet_size]) const {
+    if (packed) {
+      auto const pack = load_pack(x, row, octet);
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) out[i] = convert<A>(pack.values[i]);
+    } else {
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) {
+        auto const column = octet * octet_size + i;
+        out[i] = column < columns ? convert<A>(x(row, column)) : A{0};
       }
     }
   }
-  __device__ void project(Index row, int lane, Index target, Index first, Index count) const {
-    A sums[ranks_at_once] = {};
-    auto const base = target * rank + first;
-    for (auto octet = Index{lane}; octet * octet_size < columns; octet += warp_size) {
-      A factors[octet_size];
-      masks.factors(row, target, octet, factors);
-      for_each_column(octet, columns, [&](int i, Index column) {
-        auto const value = factors[i] * convert<A>(x(row, column));
+  template <class A>
+  __device__ void store(Index row, Index octet, A const (&values)[octet_size]) const {
+    if (packed) {
+      Pack<T> pack;
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) pack.values[i] = convert<T>(values[i]);
+      store_pack(pack, x, row, octet);
+    } else {
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) {
+        auto const column = octet * octet_size + i;
+        if (column < columns) x(row, column) = convert<T>(values[i]);
+      }
+    }
+  }
+};
+
+/// Calls `body` with how many ranks a thread is to sum at a time, as a type: they share the masks
+/// that it draws and the octets that it reads, and cost registers.
+template <class Body>
+void with_ranks(Index rank, Body&& body) {
+  if (rank <= 2) return body(std::integral_constant<int, 2>{});
+  return body(std::integral_constant<int, 8>{});
+}
+
+/// h (n, targets r) = scale dropout(x) (n, columns) a (targets r, columns)^T, a warp for each few
+/// rows.
+template <class U, class A, int Ranks>
+struct LoraProject {
+  static constexpr int rows_at_once = Ranks <= 2 ? 4 : 2;
+
+  Octets<U const> x;
+  Octets<A const> a;
+  A scale;
+  Masks masks;
+  Strided<A> h;
+  Index rows, targets, rank;
+
+  __device__ void operator()(Index work, int lane) const {
+    for (auto target = Index{0}; target < targets; ++target) {
+      for (auto r = Index{0}; r < rank; r += Ranks) {
+        project(work * rows_at_once, lane, target, r);
+      }
+    }
+  }
+  __device__ void project(Index first, int lane, Index target, Index rank_begin) const {
+    A sums[rows_at_once][Ranks] = {};
+    auto const base = target * rank + rank_begin;
+    auto const count = rank - rank_begin;
+    for (auto octet = Index{lane}; octet * octet_size < x.columns; octet += warp_size) {
+      A weights[Ranks][octet_size];
+      QLORA_UNROLL
+      for (auto r = 0; r < Ranks; ++r) {
+        if (r < count) a.load(base + r, octet, weights[r]);
+      }
+      QLORA_UNROLL
+      for (auto k = 0; k < rows_at_once; ++k) {
+        if (first + k >= rows) break;
+        A values[octet_size], factors[octet_size];
+        x.load(first + k, octet, values);
+        masks.factors(first + k, target, octet, factors);
         QLORA_UNROLL
-        for (auto r = 0; r < ranks_at_once; ++r) {
-          if (r < count) sums[r] += value * a(base + r, column);
+        for (auto i = 0; i < octet_size; ++i) {
+          auto const value = factors[i] * values[i];
+          QLORA_UNROLL
+          for (auto r = 0; r < Ranks; ++r) {
+            if (r < count) sums[k][r] += value * weights[r][i];
+          }
         }
-      });
+      }
     }
     QLORA_UNROLL
-    for (auto r = 0; r < ranks_at_once; ++r) {
-      if (r >= count) break;  // the whole warp does
-      auto const sum = lanes_sum(sums[r]);
-      if (lane == 0) h(row, base + r) = scale * sum;
+    for (auto k = 0; k < rows_at_once; ++k) {
+      QLORA_UNROLL
+      for (auto r = 0; r < Ranks; ++r) {
+        if (first + k >= rows || r >= count) break;  // the whole warp does
+        auto const sum = lanes_sum(sums[k][r]);
+        if (lane == 0) h(first + k, base + r) = scale * sum;
+      }
     }
   }
 };
 
 /// partials (chunks, targets r, columns) = scale dh^T dropout(x) over each chunk's tokens. A thread
 /// sums a few ranks of the columns of an octet; its row counts chunks, targets and groups of ranks.
-template <class U, class A>
+template <class U, class A, int Ranks>
 struct LoraOuter {
-  static constexpr int group_size = 4;
+  static constexpr int rows_at_once = 4;  // so that their reads do not wait for each other
 
   Strided<A const> dh;  ///< (n, targets r)
-  Strided<U const> x;   ///< (n, columns)
+  Octets<U const> x;    ///< (n, columns)
   A scale;
   Masks masks;
-  A* partials;
-  Index rows, columns, targets, rank;
+  Octets<A> partials;
+  Index rows, chunk, targets, rank;
 
-  Index groups() const { return (rank + group_size - 1) / group_size; }
+  Index groups() const { return (rank + Ranks - 1) / Ranks; }
 
   __device__ void operator()(Index work, Index octet) const {
-    auto const per_target = (rank + group_size - 1) / group_size;
+    auto const per_target = (rank + Ranks - 1) / Ranks;
     auto const group = work % per_target;
     auto const target = work / per_target % targets;
-    auto const chunk = work / per_target / targets;
-    auto const base = target * rank + group * group_size;
-    auto const left = rank - group * group_size;
-    A sums[group_size][octet_size] = {};
-    auto const first = chunk * reduction_chunk;
-    for (auto row = first; row < end_of_chunk(first, rows); ++row) {
-      A factors[octet_size];
-      masks.factors(row, target, octet, factors);
-      for_each_column(octet, columns, [&](int i, Index column) {
-        auto const value = factors[i] * convert<A>(x(row, column));
+    auto const number = work / per_target / targets;
+    auto const base = target * rank + group * Ranks;
+    auto const count = rank - group * Ranks;
+    auto const first = number * chunk;
+    auto const end = first + chunk < rows ? first + chunk : rows;
+    A sums[Ranks][octet_size] = {};
+    for (auto row = first; row < end; row += rows_at_once) {
+      A values[rows_at_once][octet_size] = {};
+      A slopes[rows_at_once][Ranks] = {};
+      QLORA_UNROLL
+      for (auto k = 0; k < rows_at_once; ++k) {
+        if (row + k >= end) break;
+        x.load(row + k, octet, values[k]);
         QLORA_UNROLL
-        for (auto r = 0; r < group_size; ++r) {
-          if (r < left) sums[r][i] += dh(row, base + r) * value;
+        for (auto r = 0; r < Ranks; ++r) {
+          if (r < count) slopes[k][r] = dh(row + k, base + r);
         }
-      });
+      }
+      QLORA_UNROLL
+      for (auto k = 0; k < rows_at_once; ++k) {
+        if (row + k >= end) break;
+        A factors[octet_size];
+        masks.factors(row + k, target, octet, factors);
+        QLORA_UNROLL
+        for (auto i = 0; i < octet_size; ++i) {
+          auto const value = factors[i] * values[k][i];
+          QLORA_UNROLL
+          for (auto r = 0; r < Ranks; ++r) sums[r][i] += slopes[k][r] * value;
+        }
+      }
     }
-    for (auto r = 0; r < group_size && r < left; ++r) {
-      auto* const out = partials + ((chunk * targets * rank) + base + r) * columns;
-      for_each_column(octet, columns,
-                      [&](int i, Index column) { out[column] = scale * sums[r][i]; });
+    QLORA_UNROLL  // or the sums would have to lie in memory
+        for (auto r = 0; r < Ranks; ++r) {
+      if (r >= count) break;
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) sums[r][i] *= scale;
+      partials.store(number * targets * rank + base + r, octet, sums[r]);
     }
   }
 };
 
-/// dx (n, columns) += dropout'(dh a), a thread for each octet of a row.
+/// y (n, columns) += scale dropout'(h (n, targets r) a (targets r, columns)), a thread for each
+/// octet of a few rows.
 template <class V, class A>
-struct LoraInputGradient {
-  Strided<A const> dh;  ///< (n, targets r)
-  Strided<A const> a;   ///< (targets r, columns)
-  Masks masks;
-  Strided<V> dx;
-  Index columns, targets, rank;
+struct LoraAdd {
+  static constexpr int rows_at_once = 4;
 
-  __device__ void operator()(Index row, Index octet) const {
-    A sums[octet_size] = {};
-    for (auto target = Index{0}; target < targets; ++target) {
-      A factors[octet_size];
-      masks.factors(row, target, octet, factors);
-      for_each_column(octet, columns, [&](int i, Index column) {
-        auto gradient = A{0};
-        for (auto r = target * rank; r < (target + 1) * rank; ++r) {
-          gradient += dh(row, r) * a(r, column);
-        }
-        sums[i] += factors[i] * gradient;
-      });
-    }
-    for_each_column(octet, columns, [&](int i, Index column) {
-      auto& out = dx(row, column);
-      out = convert<V>(convert<A>(out) + sums[i]);
-    });
-  }
-};
-
-/// y (n, out) += scale h (n, r) b (out, r)^T.
-template <class U, class A>
-struct LoraExpand {
-  Strided<A const> h, b;
+  Strided<A const> h;
+  Octets<A const> a;
   A scale;
-  Strided<U> y;
-  Index rank;
+  Masks masks;
+  Octets<V> y;
+  Index rows, targets, rank;
 
-  __device__ void operator()(Index row, Index column) const {
-    auto sum = A{0};
-    for (auto r = Index{0}; r < rank; ++r) sum += h(row, r) * b(column, r);
-    auto& out = y(row, column);
-    out = convert<U>(convert<A>(out) + scale * sum);
+  __device__ void operator()(Index work, Index octet) const {
+    auto const first = work * rows_at_once;
+    A sums[rows_at_once][octet_size] = {};
+    for (auto target = Index{0}; target < targets; ++target) {
+      A products[rows_at_once][octet_size] = {};
+      for (auto r = target * rank; r < (target + 1) * rank; ++r) {
+        A weights[octet_size];
+        a.load(r, octet, weights);
+        QLORA_UNROLL
+        for (auto k = 0; k < rows_at_once; ++k) {
+          if (first + k >= rows) break;
+          auto const factor = h(first + k, r);
+          QLORA_UNROLL
+          for (auto i = 0; i < octet_size; ++i) products[k][i] += factor * weights[i];
+        }
+      }
+      QLORA_UNROLL
+      for (auto k = 0; k < rows_at_once; ++k) {
+        if (first + k >= rows) break;
+        A factors[octet_size];
+        masks.factors(first + k, target, octet, factors);
+        QLORA_UNROLL
+        for (auto i = 0; i < octet_size; ++i) sums[k][i] += factors[i] * products[k][i];
+      }
+    }
+    QLORA_UNROLL
+    for (auto k = 0; k < rows_at_once; ++k) {
+      if (first + k >= rows) break;
+      A values[octet_size];
+      y.load(first + k, octet, values);
+      QLORA_UNROLL
+      for (auto i = 0; i < octet_size; ++i) values[i] += scale * sums[k][i];
+      y.store(first + k, octet, values);
+    }
   }
 };
 

@@ -15,20 +15,31 @@ namespace qlora::inline v1::cuda {
 inline constexpr Index reduction_chunk = 64;  ///< tokens of one partial sum
 inline constexpr int reduction_threads = 256;
 
-/// out += the partial sums of all chunks.
+inline constexpr int partial_rows = 8;  ///< threads that share an element of add_partials
+
 template <class A>
-struct AddPartials {
-  A const* partials;  ///< (chunks, rows, columns), `size` numbers a chunk
-  Index chunks, size, columns;
-  Strided<A> out;  ///< (rows, columns)
-  __device__ void operator()(Index i, Index j) const {
-    auto sum = A{0};
-    for (auto chunk = Index{0}; chunk < chunks; ++chunk) {
-      sum += partials[chunk * size + i * columns + j];
-    }
-    out(i, j) += sum;
-  }
+struct PartialSums {
+  A values[partial_rows][warp_size];
 };
+
+/// out (size / columns, columns) += the sums of partials (chunks, size). Threads that share an
+/// element take every so manieth chunk, and what they have is added in order.
+template <class A>
+__global__ void add_partials_kernel(A const* partials, Index chunks, Index size, Index columns,
+                                    Strided<A> out) {
+  auto& shared = shared_storage<PartialSums<A>>();
+  auto const i = Index{blockIdx.x} * warp_size + threadIdx.x;
+  auto own = A{0};
+  for (auto chunk = Index{threadIdx.y}; i < size && chunk < chunks; chunk += partial_rows) {
+    own += partials[chunk * size + i];
+  }
+  shared.values[threadIdx.y][threadIdx.x] = own;
+  __syncthreads();
+  if (threadIdx.y > 0 || i >= size) return;
+  auto sum = A{0};
+  for (auto const& row : shared.values) sum += row[threadIdx.x];
+  out(i / columns, i % columns) += sum;
+}
 
 /// The end of the chunk that starts at `first`, of `rows` in all.
 __device__ inline Index end_of_chunk(Index first, Index rows) {

@@ -82,18 +82,27 @@ __device__ void load_matrices(Pair16 (&pairs)[4], std::uint16_t const* row) {
 #endif
 }
 
-/// Begins a copy of 16 bytes, both sides aligned, from global to shared memory; of zeros, and
-/// nothing is read, where `present` is false. They are there after wait_for_copies().
-__device__ inline void copy_async(void* to, void const* from, bool present) {
+/// Begins a copy of 16 bytes, or of 4, both sides aligned, from global to shared memory; of zeros,
+/// and nothing is read, where `present` is false. They are there after wait_for_copies().
+template <int Bytes>
+__device__ void copy_async(void* to, void const* from, bool present) {
+  static_assert(Bytes == 16 || Bytes == 4);
 #if defined(QLORA_EMULATE_CUDA)
-  emulation::copy_async(to, present ? from : nullptr, 16);
+  emulation::copy_async(to, present ? from : nullptr, Bytes);
 #else
   auto const address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  auto const bytes = present ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               :
-               : "r"(address), "l"(__cvta_generic_to_global(from)), "r"(bytes)
-               : "memory");
+  auto const bytes = present ? Bytes : 0;
+  if constexpr (Bytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(address), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                 :
+                 : "r"(address), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                 : "memory");
+  }
 #endif
 }
 
