@@ -21,8 +21,10 @@ import opponent
 
 SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20], "650M": [1280, 33, 20], "3B": [2560, 36, 40]}
 
+KERNEL_SECONDS = 0.01  # of a benchmark that runs its kernel twenty times an iteration
 
-def benchmarks(program, pattern, seconds=0.5):
+
+def benchmarks(program, pattern, seconds):
     """Counters of a program's benchmarks, by name. One that fails (too large for the device) is left out, and said."""
     process = subprocess.run([program, f"--benchmark_filter={pattern}", f"--benchmark_min_time={seconds}",
                               "--benchmark_format=json"], stdout=subprocess.PIPE, text=True, check=False)
@@ -69,16 +71,16 @@ def torch_attention(head_dim, length=1024, tokens=16384):
     return max(((flops / seconds, name) for name, seconds in best.items()), default=(0.0, "none"))
 
 
-def transformers_step(model, length, sequences, base="full"):
-    """Tokens/s of a step of transformers, best of its attentions."""
-    options = types.SimpleNamespace(size=SIZES[model], placement="qkv", precision="bf16", base=base, compile=False,
+def transformers_step(model, length, sequences, compiled=False):
+    """Tokens/s of a step of transformers in bf16, its attention being sdpa."""
+    options = types.SimpleNamespace(size=SIZES[model], placement="qkv", precision="bf16", base="full", compile=compiled,
                                     length=length, sequences=sequences, device="cuda", attention="sdpa")
     try:
         step = opponent.make_step(options)
         return length * sequences / seconds_of(step, 10)
-    except (torch.cuda.OutOfMemoryError, ImportError) as error:
+    except Exception as error:  # it is torch's compiler, too
         print(f"transformers {model}: {error}", file=sys.stderr)
-        return float("nan")
+        return 0.0
     finally:
         torch.cuda.empty_cache()
 
@@ -90,26 +92,29 @@ def table(columns, rows):
     return "\n".join(lines) + "\n"
 
 
-def training(program, peak):
+def training(program, peak, compiled):
     rows = []
     for model in SIZES:
-        ours = {quant: benchmarks(program, f"^training/{model}/qkv/{quant}/bf16/1000x16/") for quant in ("none", "nf4")}
+        ours = {quant: benchmarks(program, f"^training/{model}/qkv/{quant}/bf16/1000x16/", 0.2)
+            for quant in ("none", "nf4")}
         found = {quant: next(iter(runs.values()), None) for quant, runs in ours.items()}
         if not found["none"] or not found["nf4"]:
             continue
         theirs = transformers_step(model, 1000, 16)
+        if model in compiled:
+            theirs = max(theirs, transformers_step(model, 1000, 16, compiled=True))
         speed = {quant: one["tokens/s"] for quant, one in found.items()}
         rows.append([model, f"{speed['nf4']:,.0f}", f"{100 * found['nf4']['FLOP/s'] / peak:.1f} %",
-                     f"{speed['none']:,.0f}", f"{100 * (speed['none'] / speed['nf4'] - 1):.1f} %", f"{theirs:,.0f}",
-                     f"{speed['none'] / theirs:.2f}", f"{found['nf4']['device_MB']:,.0f}"])
+                     f"{speed['none']:,.0f}", f"{100 * (speed['none'] / speed['nf4'] - 1):.1f} %", f"{theirs:,.0f}" if theirs else "failed",
+                     f"{speed['none'] / theirs:.2f}" if theirs else "", f"{found['nf4']['device_MB']:,.0f}"])
     return table(["model", "NF4 tokens/s", "of peak", "bf16 tokens/s", "NF4's cost", "transformers bf16 tokens/s", "ratio",
                   "NF4 device MB"], rows)
 
 
 def attention(program, peak):
     """The library's own, by cuDNN where it is compiled in, and torch's."""
-    ours = benchmarks(program, "^attention(_backward)?<bf16>")
-    cudnn = benchmarks(program, "^attention(_backward)?<bf16, CudnnAttention>")
+    ours = benchmarks(program, "^attention(_backward)?<bf16>", KERNEL_SECONDS)
+    cudnn = benchmarks(program, "^attention(_backward)?<bf16, CudnnAttention>", KERNEL_SECONDS)
     rows = []
     for head_dim in (16, 32, 64, 128):
         rates = [[found[f"{name}<{types}>/{head_dim}"]["FLOP/s"] for name in ("attention", "attention_backward")]
@@ -127,7 +132,7 @@ def attention(program, peak):
 
 def kernels(program):
     rows = []
-    for name, one in benchmarks(program, "^(?!attention)").items():
+    for name, one in benchmarks(program, "-^attention", KERNEL_SECONDS).items():
         counter = "B/s" if "B/s" in one else "FLOP/s"
         unit = "GB/s" if counter == "B/s" else "TFLOP/s"
         rows.append([name, f"{one['real_time']:,.0f} {one['time_unit']}",
@@ -142,7 +147,7 @@ def variants(program):
         for size in ("256x1", "1000x8"):
             times = []
             for compute in ("bf16", "bf16-eager", "bf16-timed"):
-                found = benchmarks(program, f"^training/{model}/qkv/nf4/{compute}/{size}/").values()
+                found = benchmarks(program, f"^training/{model}/qkv/nf4/{compute}/{size}/", 0.2).values()
                 times += [one["real_time"] for one in found] or [float("nan")]
             rows.append([model, size, *(f"{time:.3f}" for time in times), f"{times[1] / times[0]:.2f}"])
     return table(["model", "tokens", "graph, ms", "eager, ms", "graph and timed products, ms", "eager / graph"], rows)
@@ -152,22 +157,30 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--compile", nargs="*", default=[], metavar="MODEL",
+                        help="models whose opponent is compiled, too, which takes a minute each")
     options = parser.parse_args()
     steps, kernel_program = (options.build / "bin" / name for name in ("bench_train_step_cuda", "bench_backend_kernels_cuda"))
     peak = peak_flops()
     adapters = "PEFT" if opponent.peft else "adapters of bench/opponent.py, PEFT not being installed"
-    parts = [
-        "# Measured on a GPU\n",
+    written = options.out.with_suffix(".part")
+    written.unlink(missing_ok=True)
+
+    def say(*lines):  # at once, since a machine may be lent for a while only
+        with open(written, "a", encoding="utf-8") as file:
+            print(*lines, sep="\n", file=file)
+        print(*lines, sep="\n", flush=True)
+
+    say("# Measured on a GPU\n",
         f"{torch.cuda.get_device_name()}, {datetime.date.today()}; `bash tests/gpu/run.sh timings`. Random weights. torch "
         f"{torch.__version__}, transformers {opponent.transformers.__version__} with {adapters}. \"Of peak\": of the "
-        f"{peak / 1e12:.0f} TFLOP/s that torch reached in the same run on a bf16 product of 8192 cubed.\n",
-        "## Training: 16 sequences of 1,000 tokens, LoRA of rank 2 on query, key and value\n", training(steps, peak),
-        "## One step: as one graph, kernel by kernel, and with the fastest of eight algorithms a product\n", variants(steps),
-        "## Attention: 16 sequences of 1,024 tokens, width 1,280, bf16\n", attention(kernel_program, peak),
-        "## Kernels: 16,384 tokens, width 1,280; weights of 5,120 x 1,280\n", kernels(kernel_program),
-    ]
-    written = options.out.with_suffix(".part")
-    written.write_text("\n".join(parts))
+        f"{peak / 1e12:.0f} TFLOP/s that torch reached in the same run on a bf16 product of 8192 cubed. Of transformers' "
+        f"attentions, sdpa; compiled where that is faster, of {', '.join(options.compile) or 'no model'}.\n")
+    say("## Training: 16 sequences of 1,000 tokens, LoRA of rank 2 on query, key and value\n", training(steps, peak, options.compile))
+    say("## One step: as one graph, kernel by kernel, and with the fastest of eight algorithms a product\n",
+        variants(steps))
+    say("## Attention: 16 sequences of 1,024 tokens, width 1,280, bf16\n", attention(kernel_program, peak))
+    say("## Kernels: 16,384 tokens, width 1,280; weights of 5,120 x 1,280\n", kernels(kernel_program))
     os.replace(written, options.out)
 
 

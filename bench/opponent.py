@@ -63,7 +63,8 @@ def make_model(options):
         emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2,
         attn_implementation=options.attention)
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
-    model = transformers.EsmForTokenClassification(config)
+    with torch.device(options.device):  # or a processor would draw billions of weights
+        model = transformers.EsmForTokenClassification(config)
     if options.base == "nf4":
         quantization = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,

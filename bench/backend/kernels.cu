@@ -31,9 +31,17 @@ using B = backend::Cuda<T>;
 
 template <class T>
 MatrixTensor<T, device> filled(Index rows, Index columns) {
-  auto random = RandomSequence{{.seed = 1}};
+  // A million numbers again and again: to draw them takes longer than any kernel.
+  static auto const drawn = [] {
+    auto random = RandomSequence{{.seed = 1}};
+    auto values = std::vector<float>((1 << 20) + 7);
+    for (auto& value : values) value = random.uniform() - .5f;
+    return values;
+  }();
   auto x = MatrixTensor<T>{{rows, columns}};
-  for (auto i = Index{0}; i < x.size(); ++i) x.data()[i] = convert<T>(random.uniform() - .5f);
+  for (auto i = Index{0}; i < x.size(); ++i) {
+    x.data()[i] = convert<T>(drawn[static_cast<std::size_t>(i) % drawn.size()]);
+  }
   return moved_to<device>(std::move(x));
 }
 template <class T>
@@ -65,6 +73,13 @@ struct Batch {
   VectorTensor<std::uint32_t, device> samples_;
 };
 
+/// Several in a row, since most kernels take less time than their launch.
+template <class Backend, class Body>
+void measure(benchmark::State& state, Backend& backend, Body&& body) {
+  constexpr auto queued = 20;
+  bench::measure(state, backend, body, queued);
+}
+
 void count(benchmark::State& state, char const* what, double amount) {
   state.counters[what] = benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -83,7 +98,7 @@ void dequantize_weight(benchmark::State& state) {
   auto const x = filled<float>(rows, columns);
   auto const weight = cuda::quantize(S{}, Matrix<float const, device>{x.view()}, backend.stream());
   auto const out = MatrixTensor<T, device>{{rows, columns}};
-  bench::measure(state, backend, [&] { backend.dequantize(weight, out.view()); });
+  measure(state, backend, [&] { backend.dequantize(weight, out.view()); });
   count_bytes(state, weight.bytes() + out.size() * Index{sizeof(T)});
 }
 BENCHMARK_TEMPLATE(dequantize_weight, Nf4<64>, bf16)->UseManualTime();
@@ -96,7 +111,7 @@ void quantize_weight(benchmark::State& state) {
   auto backend = B<float>{};
   auto const x = filled<float>(rows, columns);
   auto bytes = Index{0};
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     bytes = cuda::quantize(S{}, Matrix<float const, device>{x.view()}, backend.stream()).bytes();
   });
   count_bytes(state, bytes + x.size() * Index{sizeof(float)});
@@ -104,12 +119,12 @@ void quantize_weight(benchmark::State& state) {
 BENCHMARK_TEMPLATE(quantize_weight, Nf4<64>)->UseManualTime();
 BENCHMARK_TEMPLATE(quantize_weight, Int8)->UseManualTime();
 
-/// The ceiling of the two above.
+/// The ceiling of all that is not a product; larger than the cache.
 void copy_device(benchmark::State& state) {
   auto backend = B<float>{};
-  auto const from = filled<float>(rows, columns);
-  auto const to = MatrixTensor<float, device>{{rows, columns}};
-  bench::measure(state, backend, [&] {
+  auto const from = filled<float>(8 * rows, columns);
+  auto const to = MatrixTensor<float, device>{{8 * rows, columns}};
+  measure(state, backend, [&] {
     cuda::copy(Matrix<float const, device>{from.view()}, to.view(), backend.stream());
   });
   count_bytes(state, 2 * from.size() * Index{sizeof(float)});
@@ -127,8 +142,8 @@ void linear(benchmark::State& state) {
   auto const w = filled<T>(out, in);
   auto const bias = filled<float>(1, out);
   auto const y = MatrixTensor<T, device>{{tokens, out}};
-  bench::measure(state, backend,
-                 [&] { backend.template linear<T>(x, w, flat(bias), y.view(), Write::assign); });
+  measure(state, backend,
+          [&] { backend.template linear<T>(x, w, flat(bias), y.view(), Write::assign); });
   count(state, "FLOP/s", static_cast<double>(2 * tokens * in * out));
 }
 void layers(benchmark::internal::Benchmark* bench) {
@@ -163,7 +178,7 @@ void attention(benchmark::State& state) {
   auto const x = AttentionData<T>{head_dim};
   auto const heads = x.heads(head_dim);
   auto const lse = MatrixTensor<float, device>{{heads, tokens}};
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.attention(x.q, x.k, x.v, heads, x.batch.packing(), x.out.view(), lse.view());
   });
   count(state, "FLOP/s", x.flops(2));
@@ -176,7 +191,7 @@ void attention_backward(benchmark::State& state) {
   auto const heads = x.heads(head_dim);
   auto const lse = MatrixTensor<float, device>{{heads, tokens}};
   backend.attention(x.q, x.k, x.v, heads, x.batch.packing(), x.out.view(), lse.view());
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.attention_backward(x.q, x.k, x.v, heads, x.batch.packing(), x.out, x.dout, lse,
                                x.dq.view(), x.dk.view(), x.dv.view());
   });
@@ -207,9 +222,8 @@ void lora_project(benchmark::State& state) {
   auto const a = filled<float>(3 * rank, hidden);
   auto const h = MatrixTensor<float, device>{{tokens, 3 * rank}};
   auto const input = LoraInput{3, 0, {.probability = .1f}};
-  bench::measure(state, backend, [&] {
-    backend.template lora_project<bf16>(x, a, input, batch.packing(), h.view());
-  });
+  measure(state, backend,
+          [&] { backend.template lora_project<bf16>(x, a, input, batch.packing(), h.view()); });
   count_bytes(state, tokens * hidden * Index{sizeof(bf16)});
 }
 void lora_project_backward(benchmark::State& state) {
@@ -222,7 +236,7 @@ void lora_project_backward(benchmark::State& state) {
   auto const dh = filled<float>(tokens, 3 * rank);
   auto const dx = filled<float>(tokens, hidden);
   auto const input = LoraInput{3, 0, {.probability = .1f}};
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.template lora_project_backward<bf16, float>(x, a, input, batch.packing(), dh, dx.view(),
                                                         da.view());
   });
@@ -234,7 +248,7 @@ void lora_expand(benchmark::State& state) {
   auto const h = filled<float>(tokens, rank);
   auto const b = filled<float>(hidden, rank);
   auto const y = filled<bf16>(tokens, hidden);
-  bench::measure(state, backend, [&] { backend.template lora_expand<bf16>(h, b, .5f, y.view()); });
+  measure(state, backend, [&] { backend.template lora_expand<bf16>(h, b, .5f, y.view()); });
   count_bytes(state, 2 * tokens * hidden * Index{sizeof(bf16)});
 }
 void lora_expand_backward(benchmark::State& state) {
@@ -245,7 +259,7 @@ void lora_expand_backward(benchmark::State& state) {
   auto const db = filled<float>(hidden, rank);
   auto const dh = filled<float>(tokens, rank);
   auto const dy = filled<bf16>(tokens, hidden);
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.template lora_expand_backward<bf16>(h, b, .5f, dy, dh.view(), db.view());
   });
   count_bytes(state, tokens * hidden * Index{sizeof(bf16)});
@@ -263,7 +277,7 @@ void layer_norm(benchmark::State& state) {
   auto const gamma = filled<float>(1, hidden);
   auto const y = MatrixTensor<bf16, device>{{tokens, hidden}};
   auto const stats = MatrixTensor<float, device>{{tokens, 2}};
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.template layer_norm<bf16>(x, flat(gamma), flat(gamma), 1e-5f, y.view(), stats.view());
   });
   count_bytes(state, tokens * hidden * Index{sizeof(float) + sizeof(bf16)});
@@ -275,37 +289,37 @@ void layer_norm_backward(benchmark::State& state) {
   auto const stats = filled<float>(tokens, 2);
   auto const dy = filled<float>(tokens, hidden);
   auto const dx = filled<float>(tokens, hidden);
-  bench::measure(state, backend,
-                 [&] { backend.layer_norm_backward(dy, x, flat(gamma), stats, dx.view()); });
+  measure(state, backend,
+          [&] { backend.layer_norm_backward(dy, x, flat(gamma), stats, dx.view()); });
   count_bytes(state, 4 * tokens * hidden * Index{sizeof(float)});
 }
 void gelu(benchmark::State& state) {
   auto backend = B<bf16>{};
   auto const u = filled<bf16>(tokens, 4 * hidden);
   auto const g = MatrixTensor<bf16, device>{{tokens, 4 * hidden}};
-  bench::measure(state, backend, [&] { backend.gelu(u, g.view()); });
+  measure(state, backend, [&] { backend.gelu(u, g.view()); });
   count_bytes(state, 8 * tokens * hidden * Index{sizeof(bf16)});
 }
 void gelu_backward(benchmark::State& state) {
   auto backend = B<bf16>{};
   auto const u = filled<bf16>(tokens, 4 * hidden);
   auto const g = filled<bf16>(tokens, 4 * hidden);
-  bench::measure(state, backend, [&] { backend.gelu_backward(u, g, g.view()); });
+  measure(state, backend, [&] { backend.gelu_backward(u, g, g.view()); });
   count_bytes(state, 12 * tokens * hidden * Index{sizeof(bf16)});
 }
 void rotary(benchmark::State& state) {
   auto backend = B<bf16>{};
   auto const batch = Batch{};
   auto const x = filled<bf16>(tokens, hidden);
-  bench::measure(state, backend,
-                 [&] { backend.rotary(x.view(), 20, batch.packing(), 1.f, Rotation::forward); });
+  measure(state, backend,
+          [&] { backend.rotary(x.view(), 20, batch.packing(), 1.f, Rotation::forward); });
   count_bytes(state, 2 * tokens * hidden * Index{sizeof(bf16)});
 }
 void sum_rows(benchmark::State& state) {
   auto backend = B<bf16>{};
   auto const x = filled<float>(tokens, 2);
   auto const sum = filled<float>(1, 2);
-  bench::measure(state, backend, [&] { backend.sum_rows(x, flat(sum)); });
+  measure(state, backend, [&] { backend.sum_rows(x, flat(sum)); });
   count_bytes(state, tokens * 2 * Index{sizeof(float)});
 }
 void cross_entropy(benchmark::State& state) {
@@ -318,7 +332,7 @@ void cross_entropy(benchmark::State& state) {
   auto zero = StepNumbers{};
   auto const numbers = VectorTensor<StepNumbers, device>{{1}};
   transfer(Vector<StepNumbers>{&zero, {1}}, numbers.view());
-  bench::measure(state, backend, [&] {
+  measure(state, backend, [&] {
     backend.cross_entropy(logits, there, {1., 10.}, 1e-4, dlogits.view(), numbers.view());
   });
   count_bytes(state, tokens * Index{4 * sizeof(float) + sizeof(std::int32_t)});
@@ -331,9 +345,8 @@ void adamw(benchmark::State& state) {
   auto const there = VectorTensor<StepNumbers, device>{{1}};
   transfer(Vector<StepNumbers>{&numbers, {1}}, there.view());
   auto const row = [&](Index i) { return x.view().row(i); };
-  bench::measure(state, backend, [&] {
-    backend.adamw(row(0), row(1), row(2), row(3), {.clip = 1.}, there.view());
-  });
+  measure(state, backend,
+          [&] { backend.adamw(row(0), row(1), row(2), row(3), {.clip = 1.}, there.view()); });
   count_bytes(state, 7 * size * Index{sizeof(float)});
 }
 BENCHMARK(layer_norm)->UseManualTime();

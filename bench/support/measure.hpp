@@ -12,9 +12,11 @@
 namespace bench {
 
 /// Runs `body` as often as the benchmark asks. Where a backend queues work, an iteration takes the
-/// time between the two places in its stream.
+/// time between two places in its stream, `queued` times `body` apart: the first of several waits
+/// for the host to queue it, the others do not.
 template <class B, class Body>
-void measure(benchmark::State& state, [[maybe_unused]] B& backend, Body&& body) {
+void measure(benchmark::State& state, [[maybe_unused]] B& backend, Body&& body,
+             [[maybe_unused]] int queued = 1) {
   if constexpr (B::asynchronous) {
 #if defined(__CUDACC__)
     body();  // makes plans, takes memory
@@ -23,9 +25,10 @@ void measure(benchmark::State& state, [[maybe_unused]] B& backend, Body&& body) 
     auto const end = Event{Event::Timing::on};
     for (auto _ : state) {
       begin.record(backend.stream());
-      body();
+      for (auto i = 0; i < queued; ++i) body();
       end.record(backend.stream());
-      state.SetIterationTime(static_cast<double>(end.milliseconds_since(begin)) * 1e-3);
+      auto const milliseconds = static_cast<double>(end.milliseconds_since(begin));
+      state.SetIterationTime(milliseconds * 1e-3 / queued);
     }
 #endif
   } else {

@@ -46,16 +46,21 @@ struct Setting {
   }
 };
 
-/// A source of weights that no file holds, of the magnitude of an untrained model's.
+/// A source of weights that no file holds, of the magnitude of an untrained model's. A million of
+/// them come again and again: to draw billions takes longer than to train on them.
 class RandomWeights {
  public:
-  explicit RandomWeights(quant::Any scheme) : scheme_{std::move(scheme)} {}
+  explicit RandomWeights(quant::Any scheme) : scheme_{std::move(scheme)} {
+    auto random = RandomSequence{{.seed = 1, .step = 0, .sample = 0, .site = 0}};
+    for (auto& value : drawn_) value = .07f * (random.uniform() - .5f);
+  }
 
   MatrixTensor<float> tensor(std::string const& name, Index rows, Index columns) {
     auto const mean = name.ends_with("orm.weight") || name.ends_with("after.weight") ? 1.f : 0.f;
     auto values = MatrixTensor<float>{{rows, columns}};
     for (auto i = Index{0}; i < values.size(); ++i) {
-      values.data()[i] = mean + .07f * (random_.uniform() - .5f);
+      values.data()[i] = mean + drawn_[next_];
+      next_ = next_ + 1 == drawn_.size() ? 0 : next_ + 1;
     }
     return values;
   }
@@ -65,7 +70,8 @@ class RandomWeights {
 
  private:
   quant::Any scheme_;
-  RandomSequence random_{{.seed = 1, .step = 0, .sample = 0, .site = 0}};
+  std::vector<float> drawn_ = std::vector<float>((1 << 20) + 7);  // no multiple of a row
+  std::size_t next_ = 0;
 };
 
 /// Proteins with a tenth of their residues positive.

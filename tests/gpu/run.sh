@@ -1,29 +1,34 @@
 #!/usr/bin/env bash
-# tests/gpu/run.sh [correctness|timings]: everything that needs a GPU; both without an argument. Uses
-# no network: what the machine lacks, tests/gpu/bundle.sh has put into build/bundle elsewhere.
+# tests/gpu/run.sh [--built] [correctness|timings]: everything that needs a GPU; both without an
+# argument. Uses no network: what the machine lacks, tests/gpu/bundle.sh has put into build/bundle
+# elsewhere, and with --built tests/gpu/build.sh has built everything there too.
 # Timings go to docs/gpu_results.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+build=(bash tests/gpu/build.sh "")
+if [[ ${1:-} = --built ]]; then
+  build=(:)
+  shift
+fi
 case ${1:-} in
   '' | correctness | timings) what=${1:-correctness timings} ;;
   *)
-    echo "usage: tests/gpu/run.sh [correctness|timings]" >&2
+    echo "usage: tests/gpu/run.sh [--built] [correctness|timings]" >&2
     exit 2
     ;;
 esac
 
 PATH=$PATH:/usr/local/cuda/bin
-architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
-echo "== $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1), sm_$architecture"
-mkdir -p build
-cmake --preset cuda -B build/gpu -DCMAKE_PREFIX_PATH="$PWD/build/bundle/usr" \
-  -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DQLORA_TESTS=ON -DQLORA_BENCH=ON \
-  -DQLORA_ONEDNN=OFF >build/gpu.log || { cat build/gpu.log; exit 1; }
+# Debian's benchmark library, and CUDA's as torch brings them where the machine has no others.
+LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}:$PWD/build/bundle/usr/lib/x86_64-linux-gnu:$(
+  python3 -c 'import glob, site; print(*glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib"), sep=":")'
+)
+export PATH LD_LIBRARY_PATH
+echo "== $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)"
 
 correctness() {
-  cmake --build build/gpu -j --target tests_backend_cuda qlora_cli
+  "${build[@]}" tests_backend_cuda qlora_cli
   local tests=build/gpu/bin/tests_backend_cuda qlora=build/gpu/bin/qlora
-  if grep -q '^CuDNN_LIBRARY:.*NOTFOUND' build/gpu/CMakeCache.txt; then echo "== without cuDNN"; fi
   echo "== every verb and a training run against the CPU"
   "$tests" --gtest_brief=1
 
@@ -54,9 +59,8 @@ correctness() {
 }
 
 timings() {
-  cmake --build build/gpu -j --target bench_backend_kernels_cuda bench_train_step_cuda
+  "${build[@]}" bench_backend_kernels_cuda bench_train_step_cuda
   python3 bench/gpu_results.py --build build/gpu --out docs/gpu_results.md
-  cat docs/gpu_results.md
 }
 
 for part in $what; do "$part"; done
