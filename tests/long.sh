@@ -24,12 +24,7 @@ bash tests/checks/kill.sh build/release/bin/qlora
 bash tests/checks/faults.sh build/release/bin/qlora
 
 echo "== fuzzing, a minute each"
-for target in build/clang/bin/fuzz_*; do
-  [[ -x $target ]] || continue
-  corpus=build/corpus/$(basename "$target")
-  mkdir -p "$corpus"
-  "$target" -max_total_time=60 -print_final_stats=1 -artifact_prefix=build/ "$corpus"
-done
+bash tests/fuzz/run.sh 60
 
 echo "== Hugging Face"
 [[ -d build/hf ]] || python3 -m venv build/hf

@@ -1,29 +1,29 @@
 /// Good files, changed at random many times over: parsers must accept or refuse, and never crash.
-
+/// 2,000 times each, or for QLORA_MUTATION_SECONDS all together.
 #include <algorithm>
 #include <array>
-#include <filesystem>
-#include <functional>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
 
-#include "fuzz/data_files.hpp"
-#include "fuzz/model_files.hpp"
-#include "fuzz/pickles.hpp"
-#include "support/files.hpp"
+#include "fuzz/program_files.hpp"
+#include "fuzz/targets.hpp"
 
 namespace qlora {
 namespace {
 
 class Mutator {
  public:
-  explicit Mutator(std::string_view seed) : seed_{seed} {}
+  explicit Mutator(fuzz::Target const& target) : target_{target} {}
 
   std::string next() {
-    auto text = seed_;
+    auto text = target_.seeds[below(target_.seeds.size())];
     for (auto changes = 1 + below(3); changes > 0 && !text.empty(); --changes) change(text);
     return text;
   }
@@ -31,23 +31,15 @@ class Mutator {
  private:
   std::size_t below(std::size_t limit) { return random_() % limit; }
 
+  std::string_view word() {
+    static constexpr auto numbers = std::array<std::string_view, 8>{
+        "0", "-1", "1.5", "18446744073709551615", "9007199254740993", "NaN", "\xff", "\n"};
+    auto const& own = target_.dictionary;
+    auto const i = below(numbers.size() + own.size());
+    return i < numbers.size() ? numbers[i] : own[i - numbers.size()];
+  }
+
   void change(std::string& text) {
-    static constexpr auto tokens = std::array<std::string_view, 16>{"0",
-                                                                    "-1",
-                                                                    "1.5",
-                                                                    "18446744073709551615",
-                                                                    "9007199254740993",
-                                                                    "null",
-                                                                    "true",
-                                                                    "\"",
-                                                                    "{",
-                                                                    "}",
-                                                                    "[",
-                                                                    "]",
-                                                                    ",",
-                                                                    "NaN",
-                                                                    "\\u0000",
-                                                                    "\xff"};
     auto const at = below(text.size());
     auto const length = std::min(text.size() - at, 1 + below(16));
     switch (below(6)) {
@@ -64,84 +56,73 @@ class Mutator {
         text.insert(below(text.size()), std::string{text, at, length});
         break;
       case 4:
-        text.replace(at, below(length + 1), tokens[below(tokens.size())]);
+        text.replace(at, below(length + 1), word());
         break;
       default:
         text.resize(at);
     }
   }
 
-  std::string seed_;
+  fuzz::Target const& target_;
   std::mt19937_64 random_{17};
 };
 
-void mutate(std::string_view seed, int times,
-            std::function<bool(std::string_view)> const& accepts) {
-  ASSERT_TRUE(accepts(seed));
-  auto mutator = Mutator{seed};
-  auto refused = 0;
-  for (auto i = 0; i < times; ++i) refused += accepts(mutator.next()) ? 0 : 1;
-  EXPECT_GT(refused, times / 10);
-}
+/// How often `accepts` is asked: a share of the time that the environment gives, or 2,000 times.
+class Budget {
+ public:
+  bool go_on() { return share_ > seconds{0} ? clock::now() - begin_ < share_ : count_ < least; }
+  void spend() { ++count_; }
+  std::int64_t count() const { return count_; }
 
-auto const goldens = std::filesystem::path{QLORA_TEST_DATA};
+ private:
+  using clock = std::chrono::steady_clock;
+  using seconds = std::chrono::duration<double>;
+  static constexpr auto least = std::int64_t{2'000};
 
-TEST(Mutations, OfSafetensors) {
-  auto const header = std::string_view{
-      R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},)"
-      R"("b":{"dtype":"BF16","shape":[3],"data_offsets":[16,22]}}  )"};
-  mutate(testing::safetensors_bytes(header, std::string(22, '\x3c')), 4'000, fuzz::safetensors);
-}
-
-TEST(Mutations, OfAShardIndex) {
-  mutate(testing::read_file(goldens / "models" / "odd_sharded" / "model.safetensors.index.json"),
-         500, fuzz::shard_index);
-}
-
-TEST(Mutations, OfAConfig) {
-  mutate(testing::read_file(goldens / "models" / "tiny_nf4" / "config.json"), 1'000, fuzz::config);
-}
-
-TEST(Mutations, OfAnAdapterConfig) {
-  mutate(testing::read_file(goldens / "lora" / "all" / "adapter_config.json"), 1'000,
-         fuzz::adapter_config);
-  mutate(
-      R"({"peft_type": "LORA", "r": 2, "lora_alpha": 1, "target_modules": ".*\\.(query|[^k]ey)+"})",
-      4'000, fuzz::adapter_config);
-}
-
-TEST(Mutations, OfPickledData) {
-  using namespace std::string_view_literals;
-  mutate("\x80\2]q\0]q\1(K\0K\1ea."sv, 4'000, fuzz::pickled_data);
-  mutate("](X\2\0\0\0MKq\1e."sv, 4'000, fuzz::pickled_data);
-}
-
-TEST(Mutations, OfATorchFile) {
-  for (auto const* const name : {"adapter/adapter_model.bin", "legacy/pytorch_model.bin"}) {
-    mutate(testing::read_file(goldens / "pickled" / name), 4'000, fuzz::torch_file);
+  static seconds share() {
+    auto const* const all = std::getenv("QLORA_MUTATION_SECONDS");
+    return seconds{all ? std::atof(all) / static_cast<double>(fuzz::targets().size()) : 0.};
   }
+
+  seconds share_ = share();
+  clock::time_point begin_ = clock::now();
+  std::int64_t count_ = 0;
+};
+
+class Mutations : public ::testing::TestWithParam<fuzz::Target> {};
+
+TEST_P(Mutations, AreAcceptedOrRefused) {
+  auto const& target = GetParam();
+  for (auto const& seed : target.seeds) {
+    ASSERT_TRUE(target.accepts(seed)) << target.name << ": " << seed.substr(0, 80);
+  }
+  auto mutator = Mutator{target};
+  auto refused = std::int64_t{0};
+  auto budget = Budget{};
+  for (; budget.go_on(); budget.spend()) refused += target.accepts(mutator.next()) ? 0 : 1;
+  EXPECT_GT(refused, budget.count() / 20);
+  RecordProperty("executions", std::to_string(budget.count()));
 }
 
-TEST(Mutations, OfDataFiles) {
-  auto const table = std::string_view{
-      "Entry\tProtein families\tSequence\tBinding site\tActive site\n"
-      "P1\tA superfamily, B family\tMKVLAMKVLA\tBINDING 3..5; /ligand=\"ATP\"; "
-      "/ligand_id=\"ChEBI:CHEBI:30616\"; /evidence=\"ECO:0000269|PubMed:1\"; BINDING <7\t"
-      "\"ACT_SITE 9; /note=\"\"x\"\"\"\n"
-      "P2\t\tMKVLA\tBINDING 1 2 ATP; by water. {ECO:0000250}.; METAL 5 5 Zinc 1.\t\n"};
-  auto const text = std::string_view{
-      "ID   A_B   Reviewed; 12 AA.\nAC   P1; P2;\n"
-      "CC   -!- SIMILARITY: Belongs to the A superfamily. B\nCC       family.\n"
-      "FT   BINDING         3..4\nFT                   /ligand=\"A-\nFT                   B\"\n"
-      "FT   HELIX           4..5\nFT   ACT_SITE     12     12       Base.\n"
-      "SQ   SEQUENCE   12 AA;\n     MKVLAMKVLA MK\n//\n"};
-  auto const chains = std::string_view{
-      "pdb_id;chain_id;binding_residues;sequence\n1abc;A;K2 L4;MKVLA\n1abc;B;;MKV\n"};
-  mutate(table, 4'000, fuzz::any_data_file);
-  mutate(text, 4'000, fuzz::any_data_file);
-  mutate(chains, 2'000, fuzz::any_data_file);
-  mutate(">a\nMKV\n01-\n>b\nMK\n10\n", 2'000, fuzz::any_data_file);
-  mutate("a\ta\na\tb\nc\tc\n", 500, fuzz::clusters);
+std::string name_of(::testing::TestParamInfo<fuzz::Target> const& info) {
+  return std::string{info.param.name};
+}
+INSTANTIATE_TEST_SUITE_P(Of, Mutations, ::testing::ValuesIn(fuzz::targets()), name_of);
+
+TEST(Checkpoint, EveryFlippedBitIsNoticed) {
+  auto const& all = fuzz::targets();
+  auto const& target = *std::ranges::find(all, std::string_view{"checkpoint"}, &fuzz::Target::name);
+  auto bytes = target.seeds.front();
+  ASSERT_GT(bytes.size(), 500u);
+  for (auto& byte : bytes) {
+    for (auto bit = 0; bit < 8; ++bit) {
+      byte = static_cast<char>(byte ^ (1 << bit));
+      auto const memory = fuzz::MemoryFile{bytes};
+      EXPECT_FALSE(fuzz::accepts([&] { cli::read_checkpoint(memory.path()); }))
+          << "byte " << &byte - bytes.data() << ", bit " << bit;
+      byte = static_cast<char>(byte ^ (1 << bit));
+    }
+  }
 }
 
 }  // namespace

@@ -11,39 +11,10 @@
 #include <CLI/CLI.hpp>
 
 #include <qlora/core/json.hpp>
-#include <qlora/metrics/epoch_history.hpp>
-#include <qlora/train/checkpointing.hpp>
-#include <qlora/train/trainer.hpp>
 
-#include "files.hpp"
+#include "checkpoint_file.hpp"
 
 namespace qlora::cli {
-
-/// A run between two steps.
-struct Checkpoint {
-  TrainingState<float> training;
-  std::vector<StepRecord> steps;  ///< all that lie behind
-  metrics::EpochHistory epochs;
-  /// Of `--select`: the best epoch so far, from 1, its value and its parameters; 0 without one.
-  std::int64_t best_epoch = 0;
-  double best_value = 0.;
-  std::vector<float> best_parameters;
-  double seconds = 0.;  ///< that the run has taken
-};
-
-/// Writes a safetensors file, whole or not at all, with a checksum over all that it says and with
-/// what decided the run.
-void write_checkpoint(std::filesystem::path const& file, OrderedJson const& identity,
-                      Checkpoint const& checkpoint);
-
-/// A file that was read and found whole.
-struct StoredCheckpoint {
-  Json identity;
-  Checkpoint checkpoint;
-};
-
-/// Throws InputError for a file that is not as it was written.
-StoredCheckpoint read_checkpoint(std::filesystem::path const& file);
 
 /// Whether and how often a run leaves checkpoints, and whether it goes on from one.
 struct CheckpointOptions {

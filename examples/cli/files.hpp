@@ -5,15 +5,11 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include <qlora/core/json.hpp>
 #include <qlora/data/labels.hpp>
 #include <qlora/data/protein.hpp>
 
 namespace qlora::cli {
-
-/// Keeps the order in which keys are written.
-using OrderedJson = nlohmann::ordered_json;
 
 /// A labelled file and its content.
 struct DataSet {

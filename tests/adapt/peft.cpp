@@ -100,7 +100,7 @@ struct Draft {
   std::filesystem::path write(TemporaryFolder const& folder) const {
     folder.write("adapter_config.json", config.dump());
     auto values = std::vector<std::vector<float>>{};
-    auto refs = std::vector<TensorRef>{};
+    auto refs = std::vector<StoredTensor>{};
     values.reserve(tensors.size());
     for (auto const& [name, shape, value] : tensors) {
       values.emplace_back(tensor_bytes(Dtype::f32, shape).value() / 4, value);

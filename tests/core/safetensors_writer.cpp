@@ -21,7 +21,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   auto const codes = std::array<std::uint8_t, 3>{1, 2, 3};
   auto const values = std::array{1.f, 2.f, 3.f, 4.f, 5.f, 6.f};
   auto const scalar = std::array{7.f};
-  auto const tensors = std::vector<TensorRef>{
+  auto const tensors = std::vector<StoredTensor>{
       {"codes", Dtype::u8, {3, 1}, std::as_bytes(std::span{codes})},
       float_tensor("values \"quoted\" \xc3\xa9", {2, 3}, values),
       float_tensor("scalar", {}, scalar),
@@ -44,10 +44,11 @@ TEST(SafetensorsWriter, AlignsEveryTensor) {
   auto const folder = TemporaryFolder{};
   auto const bytes = std::array<std::byte, 24>{};
   auto const part = [&](std::size_t size) { return std::span{bytes}.first(size); };
-  write_safetensors(folder.path() / "m", std::vector<TensorRef>{{"a", Dtype::u8, {3}, part(3)},
-                                                                {"b", Dtype::f64, {1}, part(8)},
-                                                                {"c", Dtype::bf16, {3}, part(6)},
-                                                                {"d", Dtype::f32, {1}, part(4)}});
+  write_safetensors(folder.path() / "m",
+                    std::vector<StoredTensor>{{"a", Dtype::u8, {3}, part(3)},
+                                              {"b", Dtype::f64, {1}, part(8)},
+                                              {"c", Dtype::bf16, {3}, part(6)},
+                                              {"d", Dtype::f32, {1}, part(4)}});
   auto const content = testing::read_file(folder.path() / "m");
   auto header_bytes = std::uint64_t{0};
   std::memcpy(&header_bytes, content.data(), 8);
@@ -77,7 +78,7 @@ TEST(SafetensorsWriter, AsksForOneTensorAtATime) {
 
 TEST(SafetensorsWriter, WritesNoMetadataAndNoTensors) {
   auto const folder = TemporaryFolder{};
-  write_safetensors(folder.path() / "m", std::vector<TensorRef>{}, Metadata{});
+  write_safetensors(folder.path() / "m", std::vector<StoredTensor>{}, Metadata{});
   EXPECT_TRUE(SafetensorsFile{folder.path() / "m"}.tensors().empty());
 }
 
@@ -86,7 +87,7 @@ TEST(SafetensorsWriter, RefusesBytesThatDoNotFitTheShape) {
   auto const values = std::array{1.f};
   auto const path = folder.path() / "m";
   auto const error = testing::input_error_of(
-      [&] { write_safetensors(path, std::vector<TensorRef>{float_tensor("a", {2}, values)}); });
+      [&] { write_safetensors(path, std::vector<StoredTensor>{float_tensor("a", {2}, values)}); });
   EXPECT_EQ(error, path.string() + ": tensor \"a\": expected 8 bytes, got 4");
   EXPECT_FALSE(std::filesystem::exists(path));
 }

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include <qlora/data/groups.hpp>
 #include <qlora/data/read.hpp>
+#include <qlora/predict/structure.hpp>
 
 #include "fuzz/model_files.hpp"
 
@@ -52,6 +54,19 @@ inline bool any_data_file(std::string_view bytes) {
 inline bool clusters(std::string_view bytes) {
   auto const memory = MemoryFile{bytes};
   return accepts([&] { require(!read_clusters(memory.path()).empty()); });
+}
+
+inline bool structure(std::string_view bytes) {
+  auto const memory = MemoryFile{bytes};
+  return accepts([&] {
+    auto const read = predict::Structure::read(memory.path());
+    auto values = std::vector<std::vector<float>>{};
+    for (auto const& chain : read.chains()) {
+      require(!chain.sequence.empty());
+      values.emplace_back(chain.sequence.size(), .5f);
+    }
+    require(!read.with_b_factors(values).empty());
+  });
 }
 
 }  // namespace qlora::fuzz

@@ -42,7 +42,7 @@ struct Tensors {
     return tensors;
   }
   void write(std::filesystem::path const& path) const {
-    auto refs = std::vector<TensorRef>{};
+    auto refs = std::vector<StoredTensor>{};
     for (auto const& [name, value] : values) {
       refs.push_back({name, value.dtype, value.shape, value.bytes});
     }

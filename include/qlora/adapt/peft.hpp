@@ -73,7 +73,7 @@ struct PeftAdapter {
 
 /// Writes an adapter folder from tensors that are already named as PEFT names them.
 inline void write_peft(std::filesystem::path const& folder, PeftConfig const& config,
-                       std::span<TensorRef const> tensors) {
+                       std::span<StoredTensor const> tensors) {
   create_folder(folder);
   write_safetensors(folder / "adapter_model.safetensors", tensors);
   write_atomically(folder / "adapter_config.json",
@@ -293,7 +293,7 @@ inline void PeftAdapter::fold_classifier() {
 }
 
 inline void PeftAdapter::write(std::filesystem::path const& folder) const {
-  auto tensors = std::vector<TensorRef>{};
+  auto tensors = std::vector<StoredTensor>{};
   auto const add = [&](std::string const& name, Extents shape, std::vector<float> const& values) {
     tensors.push_back(float_tensor(std::string{peft::prefix} + name, std::move(shape), values));
   };

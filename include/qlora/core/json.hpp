@@ -22,6 +22,8 @@
 namespace qlora::inline v1 {
 
 using Json = nlohmann::json;
+/// Keeps the order in which keys are written.
+using OrderedJson = nlohmann::ordered_json;
 
 namespace json {
 

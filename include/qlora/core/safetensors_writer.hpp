@@ -76,20 +76,13 @@ write_safetensors(std::filesystem::path const& path, std::span<TensorSpec const>
   });
 }
 
-/// A tensor in memory, to be written.
-struct TensorRef {
-  std::string name;
-  Dtype dtype = Dtype::f32;
-  Extents shape;
-  std::span<std::byte const> bytes;
-};
-
 /// A float32 tensor in memory, to be written.
-inline TensorRef float_tensor(std::string name, Extents shape, std::span<float const> values) {
+inline StoredTensor float_tensor(std::string name, Extents shape, std::span<float const> values) {
   return {std::move(name), Dtype::f32, std::move(shape), std::as_bytes(values)};
 }
 
-inline void write_safetensors(std::filesystem::path const& path, std::span<TensorRef const> tensors,
+inline void write_safetensors(std::filesystem::path const& path,
+                              std::span<StoredTensor const> tensors,
                               Metadata const& metadata = {{"format", "pt"}}) {
   auto specs = std::vector<TensorSpec>{};
   for (auto const& tensor : tensors) specs.push_back({tensor.name, tensor.dtype, tensor.shape});

@@ -77,7 +77,8 @@ inline std::optional<std::size_t> tensor_bytes(Dtype dtype, Extents const& shape
   return static_cast<std::size_t>(bytes);
 }
 
-/// One tensor of an open file. `bytes` may be unaligned: copy, do not cast.
+/// One tensor of an open file, or in memory and to be written. `bytes` may be unaligned: copy, do
+/// not cast.
 struct StoredTensor {
   std::string name;
   Dtype dtype = Dtype::f32;

@@ -1,9 +1,0 @@
-#include <cstddef>
-#include <cstdint>
-
-#include "fuzz/model_files.hpp"
-
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-  qlora::fuzz::adapter_config({reinterpret_cast<char const*>(data), size});
-  return 0;
-}
