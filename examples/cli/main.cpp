@@ -35,6 +35,19 @@ int complain(std::string sentence, int status) {
   return status;
 }
 
+/// Says what was thrown where nothing may be: a destructor that wants memory, say, as those of JSON
+/// documents do.
+[[noreturn]] void give_up() {
+  try {
+    if (auto const thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (std::exception const& error) {
+    complain(error.what(), failed);
+  } catch (...) {
+    complain("an unknown error", failed);
+  }
+  std::_Exit(failed);
+}
+
 int run(std::vector<std::string> arguments) {
   auto app = CLI::App{"Fine-tunes ESM-2 with QLoRA to find binding sites in proteins.", "qlora"};
   app.set_version_flag("--version", std::string{qlora::version});
@@ -76,13 +89,12 @@ int main(int argc, char** argv) try {
   // and the next matrix need a new one.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // NOLINT(concurrency-mt-unsafe): no thread runs yet
 #endif
+  std::set_terminate(give_up);
   return run({argv + 1, argv + argc});
 } catch (qlora::cli::Terminated const& request) {
   return complain(request.what(), terminated);
 } catch (qlora::InputError const& error) {
   return complain(error.what(), bad_input);
-} catch (std::bad_alloc const&) {
-  return complain("out of memory", failed);
 } catch (std::exception const& error) {
   return complain(error.what(), failed);
 }

@@ -1,47 +1,14 @@
-// Steps of training take no memory. The linker hands every allocation of this program's own objects
-// to the functions below (CMakeLists.txt), which count it. Those that oneDNN makes within its
-// library are its own affair; that none of them stays is seen in the heap.
+// Steps of training take no memory. Allocations that oneDNN makes within its library are its own
+// affair; that none of them stays is seen in the heap.
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <qlora/esm2.hpp>
 
-namespace {
-long allocations = 0;
-}
-
-// NOLINTBEGIN: names and signatures are the linker's
-#define COUNTED(result, name, parameters, ...)             \
-  extern "C" result __real_##name parameters;              \
-  extern "C" result __wrap_##name parameters;              \
-  extern "C" result __wrap_##name parameters {             \
-    __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED); \
-    return __real_##name(__VA_ARGS__);                     \
-  }
-COUNTED(void*, malloc, (std::size_t n), n)
-COUNTED(void*, calloc, (std::size_t n, std::size_t size), n, size)
-COUNTED(void*, realloc, (void* p, std::size_t n), p, n)
-COUNTED(void*, aligned_alloc, (std::size_t alignment, std::size_t n), alignment, n)
-COUNTED(int, posix_memalign, (void** p, std::size_t alignment, std::size_t n), p, alignment, n)
-// operator new and new[]: plain, nothrow, aligned, and both
-COUNTED(void*, _Znwm, (std::size_t n), n)
-COUNTED(void*, _Znam, (std::size_t n), n)
-COUNTED(void*, _ZnwmRKSt9nothrow_t, (std::size_t n, std::nothrow_t const& t), n, t)
-COUNTED(void*, _ZnamRKSt9nothrow_t, (std::size_t n, std::nothrow_t const& t), n, t)
-COUNTED(void*, _ZnwmSt11align_val_t, (std::size_t n, std::align_val_t a), n, a)
-COUNTED(void*, _ZnamSt11align_val_t, (std::size_t n, std::align_val_t a), n, a)
-COUNTED(void*, _ZnwmSt11align_val_tRKSt9nothrow_t,
-        (std::size_t n, std::align_val_t a, std::nothrow_t const& t), n, a, t)
-COUNTED(void*, _ZnamSt11align_val_tRKSt9nothrow_t,
-        (std::size_t n, std::align_val_t a, std::nothrow_t const& t), n, a, t)
-#undef COUNTED
-// NOLINTEND
+#include "allocation/counted.hpp"
 
 namespace qlora::test {
 namespace {
@@ -156,15 +123,11 @@ TYPED_TEST(Steps, AllocateNothing) {
 }
 
 TYPED_TEST(Steps, KeepTheHeapAsItIs) {
-  auto const used = [] {
-    auto const heap = ::mallinfo2();
-    return heap.uordblks + heap.hblkhd;
-  };
-  if (used() == 0) GTEST_SKIP() << "this build's allocator keeps no statistics";
-  this->warm(settings().back(), [&](auto const& epoch) {
-    auto const before = used();
+  if (heap_bytes() == 0) GTEST_SKIP() << "this build's allocator keeps no statistics";
+  this->warm(settings().back(), [](auto const& epoch) {
+    auto const before = heap_bytes();
     for (auto i = 0; i < 6; ++i) epoch();  // 30 steps
-    EXPECT_LE(used(), before);
+    EXPECT_LE(heap_bytes(), before);
   });
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # faults.sh PROGRAM: lets each operation on files of a training run fail in turn, in each of the ways of
 # tests/checks/inject.cpp, then resumes it without faults, and fails where the result is not, to the bit, that of a
-# run without any; or where a failure was not said with status 1.
+# run without any; or where a failure was not said with status 1. Then some hundred allocations, which must be named
+# in bytes.
 set -euo pipefail
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -22,8 +23,18 @@ faulty() { # KIND:N OUT
 
 train whole >/dev/null
 faulty none: counted
-operations=$(<count)
+read -r operations allocations <count
 ((operations > 30)) || { echo "faults.sh: only $operations operations were seen" >&2; exit 1; }
+resumed() { # WHAT: the run goes on to the same bits
+  # A run that had only to say that it is done is not interrupted.
+  train run --resume >/dev/null 2>error || grep -q 'expected a run that was interrupted' error ||
+    { echo "$1, resumed: $(<error)" >&2; exit 1; }
+  for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
+    cmp "whole/$file" "run/$file" || { echo "$1" >&2; exit 1; }
+  done
+  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 run/history.csv)
+}
+
 for kind in error full short interrupted crash crash-late; do
   for ((n = 1; n <= operations; ++n)); do
     rm -rf run
@@ -40,13 +51,22 @@ for kind in error full short interrupted crash crash-late; do
       echo "$kind at operation $n: expected one sentence, found: $(<error)" >&2
       exit 1
     fi
-    # A run that had only to say that it is done is not interrupted.
-    train run --resume >/dev/null 2>error || grep -q 'expected a run that was interrupted' error ||
-      { echo "$kind at operation $n, resumed: $(<error)" >&2; exit 1; }
-    for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
-      cmp "whole/$file" "run/$file" || { echo "$kind at operation $n" >&2; exit 1; }
-    done
-    cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 run/history.csv)
+    resumed "$kind at operation $n"
   done
 done
 echo "6 kinds of faults at each of $operations operations: resumed to the same bits"
+
+# One of every hundredth of them, at random.
+RANDOM=7
+for ((part = 0; part < 100; ++part)); do
+  n=$((1 + (part * 32768 + RANDOM) * (allocations / 100) / 32768))
+  rm -rf run
+  status=0
+  faulty memory:$n run || status=$?
+  if [[ $status != [01] ]] || [[ $status == 1 && ! $(<error) =~ ^qlora:.*bytes ]] || (($(wc -l <error) > 1)); then
+    echo "allocation $n of $allocations: status $status: $(<error)" >&2
+    exit 1
+  fi
+  resumed "allocation $n"
+done
+echo "100 of $allocations allocations failed: each was named"

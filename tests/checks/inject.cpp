@@ -5,8 +5,8 @@
 // KIND is `error` (EIO), `full` (ENOSPC, from then on), `short` (half a write), `interrupted`
 // (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost, contents of
 // files as well as renames of whose folder nothing was synchronised since; `crash-late` loses no
-// rename. Operations are open for writing, write, fsync, rename. With QLORA_FAULT_LOG=FILE their
-// number is left there at exit.
+// rename. Operations are open for writing, write, fsync, rename. `memory` fails the N-th allocation
+// of any memory instead. With QLORA_FAULT_LOG=FILE both numbers are left there at exit.
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>
@@ -36,6 +36,21 @@ auto const real_write = next<::ssize_t (*)(int, void const*, std::size_t)>("writ
 auto const real_fsync = next<int (*)(int)>("fsync");
 auto const real_rename = next<int (*)(char const*, char const*)>("rename");
 
+// Allocations are counted from before main, and nothing here may allocate to do so.
+long allocations = 0, failing_allocation = 0;
+
+[[gnu::constructor]] void read_failing_allocation() {
+  auto const* const fault = std::getenv("QLORA_FAULT");
+  if (fault != nullptr && std::strncmp(fault, "memory:", 7) == 0) {
+    failing_allocation = std::atol(fault + 7);
+  }
+}
+bool allocation_fails() {
+  if (__atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED) != failing_allocation) return false;
+  errno = ENOMEM;
+  return true;
+}
+
 struct Renamed {
   std::string from, to, before;
   bool replaced = false;
@@ -57,7 +72,7 @@ class Layer {
     }
   }
   ~Layer() {
-    if (!log_.empty()) std::ofstream{log_} << count_ << "\n";
+    if (!log_.empty()) std::ofstream{log_} << count_ << " " << allocations << "\n";
   }
 
   bool watches(std::string const& path) const {
@@ -134,6 +149,16 @@ std::string absolute(char const* path) {
 }  // namespace
 
 extern "C" {
+
+void* __libc_malloc(std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+
+void* malloc(std::size_t size) noexcept {
+  return allocation_fails() ? nullptr : __libc_malloc(size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  return allocation_fails() ? nullptr : __libc_memalign(alignment, size);
+}
 
 int open(char const* path, int flags, ...) {
   auto mode = 0u;

@@ -1,0 +1,32 @@
+// What the program cannot allocate it names: std::bad_alloc alone would not say how much it was.
+// Tensors say it themselves.
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::size_t bytes) noexcept {
+    std::snprintf(text_, sizeof text_, "cannot allocate %zu bytes of host memory", bytes);
+  }
+  char const* what() const noexcept override { return text_; }
+
+ private:
+  char text_[64];  // no string, which would want memory
+};
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  if (auto* const data = std::malloc(bytes == 0 ? 1 : bytes)) return data;
+  throw OutOfMemory{bytes};
+}
+void operator delete(void* data) noexcept {
+  std::free(data);
+}
+void operator delete(void* data, std::size_t) noexcept {
+  std::free(data);
+}
