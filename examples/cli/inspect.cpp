@@ -18,6 +18,7 @@
 #include <qlora/adapt/peft.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/json.hpp>
+#include <qlora/model/adapter.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
 #include <qlora/report/progress.hpp>
@@ -192,6 +193,7 @@ void inspect_adapter(std::filesystem::path const& path, std::string const& model
   auto model = std::optional<ModelFolder>{};
   if (!model_folder.empty()) model.emplace(find_model(model_folder));
   auto const adapter = PeftAdapter::read(path);
+  if (model) check_adapter(adapter, model->config().shape, path.string());
   auto const& [in_model, target_modules] = std::tie(adapter.pairs, adapter.config.target_modules);
   auto const& lora = adapter.config.lora;
   auto parameters = std::size_t{0};

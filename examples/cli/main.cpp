@@ -1,5 +1,6 @@
 // qlora: the command line over the library. It reads a model's sizes from its folder and chooses
 // policies at run time; everything it computes is in include/qlora.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -30,6 +31,9 @@ constexpr int terminated = 143;
 
 int complain(std::string sentence, int status) {
   while (!sentence.empty() && sentence.back() == '\n') sentence.pop_back();
+  // A name of a file may have any characters, and the terminal is to get one line.
+  std::ranges::replace_if(
+      sentence, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
   auto const terminal = qlora::report::Terminal::of(stderr);
   std::cerr << terminal.styled("qlora:", qlora::report::Style::bad) << " " << sentence << "\n";
   return status;

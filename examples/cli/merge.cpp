@@ -9,6 +9,7 @@
 #include "adapter_options.hpp"
 #include "commands.hpp"
 #include "options.hpp"
+#include "session.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -21,8 +22,12 @@ struct Merge {
     machine.apply();
     refuse_random_base(adapter);
     auto const base = ModelFolder{find_model(model)};
-    auto const unmatched = merge_adapter(base, PeftAdapter::read(adapter), adapter, out);
+    auto const stored = PeftAdapter::read(adapter);
+    auto const unmatched = merge_adapter(base, stored, adapter, out);
     if (machine.quiet) return;
+    if (auto const note = note_of_other_base(adapter, stored.config.base_model, model)) {
+      std::cerr << *note << "\n";
+    }
     for (auto const& target : unmatched) {
       std::cerr << adapter << ": target \"" << target << "\" matches no module of the model\n";
     }

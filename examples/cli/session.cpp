@@ -27,19 +27,17 @@ void note_fresh_weights(Session& session, SessionOptions const& options) {
                           "trained, its predictions mean nothing");
 }
 
-/// PEFT names the base by the path or the name that it was loaded from.
-void note_other_base(Session& session, std::filesystem::path const& adapter,
-                     std::string const& base, std::string const& model) {
+}  // namespace
+
+std::optional<std::string> note_of_other_base(std::filesystem::path const& adapter,
+                                              std::string const& base, std::string const& model) {
   auto const name = [](std::filesystem::path path) {
     path = path.lexically_normal();
     return path.has_filename() ? path.filename() : path.parent_path().filename();
   };
-  if (base.empty() || name(base) == name(model)) return;
-  session.notes.push_back(adapter.string() + ": was made for the base model " + printable(base) +
-                          ", not " + model);
+  if (base.empty() || name(base) == name(model)) return std::nullopt;
+  return adapter.string() + ": was made for the base model " + printable(base) + ", not " + model;
 }
-
-}  // namespace
 
 std::unique_ptr<Session> open_session(SessionOptions const& options) {
   auto session = make_session(options);
@@ -60,7 +58,9 @@ std::unique_ptr<Session> open_session(SessionOptions options,
     session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
   }
   note_fresh_weights(*session, options);
-  note_other_base(*session, adapter, stored.config.base_model, options.model);
+  if (auto note = note_of_other_base(adapter, stored.config.base_model, options.model)) {
+    session->notes.push_back(std::move(*note));
+  }
   return session;
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,6 +56,11 @@ class Session {
   virtual std::vector<float> parameters() const = 0;
   virtual void set_parameters(std::span<float const> values) = 0;
 };
+
+/// What to say where an adapter was made for `base`, by PEFT's account a path or a name, and is
+/// used with `model`: nothing where they are called the same.
+std::optional<std::string> note_of_other_base(std::filesystem::path const& adapter,
+                                              std::string const& base, std::string const& model);
 
 /// Residues of all proteins.
 inline std::int64_t residues(std::span<Protein const> proteins) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include <qlora/core/error.hpp>
@@ -24,12 +25,12 @@ class Line {
   Line(std::string_view rest, std::string_view file, std::size_t number, TomlValues allowed)
       : rest_{rest}, file_{file}, number_{number}, allowed_{allowed} {}
 
-  /// The entry, or one without a key for a line of nothing.
-  TomlEntry entry() {
+  /// The entry, or none for a line of nothing.
+  std::optional<TomlEntry> entry() {
     auto result = TomlEntry{};
     result.line = number_;
     skip_spaces();
-    if (at_end()) return result;
+    if (at_end()) return std::nullopt;
     if (rest_.front() == '[') fail("expected no sections, found " + shown());
     result.key = key();
     result.value = value(allowed_);
@@ -207,7 +208,7 @@ std::vector<TomlEntry> parse_toml(std::string_view text, std::string_view file,
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     auto entry = Line{line, file, number, allowed}.entry();
-    if (!entry.key.empty()) entries.push_back(std::move(entry));
+    if (entry) entries.push_back(std::move(*entry));
   }
   if (entries.empty()) throw InputError{at(file, "expected `flag = value` on a line, found none")};
   return entries;

@@ -254,6 +254,16 @@ TEST(PeftAdapter, RefusesAForeignPrefix) {
             std::string::npos);
 }
 
+TEST(PeftAdapter, FindsSitesOfLayersThatThereMayBe) {
+  auto const query = [](std::string const& layer) {
+    return peft::find_site("esm.encoder.layer." + layer + ".attention.self.query");
+  };
+  EXPECT_EQ(query("1023"), (Site{1023, SiteKind::query}));
+  for (auto const* const layer : {"1024", "2147483647", "2147483648", "-1", "01", ""}) {
+    EXPECT_FALSE(query(layer)) << layer;
+  }
+}
+
 TEST(PeftAdapter, RefusesFoldersThatAreNoAdapter) {
   auto const folder = TemporaryFolder{};
   auto const error = [&] { return input_error_of([&] { PeftAdapter::read(folder.path()); }); };

@@ -35,6 +35,10 @@ TEST(ReadProteins, TakesEveryFormat) {
       {text, DataFormat::uniprot_text},
       {"P1;A;K2;MK\n", DataFormat::yu},
       {">P1\nMK\n01\n", DataFormat::three_line}};
+#if defined(QLORA_HAS_ZLIB)
+  EXPECT_EQ(read_proteins(TextFile{qlora::testing::gzipped(">a\nmk\nVL*\n")}.path()),
+            read_proteins(TextFile{">a\nMKVL\n"}.path()));
+#endif
   for (auto const& [content, format] : files) {
     auto const file = TextFile{content};
     EXPECT_EQ(recognise(file.path()), format) << content;
@@ -67,14 +71,17 @@ TEST(ReadProteins, TakesPickledListsAndTheirPartner) {
 }
 
 TEST(ReadProteins, KeepsSequencesWhoseSitesCannotBeUsed) {
-  auto const file =
-      TextFile{"Entry\tSequence\tBinding site\nP1\tMK\tBINDING 2\nP2\tMK\tBINDING ?\nP3\tMK\t\n"};
+  auto const file = TextFile{
+      "Entry\tSequence\tBinding site\nP1\tMK\tBINDING 2\nP2\tMK\tBINDING ?\nP3\tMK\t\n"
+      "P4\tMK\tBINDING ?2\nP5\tMK\tBINDING <1\nP6\tMK\tBINDING >2\nP7\tMK\tBINDING Q1-2:1\n"};
   auto const proteins = read_proteins(file.path());
-  ASSERT_EQ(proteins.size(), 3u);
+  ASSERT_EQ(proteins.size(), 7u);
   EXPECT_TRUE(proteins[1].labels.empty());
   auto const [labelled, skipped] = read_labelled(file.path());
   EXPECT_EQ(labelled.size(), 1u);
-  EXPECT_EQ(skipped, (SkipCounts{{"uncertain position", 1}, {"no site that was asked for", 1}}));
+  EXPECT_EQ(skipped, (SkipCounts{{"uncertain position", 4},
+                                 {"position in another isoform", 1},
+                                 {"no site that was asked for", 1}}));
 }
 
 TEST(ReadBindingSites, NeedsLabels) {

@@ -85,6 +85,16 @@ TEST(UniprotText, RefusesBrokenEntries) {
             ":4: expected the entry to end with //, found the end of the file");
   EXPECT_EQ(refusal("ID   A\nID   B\n", read_entries),
             ":2: expected the entry to end with //, found the next one");
+  EXPECT_EQ(refusal("", read_entries), ": expected UniProt entries, found none");
+  EXPECT_EQ(refusal("ID   A\nFX   BINDING         3\n", read_entries),
+            ":2: expected a line of a UniProt entry, found 'FX   BINDING        ...'");
+  EXPECT_EQ(
+      refusal("ID   A\nAC   P1;\nSQ   SEQUENCE   2 AA;\nSQ   SEQUENCE   2 AA;\n", read_entries)
+          .substr(0, 3),
+      ":4:");
+  EXPECT_EQ(
+      refusal("ID   A\nAC   P1;\nSQ   SEQUENCE   2 AA;\n     M1\n//\n", read_entries).substr(0, 3),
+      ":4:");
   EXPECT_EQ(refusal(entry("") + entry(""), read_entries),
             ":10: expected a new identifier, found 'P1' again");
   EXPECT_EQ(refusal(entry("FT   BINDING         3\n"), read_entries),

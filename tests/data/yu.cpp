@@ -44,6 +44,8 @@ TEST(Yu, RefusesBrokenChains) {
   for (auto const word : {"K1", "K3", "K0", "K", "2", "K2x", "K99999999999999999999"}) {
     EXPECT_EQ(refusal("1abc;A;" + std::string{word} + ";MK\n", read_chains), expected + word + "'");
   }
+  EXPECT_EQ(refusal("", read_chains), ": expected chains, found none");
+  EXPECT_EQ(refusal("1abc;A;K2;MK*\n", read_chains).substr(0, 3), ":1:");
   EXPECT_EQ(refusal("1abc;A;;MK\n1abc;A;;MK\n", read_chains),
             ":2: expected a new identifier, found '1abc_A' again");
 }

@@ -121,6 +121,7 @@ TEST(TorchFile, RefusesEverythingElse) {
       {[](Draft& d) { d.name = "X\2\0\0\0\xff\xfe"s; }, "expected names of tensors as keys"},
       {[](Draft& d) { d.after = "sX\1\0\0\0wh\0s."s; }, "expected a memo index that was set"},
       {[](Draft& d) { d.after = "q\0sX\1\0\0\0wh\0s."s; }, "duplicate tensor \"w\""},
+      {[](Draft& d) { d.after = "sq\0X\1\0\0\0yh\0s."s; }, "\"y\": expected a tensor, found"},
       {[](Draft& d) { d.after = "s"s; }, "expected an opcode, found the end of the file"},
       {[](Draft& d) { d.after = "s.."s; }, "expected the end of the file, found 1 more"},
       {[](Draft& d) { d.after = "sX\1\0\0\0xK\1s."s; },

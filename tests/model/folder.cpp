@@ -149,6 +149,12 @@ TEST(ModelFolder, RefusesTensorsThatDoNotFit) {
        },
        "expected 3 layers as in config.json, found tensor "
        "\"esm.encoder.layer.3.output.dense.bias\""},
+      {"odd",
+       [=](Tensors& tensors) {
+         tensors.values[key.substr(4) + ".weight"] = tensors.values.at(key + ".weight");
+       },
+       "tensor \"" + key + ".weight\": found twice, as \"" + key + ".weight\" and as \"" +
+           key.substr(4) + ".weight\""},
       {"odd", value_to(key + ".weight", nan), "expected finite numbers, found NaN or infinity"},
       {"odd", value_to(key + ".weight", [](Tensors::Value& value) { value.dtype = Dtype::i32; }),
        "expected F32, F16, BF16 or F64, got I32"},

@@ -121,6 +121,21 @@ TEST(Merge, WritesNothingThatIsWrong) {
     std::ranges::fill(bytes, std::byte{0xff});
   });
   EXPECT_NE(refusal(broken).find("expected finite numbers"), std::string::npos);
+  auto const other = variant_of(temporary, "odd", [](Tensors& tensors) {
+    auto& bytes = tensors.values.at("esm.contact_head.regression.weight").bytes;
+    std::ranges::fill(bytes, std::byte{0xff});
+  });
+  EXPECT_NE(refusal(other).find("expected finite numbers"), std::string::npos);
+  auto huge = golden_adapter();
+  for (auto& [path, pair] : huge.pairs) {
+    std::ranges::fill(pair.a, 3e38f);
+    std::ranges::fill(pair.b, 3e38f);
+  }
+  auto const infinite =
+      input_error_of([&] { merge_adapter(ModelFolder{models / "odd"}, huge, "a", out); });
+  EXPECT_TRUE(infinite.starts_with("a: ")) << infinite;
+  EXPECT_NE(infinite.find("expected finite weights after merging"), std::string::npos) << infinite;
+  EXPECT_FALSE(std::filesystem::exists(out));
   temporary.write("out/x", "");
   EXPECT_NE(input_error_of([&] {
               merge_adapter(ModelFolder{models / "odd"}, golden_adapter(), "a", out);

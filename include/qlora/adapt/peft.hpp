@@ -89,9 +89,10 @@ inline std::optional<Site> find_site(std::string_view path) {
   auto site = Site{};
   auto const number = path.substr(layers.size());
   std::from_chars(number.data(), number.data() + number.size(), site.layer);
+  if (site.layer < 0 || site.layer >= most_layers) return std::nullopt;
   for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
     site.kind = static_cast<SiteKind>(kind);
-    if (site.layer >= 0 && module_path(site) == path) return site;
+    if (module_path(site) == path) return site;
   }
   return std::nullopt;
 }
@@ -129,7 +130,9 @@ class AdapterReader {
     // run.
     for (auto const idle :
          {"classifier.modules_to_save.", "classifier.original_module.", "esm.contact_head."}) {
-      if (path.starts_with(idle)) return;
+      if (!path.starts_with(idle)) continue;
+      read_floats(tensor, name_);  // that they are numbers
+      return;
     }
     if (path == "classifier.weight" || path == "classifier.bias") return;
     auto const is_a = path.ends_with(".lora_A.weight");
@@ -190,6 +193,9 @@ class AdapterReader {
                                ", got " + shape_text({out, in}));
       }
       adapter_.fold_classifier();
+      if (!all_finite(adapter_.head->weight)) {
+        fail("classifier", "expected finite weights after folding, found infinity");
+      }
     }
   }
 

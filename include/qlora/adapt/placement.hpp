@@ -23,6 +23,9 @@ enum class SiteKind : std::uint8_t {
   classifier
 };
 
+/// The most that a file may ask for; the largest ESM-2 has 48.
+inline constexpr int most_layers = 1'024;
+
 /// One weight matrix of the model. The classifier's layer is that after the last.
 struct Site {
   int layer = 0;

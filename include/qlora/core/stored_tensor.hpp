@@ -52,6 +52,10 @@ constexpr std::string_view dtype_name(Dtype dtype) {
 constexpr std::size_t element_bytes(Dtype dtype) {
   return detail::dtype_rows[static_cast<std::size_t>(dtype)].bytes;
 }
+/// Of those that read_floats takes.
+constexpr bool is_floating(Dtype dtype) {
+  return dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f32 || dtype == Dtype::f64;
+}
 constexpr std::optional<Dtype> find_dtype(std::string_view name) {
   auto const row = std::ranges::find(detail::dtype_rows, name, &detail::DtypeRow::name);
   if (row == detail::dtype_rows.end()) return std::nullopt;

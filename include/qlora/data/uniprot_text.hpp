@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <filesystem>
@@ -148,9 +149,22 @@ class UniprotEntry {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Of lines that nothing is read from; any other would be a damaged one.
+inline bool is_idle_line(std::string_view code) {
+  static constexpr auto codes =
+      std::to_array<std::string_view>({"DT", "DE", "GN", "OS", "OG", "OC", "OX", "OH", "RN", "RP",
+                                       "RC", "RX", "RG", "RA", "RT", "RL", "DR", "PE", "KW", "**"});
+  return std::ranges::find(codes, code) != codes.end();
+}
+
+}  // namespace detail
+
 /// Calls `use(AnnotatedProtein&&)` for every entry, in file order, under its first accession.
 /// Throws InputError for an entry without accession, sequence or end, one whose sequence is not as
-/// long as it says, one that comes twice, and for what parse_features refuses.
+/// long as it says, one that comes twice, a line of no known code, and for what parse_features
+/// refuses.
 template <class Use>
 void for_each_uniprot_text(std::filesystem::path const& path, Use&& use) {
   auto lines = Lines{path};
@@ -183,6 +197,8 @@ void for_each_uniprot_text(std::filesystem::path const& path, Use&& use) {
       entry->sequence_header(text);
     } else if (code == "  ") {
       entry->residues(text);
+    } else if (!detail::is_idle_line(code)) {
+      lines.fail("expected a line of a UniProt entry, found '" + printable(line, 20) + "'");
     }
   }
   if (entry) lines.fail("expected the entry to end with //, found the end of the file");

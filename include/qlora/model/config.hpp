@@ -118,7 +118,7 @@ inline EsmConfig EsmConfig::from_json(Json const& document, std::string_view fil
   auto config = EsmConfig{};
   auto& shape = config.shape;
   shape.hidden = extent("hidden_size", 65'536);
-  shape.layers = extent("num_hidden_layers", 1'024);
+  shape.layers = extent("num_hidden_layers", most_layers);
   shape.heads = extent("num_attention_heads", 4'096);
   shape.intermediate = extent("intermediate_size", 1'048'576);
   shape.vocabulary = extent("vocab_size", 65'536, 33);  // 33: the tokens this library writes

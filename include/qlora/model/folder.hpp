@@ -174,20 +174,28 @@ class ModelFolder {
   }
 
   /// Looks a canonical name up under the spellings in use: with or without the leading "esm.", and
-  /// for LayerNorms gamma and beta.
+  /// for LayerNorms gamma and beta. Throws InputError for one that is there twice.
   [[nodiscard]] TensorSet::Found find(std::string const& name) const {
     auto spellings = std::vector{name};
     if (auto const norm = name.find("LayerNorm."); norm != name.npos) {
       auto const stem = name.substr(0, norm + 10);
       spellings.push_back(stem + (name.ends_with("weight") ? "gamma" : "beta"));
     }
+    auto result = TensorSet::Found{nullptr, nullptr};
+    auto const look_up = [&](std::string const& spelling) {
+      auto const found = tensors_.find(spelling);
+      if (found.tensor != nullptr && result.tensor != nullptr) {
+        throw InputError{at(tensors_.path().string(),
+                            "tensor \"" + name + "\": found twice, as \"" + result.tensor->name +
+                                "\" and as \"" + spelling + "\"")};
+      }
+      if (found.tensor != nullptr) result = found;
+    };
     for (auto const& spelling : spellings) {
-      if (auto const found = tensors_.find(spelling); found.tensor != nullptr) return found;
-      if (!spelling.starts_with("esm.")) continue;
-      if (auto const found = tensors_.find(spelling.substr(4)); found.tensor != nullptr)
-        return found;
+      look_up(spelling);
+      if (spelling.starts_with("esm.")) look_up(spelling.substr(4));
     }
-    return {nullptr, nullptr};
+    return result;
   }
 
   [[nodiscard]] TensorSet::Found require(std::string const& name) const {

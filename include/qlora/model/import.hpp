@@ -170,10 +170,6 @@ inline ImportedTargets import_adapter_folder(std::filesystem::path const& folder
                                        : Extents{adapter.head->classes, adapter.head->in};
   };
   adapter.check(layers, shape_of, file.path().string());
-  if (adapter.head && !all_finite(adapter.head->weight)) {
-    throw InputError{at(file.path().string(),
-                        "classifier: expected finite weights after folding, found infinity")};
-  }
   auto targets = detail::keep_matched_targets(adapter, folded);
   auto output = OutputFolder{out};
   for (auto const* const name : {"adapter_model.safetensors", "adapter_config.json"}) {

@@ -61,7 +61,9 @@ inline std::vector<std::string> merge_adapter(ModelFolder const& base, PeftAdapt
 
   auto draft = FolderDraft{};
   auto const add_merged = [&](TensorShape const& tensor) {
-    draft.add(tensor, [&base, &adapter, tensor] { return detail::merged(base, adapter, tensor); });
+    draft.add(tensor, [&base, &adapter, file, tensor] {
+      return located<InputError>(file, [&] { return detail::merged(base, adapter, tensor); });
+    });
   };
   for (auto const& tensor : encoder_tensors(config.shape)) add_merged(tensor);
   auto const classifier = weight_shape(config.shape, base.classifier_site());

@@ -52,7 +52,7 @@ inline std::vector<TensorShape> other_matrices(nn::EncoderShape const& shape) {
 /// Adds to `draft` every tensor of the folder that is neither the encoder's nor the classifier's,
 /// as it is, or expanded if it is quantized: without its contact head transformers would miss
 /// something. The folder must outlive the draft. Throws InputError for a quantized tensor of
-/// unknown shape.
+/// unknown shape, and for NaN and infinity.
 inline void add_other_tensors(ModelFolder const& folder, FolderDraft& draft) {
   auto known = std::set<std::string>{"classifier.weight", "classifier.bias"};
   for (auto const& tensor : encoder_tensors(folder.config().shape)) known.insert(tensor.name);
@@ -64,6 +64,7 @@ inline void add_other_tensors(ModelFolder const& folder, FolderDraft& draft) {
       auto const quantized =
           name.ends_with(".weight") && (tensor.dtype == Dtype::u8 || tensor.dtype == Dtype::i8);
       if (!quantized) {
+        if (is_floating(tensor.dtype)) read_floats(tensor, file.path().string());
         draft.add({{{std::move(name), tensor.dtype, tensor.shape}, [&] { return tensor.bytes; }}});
         continue;
       }
