@@ -80,8 +80,10 @@ class Budget {
   static constexpr auto least = std::int64_t{2'000};
 
   static seconds share() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets any
     auto const* const all = std::getenv("QLORA_MUTATION_SECONDS");
-    return seconds{all ? std::atof(all) / static_cast<double>(fuzz::targets().size()) : 0.};
+    auto const seconds_of_all = all == nullptr ? 0. : std::strtod(all, nullptr);
+    return seconds{seconds_of_all / static_cast<double>(fuzz::targets().size())};
   }
 
   seconds share_ = share();

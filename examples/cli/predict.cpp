@@ -65,6 +65,14 @@ AnyFormat make_format(std::string_view name, predict::Columns columns) {
                    ": expected --structure beside it, found none"};
 }
 
+/// Standard output, to be written like a file.
+struct StandardOutput {
+  static void write(std::string const& text) {
+    std::cout << text;
+    if (!std::cout) throw SystemError{"standard output: cannot write to it"};
+  }
+};
+
 class Predict {
   /// Residues that are read before they are computed: bounds the memory, fills the batches.
   static constexpr std::size_t residues_at_once = std::size_t{1} << 16;
@@ -78,7 +86,7 @@ class Predict {
   std::optional<double> threshold;  ///< on the probability
 
   void operator()() {
-    check_output(out);
+    if (out != "-") check_output(out);
     predict::check(window);
     if (fasta.empty() == structure.empty()) {
       throw InputError{std::string{"expected --fasta or --structure, found "} +
@@ -117,7 +125,7 @@ class Predict {
     }
     auto progress = report::Progress{"predict", total, "residues", adapter.machine.progress()};
     auto const termination = Termination{};  // leaves no part of a file
-    write_atomically(out, [&](FileWriter& file) {
+    auto const write_to = [&](auto&& file) {
       auto text = std::string{};
       std::visit([&](auto& one) { one.begin(text); }, writer);
       auto waiting = std::vector<Protein>{};
@@ -142,7 +150,12 @@ class Predict {
       });
       flush();
       file.write(text);  // what stands before proteins of a file that has none
-    });
+    };
+    if (out == "-") {
+      write_to(StandardOutput{});
+    } else {
+      write_atomically(out, write_to);
+    }
   }
 
  private:
@@ -276,7 +289,7 @@ void add_predict(CLI::App& app) {
       *command, "--structure", predict->structure,
       "instead, a PDB or mmCIF file: its chains are predicted, and --out is the file with 100 "
       "times the probabilities as B-factors, unless another --format is asked for");
-  add_required(*command, "--out", predict->out, "file to write");
+  add_required(*command, "--out", predict->out, "file to write; - is standard output");
   add_option(*command, "--format", predict->format,
              "tsv (a row a residue: id, position, residue, probability, label), segments (a row a "
              "run of sites), gff3, jsonl, defattr for ChimeraX, or structure; tsv by default, "

@@ -103,6 +103,7 @@ struct Damage {
   std::string file;
   std::function<void(std::string&)> apply;
   std::string says;
+  bool says_shard = false;  ///< not the file, but one that it names
 };
 
 std::function<void(std::string&)> replaced(std::string const& what, std::string const& by) {
@@ -127,7 +128,7 @@ void expect_folder_refused(std::string const& original, Damage const& damage,
     auto content = program.read("bad/" + damage.file);
     damage.apply(content);
     program.write("bad/" + damage.file, content);
-    program.refuses(command, {damage.file, damage.says});
+    program.refuses(command, {damage.says_shard ? "bad/" : damage.file, damage.says});
     expect_nothing_left(program, {"bad"});
   }
 }
@@ -169,7 +170,7 @@ TEST(BadInput, OfShardIndices) {
   for (auto const& damage :
        std::vector<Damage>{{index, replaced(shard, "../" + shard), "plain file name"},
                            {index, replaced(shard, "/etc/" + shard), "plain file name"},
-                           {index, replaced(shard, "absent-of-"), "absent-of-"},
+                           {index, replaced(shard, "absent-of-"), "absent-of-", true},
                            {index, become("{\"weight_map\": {}}"), "weight_map"},
                            {index, become("[" + std::string(100'000, '[')), "deep"}}) {
     expect_folder_refused("models/odd_sharded", damage, command);

@@ -71,6 +71,10 @@ TEST(Cli, PredictsInEveryFormatAndInWindows) {
   begins("defattr", "attribute: site_probability\nrecipient: residues\n# 1abc_A\n\t/A:1\t");
 
   // A window's rows are those of the piece by itself.
+  auto const shown = program.done({"predict", "--model", golden("models/odd"), "--fasta",
+                                   "proteins.fasta", "--out", "-", "--quiet"});
+  EXPECT_EQ(shown.out, predict({}));
+  EXPECT_FALSE(std::filesystem::exists(program.path("-")));
   auto const whole = cells(predict({"--logits"}), '\t');
   auto const windows = cells(predict({"--logits", "--window", "20", "--window-margin", "4"}), '\t');
   ASSERT_EQ(windows.size(), whole.size());

@@ -146,7 +146,8 @@ TEST(Resume, NoticesFlippedBits) {
   program.done({"inspect", file.string()});
   for (auto i = std::size_t{0}; i < 60; ++i) {  // a sample, half of it in the header
     auto bytes = whole;
-    bytes[i < 30 ? i * 37 % 1500 : i * whole.size() / 60] ^= static_cast<char>(1 << (i % 8));
+    auto& byte = bytes[i < 30 ? i * 37 % 1500 : i * whole.size() / 60];
+    byte = static_cast<char>(byte ^ (1 << (i % 8)));
     program.write("flipped.safetensors", bytes);
     program.refuses({"inspect", "flipped.safetensors"}, {"flipped.safetensors"});
   }

@@ -11,6 +11,7 @@
 namespace {
 
 qlora::fuzz::Target const& chosen() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets any
   auto const* const name = std::getenv("QLORA_FUZZ_TARGET");
   auto const& all = qlora::fuzz::targets();
   auto const found =

@@ -93,7 +93,8 @@ __device__ Pack<quant::Code<S>> load_codes(QuantizedPointers<S> const& from, Ind
     if (whole) {
       bytes = *reinterpret_cast<decltype(bytes) const*>(first);
     } else {
-      for (auto k = 0; k < octet_size / 2 && i + 2 * k < from.size; ++k) bytes.values[k] = first[k];
+      for (auto k = 0; k < octet_size / 2 && i + Index{2} * k < from.size; ++k)
+        bytes.values[k] = first[k];
     }
     QLORA_UNROLL
     for (auto k = 0; k < octet_size; ++k) {
