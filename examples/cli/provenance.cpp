@@ -31,10 +31,13 @@ Provenance Provenance::of(CLI::App const& command, std::filesystem::path const& 
 void add_provenance(report::Page& page, Provenance const& provenance, Splits const& splits) {
   auto data = report::Table{{{"split", report::Align::left},
                              {"proteins"},
+                             {"skipped"},
                              {"file", report::Align::left},
                              {"fingerprint", report::Align::left}}};
   splits.for_each([&](char const* name, DataSet const& set) {
-    data.add({name, set.proteins.size(), set.file, set.fingerprint});
+    auto skipped = std::size_t{0};
+    for (auto const& [reason, count] : set.skipped) skipped += count;
+    data.add({name, set.proteins.size(), skipped, set.file, set.fingerprint});
   });
   page.heading("How to repeat it");
   page.verbatim(provenance.command);

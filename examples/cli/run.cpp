@@ -137,6 +137,7 @@ OrderedJson description(RunOptions const& options, Splits const& splits, Session
   auto data = OrderedJson::object();
   splits.for_each([&](char const* name, DataSet const& set) {
     data[name] = {{"file", set.file}, {"fingerprint", set.fingerprint}};
+    if (!set.skipped.empty()) data[name]["skipped"] = set.skipped;
   });
   return {{"qlora", version},
           {"model", {{"name", options.model}, {"fingerprint", options.fingerprint}}},

@@ -54,6 +54,16 @@ void expect_golden_curve(std::string const& arm, std::string const& base,
   }
 }
 
+TEST(Train, RemembersWhatWasSkippedThoughItIsQuiet) {
+  auto const program = Program{};
+  program.write("sites.tsv",
+                "Entry\tSequence\tBinding site\nP1\tMKV\tBINDING 2\nP2\tMKV\tBINDING ?\n");
+  program.done({"train", "--model", golden("models/odd"), "--train", "sites.tsv", "--epochs", "1",
+                "--out", "run", "--quiet"});
+  EXPECT_EQ(program.json("run/qlora.json").at("data").at("train").at("skipped"),
+            (nlohmann::json{{"uncertain position", 1}}));
+}
+
 TEST(Train, FollowsTheReference) {
   expect_golden_curve("qkv", ".full", "none");
 }

@@ -18,7 +18,7 @@ qlora::fuzz::Target const& chosen() {
       std::ranges::find(all, std::string_view{name ? name : ""}, &qlora::fuzz::Target::name);
   if (found != all.end()) return *found;
   std::cerr << "expected the name of a target in QLORA_FUZZ_TARGET\n";
-  std::exit(2);
+  std::_Exit(2);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ class PseudoTerminal {
   std::FILE* stream_;
 };
 
+// NOLINTBEGIN(concurrency-mt-unsafe): no thread runs
 /// With two variables of the environment, which are as before afterwards.
 Terminal with(char const* term, char const* no_colour) {
   auto const pty = PseudoTerminal{};
@@ -44,6 +45,7 @@ Terminal with(char const* term, char const* no_colour) {
   ::unsetenv("NO_COLOR");
   return terminal;
 }
+// NOLINTEND(concurrency-mt-unsafe)
 
 TEST(Terminal, KnowsItsWidthAndWhetherColoursAreWanted) {
   if (PseudoTerminal{}.stream() == nullptr) GTEST_SKIP() << "needs /dev/ptmx";
