@@ -3,6 +3,7 @@ memory: the same shapes, LoRA of rank 2 with dropout 0.5, and one step of forwar
 
     python3 bench/against_hf.py
     python3 bench/against_hf.py --models 8M,35M --placements qkv,all --shapes 512x8,1000x8
+    python3 bench/against_hf.py --shapes uniprot    # real lengths (lengths.txt, or --data), packed in 4,096 tokens
 
 Needs build/release/bin/bench_train_step (cmake -DQLORA_BENCH=ON), and makes a virtual environment of the pinned
 versions where --venv has none. Every repetition times every configuration once, so that a slower minute of the machine
@@ -23,6 +24,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+LENGTHS = ROOT / "bench/lengths.txt"
 SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20]}  # hidden, layers, heads
 OPPONENTS = {  # by name: attention, precision, base
     "fp32": {"eager": ("eager", "fp32", "full"), "sdpa": ("sdpa", "fp32", "full"), "sdpa nf4": ("sdpa", "fp32", "nf4")},
@@ -37,13 +39,14 @@ class Ours:
 
     def __init__(self, options, model, placement, quant, precision, shape):
         self.name = f"qlora {quant}"
-        self.program, self.threads = options.program, options.threads
+        self.program, self.threads, self.data = options.program, options.threads, str(options.data.resolve())
         self.filter = f"^training/{model}/{placement}/{quant}/{precision}/{shape}/real_time$"
 
     def measure(self, seconds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "QLORA_BENCH_LENGTHS": self.data}
         result = subprocess.run([self.program, f"--benchmark_filter={self.filter}", f"--benchmark_min_time={seconds}",
-                                 "--benchmark_format=json"], env=os.environ | {"OMP_NUM_THREADS": str(self.threads)},
+                                 "--benchmark_format=json"], env=environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         if not result.stdout:
@@ -58,12 +61,16 @@ class Ours:
 class Theirs:
     """A process of opponent.py, which waits between measurements."""
 
-    def __init__(self, options, model, placement, shape, name, attention, precision, base, compile):
+    def __init__(self, options, model, placement, shape, name, attention, precision, base, compile, pad=0):
         self.name = f"hf {name}"
-        length, sequences = shape.split("x")
         command = [options.venv / "bin/python", ROOT / "bench/opponent.py", "--size", json.dumps(SIZES[model]),
                    "--placement", placement, "--attention", attention, "--precision", precision, "--base", base,
-                   "--length", length, "--sequences", sequences, "--threads", str(options.threads)]
+                   "--threads", str(options.threads)]
+        if shape == "uniprot":
+            command += ["--lengths", json.dumps(tokens_of_sequences(options.data)), "--pad", str(pad)]
+        else:
+            length, sequences = shape.split("x")
+            command += ["--length", length, "--sequences", sequences]
         self.complaints = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
         self.process = subprocess.Popen(command + ["--compile"] * compile, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.complaints, text=True)
@@ -83,6 +90,12 @@ class Theirs:
 
     def close(self):
         self.process.communicate()
+
+
+def tokens_of_sequences(data):
+    """Of the proteins of a file of lengths, which get two tokens more."""
+    lines = data.read_text(encoding="utf-8").splitlines()
+    return [int(word) + 2 for line in lines if not line.startswith("#") for word in line.split()]
 
 
 def busy_seconds():
@@ -107,8 +120,11 @@ def spread(values, form):
 
 def compare(options, model, placement, shape, precision):
     """Prints one table; returns how busy others kept the machine, a number a timing."""
-    print(f"\n## {model}, adapters on {placement}, {shape.replace('x', ' tokens x ')} sequences, {precision}\n")
-    print("| | tokens/s, median (range) | peak MB | of qlora none | of the best of hf |\n|---|---|---|---|---|")
+    real = shape == "uniprot"
+    sequences = "real lengths" if real else f"{shape.replace('x', ' tokens x ')} sequences"
+    print(f"\n## {model}, adapters on {placement}, {sequences}, {precision}\n")
+    columns = ["", "tokens/s, median (range)", "peak MB", "of qlora none", "of the best of hf"] + ["of hf stock"] * real
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     opponents = {name: OPPONENTS[precision][name] for name in OPPONENTS[precision]
                  if not options.opponents or name in options.opponents}
     sides = [Ours(options, model, placement, quant, precision, shape) for quant in ("none", "nf4")]
@@ -116,6 +132,8 @@ def compare(options, model, placement, shape, precision):
     if options.compile:
         sides += [Theirs(options, model, placement, shape, f"{name} compiled", *setting, True)
                   for name, setting in opponents.items() if setting[2] == "full"]
+    if real:
+        sides.append(Theirs(options, model, placement, shape, "stock", "eager", precision, "full", False, pad=1000))
     results = {side.name: [] for side in sides}
     for _ in range(options.repeats):
         for side in sides:
@@ -127,10 +145,10 @@ def compare(options, model, placement, shape, precision):
     best = max((name for name in rates if name.startswith("hf")), key=lambda name: statistics.median(rates[name]))
     for name, found in results.items():
         ratios = [spread([own / other for own, other in zip(rates[name], rates[reference])], "%.2f")
-                  for reference in ("qlora none", best)]
+                  for reference in ["qlora none", best] + ["hf stock"] * real]
         peak = max(result["peak_MB"] for result in found)
         print(f"| {name}{' (best)' if name == best else ''} | {spread(rates[name], '%.0f')} | {peak:.0f} | "
-              f"{ratios[0]} | {ratios[1]} |", flush=True)
+              f"{' | '.join(ratios)} |", flush=True)
     return [result["others"] for found in results.values() for result in found]
 
 
@@ -148,7 +166,10 @@ def main():
     parser.add_argument("--models", type=words, default=["8M"], help=", ".join(SIZES))
     parser.add_argument("--placements", type=words, default=["qkv"], help="qkv, all")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
-    parser.add_argument("--shapes", type=words, default=["512x8"], help="LENGTHxSEQUENCES as bench_train_step has them")
+    parser.add_argument("--shapes", type=words, default=["512x8"],
+                        help="LENGTHxSEQUENCES as bench_train_step has them, or uniprot: real lengths")
+    parser.add_argument("--data", type=pathlib.Path, default=LENGTHS,
+                        help="file of numbers of residues, for uniprot; by default those of bench/lengths.txt")
     parser.add_argument("--opponents", type=words, help="some of: eager, sdpa, eager autocast, sdpa autocast, sdpa nf4")
     parser.add_argument("--compile", action="store_true", help="Hugging Face's full models with torch.compile as well")
     parser.add_argument("--repeats", type=int, default=5)

@@ -81,27 +81,52 @@ def make_model(options):
     return peft.get_peft_model(model, lora).train()
 
 
+def make_batches(options):
+    """Lengths of sequences, and to how many tokens they are padded, batch by batch."""
+    if not options.lengths:
+        return [([options.length] * options.sequences, options.length)]
+    if options.pad:  # as the data loader of the original script has them
+        return [(options.lengths[i:i + options.sequences], options.pad)
+                for i in range(0, len(options.lengths), options.sequences)]
+    batches = []
+    for length in sorted(options.lengths):
+        if not batches or (len(batches[-1]) + 1) * length > options.tokens:
+            batches.append([])
+        batches[-1].append(length)
+    return [(lengths, max(lengths)) for lengths in batches]
+
+
+def random_batch(lengths, padded):
+    """Random proteins; pads are token 1, and no label is theirs."""
+    ids = torch.ones((len(lengths), padded), dtype=torch.long)
+    for row, length in zip(ids, lengths):
+        row[:length] = torch.randint(4, 24, (length,))
+        row[0], row[length - 1] = 0, 2
+    mask = (ids != 1).long()
+    labels = (torch.rand(ids.shape) < 0.1).long().masked_fill(mask == 0, -100)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
 def make_step(options):
-    """A function that trains one step on a fixed random batch without pads."""
+    """A function that trains once on every batch of random proteins."""
     torch.manual_seed(1)
     model = make_model(options).to(options.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
-    ids = torch.randint(4, 24, (options.sequences, options.length))
-    ids[:, 0], ids[:, -1] = 0, 2
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": (torch.rand(ids.shape) < 0.1).long()}
-    batch = {name: values.to(options.device) for name, values in batch.items()}
+    batches = [{name: values.to(options.device) for name, values in random_batch(*sizes).items()}
+               for sizes in make_batches(options)]
     forward = torch.compile(model) if options.compile else model
     autocast = options.precision == "autocast"
     context = torch.autocast(options.device, torch.bfloat16) if autocast else contextlib.nullcontext()
 
     def step():
-        optimizer.zero_grad()
-        with context:
-            loss = forward(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        for batch in batches:
+            optimizer.zero_grad()
+            with context:
+                loss = forward(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
         return loss.item()
 
     return step
@@ -116,8 +141,12 @@ def main():
                         help="of the base model; adapters are float32")
     parser.add_argument("--base", choices=["full", "nf4"], required=True)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--length", type=int, required=True)
-    parser.add_argument("--sequences", type=int, required=True)
+    parser.add_argument("--length", type=int, default=0)
+    parser.add_argument("--sequences", type=int, default=4)
+    parser.add_argument("--lengths", type=json.loads, default=[], help="instead, tokens of each sequence: in batches of "
+                        "like ones, or, with --pad, as they come")
+    parser.add_argument("--tokens", type=int, default=4096, help="of a batch of like ones, pads included")
+    parser.add_argument("--pad", type=int, default=0, help="tokens that every sequence is padded to")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
@@ -126,17 +155,19 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     step = make_step(options)
-    for _ in range(2):
+    for _ in range(1 if options.lengths else 2):
         step()
     print("ready", flush=True)
     for line in sys.stdin:
-        step()  # what other processes pushed out of the caches comes back
+        if not options.lengths:
+            step()  # what other processes pushed out of the caches comes back
         cpu, start, steps = time.process_time(), time.perf_counter(), 0
         while steps == 0 or time.perf_counter() - start < float(line):
             step()
             steps += 1
         elapsed = time.perf_counter() - start
-        print(json.dumps({"tokens/s": steps * options.sequences * options.length / elapsed,
+        tokens = sum(sum(lengths) for lengths, _ in make_batches(options))  # pads do not count
+        print(json.dumps({"tokens/s": steps * tokens / elapsed,
                           "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
                           "cpu": time.process_time() - cpu}), flush=True)
 

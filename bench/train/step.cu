@@ -22,8 +22,8 @@ int add_variants() {
   for (auto const& [model, shape] :
        {std::pair{"8M", shape_of<esm2::T6_8M>()}, std::pair{"650M", shape_of<esm2::T33_650M>()}}) {
     for (auto const& [length, sequences] : {std::pair<Index, Index>{256, 1}, {1000, 8}}) {
-      auto const setting =
-          Setting{shape, placement::Sites::of(Qkv{}), quant::Any::parse("nf4"), length, sequences};
+      auto const setting = equal_lengths(shape, placement::Sites::of(Qkv{}),
+                                         quant::Any::parse("nf4"), length, sequences);
       add<Eager>(name_of("training", model, setting, "bf16-eager"), train<Eager>, setting);
       add<Timed>(name_of("training", model, setting, "bf16-timed"), train<Timed>, setting);
     }

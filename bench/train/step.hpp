@@ -1,12 +1,16 @@
 /// Whole steps of ESM-2 models with random weights on any backend:
 /// training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and inference/..., N sequences of L tokens with
-/// `<cls>` and `<eos>`. `peak_MB` is the process's, so it belongs to a step that runs alone.
+/// `<cls>` and `<eos>`; and .../uniprot, the proteins of lengths.txt packed in 4,096 tokens a step,
+/// all steps once. `peak_MB` is the process's, so it belongs to a step that runs alone.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <fstream>
 #include <numeric>
 #include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,17 +38,47 @@ struct Setting {
   nn::EncoderShape shape;
   placement::Sites placement;
   quant::Any quantization;
-  Index length, sequences;
+  std::vector<Index> lengths;  ///< tokens of each sequence
+  BatchOptions batch;
+  std::string name;  ///< of lengths and batches
 
-  Index tokens() const { return length * sequences; }
-  /// Of a training step with a frozen base: products of the weights, forward and for the input's
-  /// gradient, and attention, whose backward pass is twice its forward one.
+  Index tokens() const { return std::accumulate(lengths.begin(), lengths.end(), Index{0}); }
+  /// Of training once on all sequences with a frozen base: products of the weights, forward and for
+  /// the input's gradient, and attention, whose backward pass is twice its forward one.
   double flops() const {
     auto const weights = 12 * shape.hidden * shape.hidden * shape.layers;
-    auto const attention = 4 * length * shape.hidden * shape.layers;
-    return static_cast<double>(tokens()) * static_cast<double>(4 * weights + 3 * attention);
+    auto sum = 0.;
+    for (auto const length : lengths) {
+      auto const attention = 4 * length * shape.hidden * shape.layers;
+      sum += static_cast<double>(length) * static_cast<double>(4 * weights + 3 * attention);
+    }
+    return sum;
   }
 };
+
+inline Setting equal_lengths(nn::EncoderShape const& shape, placement::Sites const& placement,
+                             quant::Any const& quantization, Index length, Index sequences) {
+  return {shape,
+          placement,
+          quantization,
+          std::vector<Index>(static_cast<std::size_t>(sequences), length),
+          {.sequences = sequences},
+          std::to_string(length) + "x" + std::to_string(sequences)};
+}
+
+/// The numbers of bench/lengths.txt, or of the file that the environment's QLORA_BENCH_LENGTHS
+/// names, and two tokens a sequence.
+inline std::vector<Index> uniprot_lengths() {
+  auto const* const other = std::getenv("QLORA_BENCH_LENGTHS");
+  auto file = std::ifstream{other != nullptr ? other : QLORA_BENCH_LENGTHS};
+  auto lengths = std::vector<Index>{};
+  for (auto line = std::string{}; std::getline(file, line);) {
+    if (line.starts_with('#')) continue;
+    auto words = std::istringstream{line};
+    for (auto residues = Index{0}; words >> residues;) lengths.push_back(residues + 2);
+  }
+  return lengths;
+}
 
 /// A source of weights that no file holds, of the magnitude of an untrained model's. A million of
 /// them come again and again: to draw billions takes longer than to train on them.
@@ -77,9 +111,10 @@ class RandomWeights {
 /// Proteins with a tenth of their residues positive.
 std::vector<Protein> random_proteins(Setting const& setting) {
   auto random = RandomSequence{{.seed = 2, .step = 0, .sample = 0, .site = 0}};
-  auto proteins = std::vector<Protein>(static_cast<std::size_t>(setting.sequences));
-  for (auto& protein : proteins) {
-    for (auto i = Index{0}; i + 2 < setting.length; ++i) {
+  auto proteins = std::vector<Protein>{};
+  for (auto const length : setting.lengths) {
+    auto& protein = proteins.emplace_back();
+    for (auto i = Index{0}; i + 2 < length; ++i) {
       protein.sequence += "LAGVSERTIDPKQNFYMHWC"[random.below(20)];
       protein.labels.push_back(random.below(10) == 0 ? label_positive : label_negative);
     }
@@ -129,23 +164,31 @@ struct Run {
 template <class B>
 void train(benchmark::State& state, Setting const& setting) {
   auto run = Run<B>{setting};
-  auto const options = FitOptions{.batch = {.sequences = setting.sequences}};
+  auto const options = FitOptions{.batch = setting.batch};
   auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, options};
-  auto records = std::vector<std::uint32_t>(run.proteins.size());
-  std::iota(records.begin(), records.end(), 0u);
+  auto const plan = EpochPlan{run.proteins, setting.batch, Order::as_given, 0, 0};
   auto step = std::int64_t{0};
-  trainer.learn(records, step++, 0);  // takes memory
-  measure(state, run.backend, [&] { trainer.learn(records, step++, 0); });
+  auto const train_on_all = [&] {
+    for (auto i = std::size_t{0}; i < plan.steps(); ++i) trainer.learn(plan.step(i), step++, 0);
+  };
+  train_on_all();  // takes memory
+  measure(state, run.backend, train_on_all);
   run.finish(state);
 }
 
 template <class B>
 void infer(benchmark::State& state, Setting const& setting) {
   auto run = Run<B>{setting};
-  auto batch = PackedBatch{};
-  for (auto const& protein : run.proteins) batch.add(protein, 0);
-  run.model.forward(run.backend, batch, Keep::nothing);  // takes memory
-  measure(state, run.backend, [&] { run.model.forward(run.backend, batch, Keep::nothing); });
+  auto const plan = EpochPlan{run.proteins, setting.batch, Order::as_given, 0, 0};
+  auto batches = std::vector<PackedBatch>(plan.steps());
+  for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
+    for (auto const record : plan.step(i)) batches[i].add(run.proteins[record], 0);
+  }
+  auto const infer_all = [&] {
+    for (auto const& batch : batches) run.model.forward(run.backend, batch, Keep::nothing);
+  };
+  infer_all();  // takes memory
+  measure(state, run.backend, infer_all);
   run.finish(state);
 }
 
@@ -160,8 +203,7 @@ void add(std::string const& name, void (*body)(benchmark::State&, Setting const&
 inline std::string name_of(std::string const& what, std::string const& model,
                            Setting const& setting, std::string const& compute) {
   return what + "/" + model + "/" + setting.placement.name + "/" +
-         std::string{setting.quantization.name} + "/" + compute + "/" +
-         std::to_string(setting.length) + "x" + std::to_string(setting.sequences);
+         std::string{setting.quantization.name} + "/" + compute + "/" + setting.name;
 }
 
 /// Training and inference in one precision.
@@ -179,9 +221,13 @@ int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
   for (auto const& [model, shape] : models) {
     for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
       for (auto const* const quantization : {"none", "nf4"}) {
+        auto const scheme = quant::Any::parse(quantization);
+        auto settings = std::vector{
+            Setting{shape, placement, scheme, uniprot_lengths(), {.tokens = 4'096}, "uniprot"}};
         for (auto const& [length, sequences] : sizes) {
-          auto const setting =
-              Setting{shape, placement, quant::Any::parse(quantization), length, sequences};
+          settings.push_back(equal_lengths(shape, placement, scheme, length, sequences));
+        }
+        for (auto const& setting : settings) {
           add_both<Of<float>>(model, setting, "fp32");
           add_both<Of<bf16>>(model, setting, "bf16");
         }
