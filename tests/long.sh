@@ -26,9 +26,10 @@ bash tests/checks/faults.sh build/release/bin/qlora
 echo "== fuzzing, a minute each"
 bash tests/fuzz/run.sh 60
 
-echo "== Hugging Face"
+echo "== Hugging Face, and readers of what is written"
 [[ -d build/hf ]] || python3 -m venv build/hf
 build/hf/bin/pip install --quiet -r tests/parity/requirements.txt
+build/hf/bin/python tests/checks/readers.py build/release/bin/qlora
 build/hf/bin/python tests/parity/make_goldens.py --check
 build/hf/bin/python tests/parity/make_metrics.py --check
 build/hf/bin/python tests/parity/make_statistics.py --check
