@@ -201,6 +201,8 @@ void compare(CompareOptions options, CLI::App const& command) {
   for (auto& arm : arms) {
     if (!rates.empty() && !has_rate(arm)) {
       arm = choose_rate(arm, rates, plan.choosing_seed(), runs, comparison.rates);
+      auto const note = note_of_edge(comparison.rates);
+      if (note && !machine.quiet) std::cerr << *note << "\n";
     }
     comparison.arms.push_back(plan.arm(arm));
   }

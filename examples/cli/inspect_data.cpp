@@ -19,6 +19,7 @@
 #include <qlora/baseline/alignment.hpp>
 #include <qlora/baseline/relatives.hpp>
 #include <qlora/data/census.hpp>
+#include <qlora/data/group_file.hpp>
 #include <qlora/data/overlap.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/report/table.hpp>
@@ -32,18 +33,31 @@ using report::Cell;
 struct File {
   std::string path;
   DataFormat format;
+  bool grouped;  ///< families are the groups of a groups.tsv beside it
   Census census;
   Contents contents;
   std::vector<Overlap> overlaps;  ///< with each file before it
 };
 
+/// groups.tsv beside a file, which `prepare` and `synth` leave there.
+std::optional<GroupFile> groups_beside(std::string const& path) {
+  auto const file = std::filesystem::path{path}.parent_path() / "groups.tsv";
+  auto ignored = std::error_code{};
+  if (!std::filesystem::is_regular_file(file, ignored)) return std::nullopt;
+  return GroupFile{file};
+}
+
 File read(std::string const& path, std::vector<File> const& before) {
+  auto const groups = groups_beside(path);
   auto file = File{.path = path,
                    .format = recognise(path),
+                   .grouped = groups.has_value(),
                    .census = {},
                    .contents = {},
                    .overlaps = std::vector<Overlap>(before.size())};
-  for_each_annotated(path, file.format, [&](AnnotatedProtein const& protein) {
+  for_each_annotated(path, file.format, [&](AnnotatedProtein protein) {
+    auto const* const listed = groups ? groups->find(protein.id) : nullptr;
+    if (listed != nullptr) protein.family = listed->group;
     file.census.add(protein);
     file.contents.add(protein);
     for (auto i = std::size_t{0}; i < before.size(); ++i) {
@@ -121,11 +135,20 @@ void print_counts(std::vector<File> const& files) {
                                     {"longest", 1.}}) {
     table.add(name, [&, share = share](File const& file) { return file.census.length(share); });
   }
-  table.add_some("families", [](File const& file) { return file.census.families.size(); })
-      .add_some("superfamilies", [](File const& file) { return file.census.superfamilies.size(); });
+  auto const of = [](bool grouped) {
+    return [=](File const& file) {
+      return file.grouped == grouped ? file.census.superfamilies.size() : 0;
+    };
+  };
+  table
+      .add_some("families",
+                [](File const& file) { return file.grouped ? 0 : file.census.families.size(); })
+      .add_some("superfamilies", of(false))
+      .add_some("groups", of(true));
   auto const has_families = [](File const& file) { return !file.census.families.empty(); };
   if (std::ranges::any_of(files, has_families)) {
-    table.add_some("without a family", [](File const& file) { return file.census.without_family; });
+    table.add_some("without a family or group",
+                   [](File const& file) { return file.census.without_family; });
   }
   auto reasons = SkipCounts{};
   for (auto const& file : files) {
@@ -246,12 +269,13 @@ std::vector<double> nearest(std::string const& path, std::vector<Protein> const&
 
 /// What each file shares with those before it.
 void print_overlaps(std::vector<File> const& files, bool relatives, report::Progress::Style style) {
-  auto columns = std::vector<report::Column>{{"records of", Align::left},
-                                             {"that are in", Align::left},
-                                             {"by identifier"},
-                                             {"of other sequence"},
-                                             {"by sequence"},
-                                             {"by superfamily"}};
+  auto columns =
+      std::vector<report::Column>{{"records of", Align::left},
+                                  {"that are in", Align::left},
+                                  {"by identifier"},
+                                  {"of other sequence"},
+                                  {"by sequence"},
+                                  {files.front().grouped ? "by group" : "by superfamily"}};
   constexpr auto limits = std::to_array({.9, .5, .3});
   if (relatives) {
     for (auto const limit : limits) columns.push_back({">= " + fixed(limit, 1) + " identical"});

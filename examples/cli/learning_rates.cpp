@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <qlora/core/error.hpp>
 #include <qlora/metrics/groups.hpp>
@@ -61,6 +62,21 @@ Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint
   }
   trials[best].chosen = true;
   return at_rate(arm, rates[best - first]);
+}
+
+std::optional<std::string> note_of_edge(std::vector<RateTrial> const& trials) {
+  auto const& arm = trials.back().arm;
+  auto smaller = 0, larger = 0;
+  auto const& chosen = *std::find_if(trials.rbegin(), trials.rend(),
+                                     [&](RateTrial const& trial) { return trial.chosen; });
+  for (auto const& trial : trials) {
+    if (trial.arm != arm) continue;
+    smaller += trial.rate < chosen.rate ? 1 : 0;
+    larger += trial.rate > chosen.rate ? 1 : 0;
+  }
+  if ((smaller == 0) == (larger == 0)) return std::nullopt;
+  return "--choose-lr: " + arm + " took " + exact(chosen.rate) + ", the " +
+         (smaller == 0 ? "smallest" : "largest") + " of them: a wider choice may be better";
 }
 
 }  // namespace qlora::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,5 +19,9 @@ std::vector<std::string> parse_rates(std::string_view list);
 /// at the best rate: "all:lr=3e-3". Throws DivergedError where all of them diverge.
 Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint64_t seed,
                 ArmRuns& runs, std::vector<RateTrial>& trials);
+
+/// What to say of the arm that was tried last where it chose the smallest or the largest of several
+/// rates: one that was not tried may be better.
+std::optional<std::string> note_of_edge(std::vector<RateTrial> const& trials);
 
 }  // namespace qlora::cli

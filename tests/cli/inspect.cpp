@@ -129,6 +129,14 @@ TEST(Inspect, ComparesDataFiles) {
             "-                 1                 1                 1");
   // A folder of prepared sets stands for its files.
   EXPECT_EQ(program.done({"inspect", "."}).out.substr(0, 4), "data");
+  // Its groups are known by the table beside them: d is with a, c with nobody.
+  program.write("groups.tsv",
+                "chunk\tprotein\toffset\tfamily\tgroup\tsplit\na\ta\t0\tF\tF\ttrain\n"
+                "b\tb\t0\tG\tG\ttrain\nc\tc\t0\tH\tH\ttest\nd\td\t0\tF\tF\ttest\n");
+  auto const grouped = program.done({"inspect", "."}).out;
+  EXPECT_NE(grouped.find("by group"), std::string::npos) << grouped;
+  EXPECT_NE(grouped.find("\ngroups "), std::string::npos) << grouped;
+  EXPECT_EQ(grouped.find("families"), std::string::npos) << grouped;
 }
 
 TEST(Inspect, ShowsSitesAndEvidence) {
@@ -145,7 +153,7 @@ TEST(Inspect, ShowsSitesAndEvidence) {
   EXPECT_EQ(data["ATP"], "2");
   EXPECT_EQ(data["Zn(2+)"], "1");
   EXPECT_EQ(data["families"], "1");
-  EXPECT_EQ(data["without a family"], "1");
+  EXPECT_EQ(data["without a family or group"], "1");
   EXPECT_EQ(data["prevalence"], "0.3000");
 }
 

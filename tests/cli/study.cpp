@@ -92,6 +92,17 @@ TEST(Study, ChoosesALearningRateForEachArmOnValid) {
   EXPECT_EQ(comparison.at("arms").at(1).at("name"), "head:lr=0.02");
   EXPECT_NE(outcome.out.find("chosen"), std::string::npos) << outcome.out;
   EXPECT_TRUE(std::filesystem::exists(program.path("study/qkv-r1-lr1e-6/seed-3/run.json")));
+  auto loud = quick_training("compare", "loud") +
+              Flags{"--arms",      "qkv:r=1",     "--seeds",
+                    "1",           "--choose-lr", "1e-6,0.01",
+                    "--no-null",   "--valid",     golden("train/data.txt"),
+                    "--baselines", "none"};
+  std::erase(loud, "--quiet");
+  auto const said = program.done(loud).err;
+  EXPECT_NE(
+      said.find(better ? "qkv:r=1 took 0.01, the largest" : "qkv:r=1 took 1e-06, the smallest"),
+      std::string::npos)
+      << said;
   for (auto const* const rates_given : {"1e-3,0", "0.001,1e-3", "fast"}) {
     program.refuses(quick_training("compare", "other") + Flags{"--choose-lr", rates_given},
                     {"--choose-lr: expected different numbers above 0"});
