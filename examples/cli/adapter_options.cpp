@@ -2,13 +2,14 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <iostream>
 #include <optional>
 #include <system_error>
 #include <vector>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/json.hpp>
+
+#include "notes.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -104,7 +105,7 @@ std::unique_ptr<Session> AdapterOptions::open() {
                              session->quantization() + ", and both classes weigh 1");
   }
   if (!machine.quiet) {
-    for (auto const& note : session->notes) std::cerr << note << "\n";
+    for (auto const& note : session->notes) hold_note(note);
   }
   return session;
 }

@@ -23,6 +23,7 @@
 #include "commands.hpp"
 #include "comparison.hpp"
 #include "learning_rates.hpp"
+#include "notes.hpp"
 #include "numbers.hpp"
 #include "study_report.hpp"
 #include "toml.hpp"
@@ -133,7 +134,7 @@ std::string check_models(std::vector<Arm> const& arms, CompareOptions const& opt
   for (auto const& arm : arms) {
     auto const run = runs.opened(arm, options.run.machine.seed);
     for (auto& note : run.notes()) {
-      if (notes.insert(note).second && !options.run.machine.quiet) std::cerr << note << "\n";
+      if (notes.insert(note).second && !options.run.machine.quiet) hold_note(note);
     }
     auto const stored = run.quantization();  // of a quantized model: as it is, whatever is asked
     if (stored != arm.apply(training).scheme().name) quant = stored;
@@ -192,6 +193,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                                          {"quant", quant},
                                          {"baselines", comparison.baseline_names()}});
   write_atomically(out / "config.toml", config);
+  say_notes();
   if (options.seeds < 3 && !machine.quiet) {
     std::cerr << "--seeds " << options.seeds << ": verdicts need at least three seeds\n";
   }

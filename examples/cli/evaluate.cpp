@@ -13,6 +13,7 @@
 #include "files.hpp"
 #include "grouping.hpp"
 #include "intervals.hpp"
+#include "notes.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -30,6 +31,7 @@ struct Evaluate {
     auto const session = adapter.open();
     auto resampled =
         intervals.collector(set.proteins, &grouping.groups.front(), session->class_weights());
+    say_notes();
     auto const scores = evaluate(*session, set, "evaluate", adapter.machine.progress(),
                                  {.resampled = resampled ? &*resampled : nullptr});
     auto document = OrderedJson(scores);

@@ -1,7 +1,6 @@
 #include "files.hpp"
 
 #include <algorithm>
-#include <iostream>
 #include <system_error>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include <qlora/model/folder.hpp>
 
 #include "hash.hpp"
+#include "notes.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -48,8 +48,8 @@ void DataSet::expect_both_classes() const {
 
 void DataSet::report_skipped() const {
   for (auto const& [reason, count] : skipped) {
-    std::cerr << file << ": skipped " << count << (count == 1 ? " record: " : " records: ")
-              << reason << "\n";
+    hold_note(file + ": skipped " + std::to_string(count) +
+              (count == 1 ? " record: " : " records: ") + reason);
   }
 }
 

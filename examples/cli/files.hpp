@@ -23,7 +23,7 @@ struct DataSet {
   /// Throws InputError unless it has sites and other residues: what is judged by it would be no
   /// number.
   void expect_both_classes() const;
-  /// Says on stderr what was skipped and why.
+  /// Notes what was skipped and why.
   void report_skipped() const;
 };
 

@@ -1,11 +1,12 @@
 #include "grouping.hpp"
 
 #include <filesystem>
-#include <iostream>
 #include <system_error>
 #include <utility>
 
 #include <qlora/core/error.hpp>
+
+#include "notes.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -38,7 +39,7 @@ Grouping Grouping::of(std::vector<DataSet const*> const& sets, std::string const
     try {
       return by_file(sets, found);
     } catch (InputError const& error) {  // nobody asked for it: it may belong to other data
-      if (!quiet) std::cerr << error.what() << "; each protein is a group of its own\n";
+      if (!quiet) hold_note(std::string{error.what()} + "; each protein is a group of its own");
     }
   }
   auto grouping = Grouping{};

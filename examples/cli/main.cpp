@@ -21,6 +21,7 @@
 
 #include "arguments.hpp"
 #include "commands.hpp"
+#include "notes.hpp"
 #include "termination.hpp"
 
 namespace {
@@ -76,6 +77,7 @@ int run(std::vector<std::string> arguments) {
     arguments = qlora::cli::expand(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
+    qlora::cli::say_notes();
     if (!std::cout.flush()) throw qlora::SystemError{"standard output: cannot write to it"};
   } catch (CLI::Success const& request) {  // --help, --version
     return app.exit(request);

@@ -27,6 +27,7 @@
 #include "comma_list.hpp"
 #include "commands.hpp"
 #include "files.hpp"
+#include "notes.hpp"
 #include "numbers.hpp"
 #include "spread.hpp"
 #include "termination.hpp"
@@ -116,6 +117,7 @@ class Predict {
     });
     open_members();
     auto const rule = labelling();
+    say_notes();
     if (!adapter.machine.quiet) {
       std::cerr << "predict: labels are " << rule << "\n";
       if (!columns.p_site) {

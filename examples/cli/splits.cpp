@@ -1,7 +1,6 @@
 #include "splits.hpp"
 
 #include <algorithm>
-#include <iostream>
 #include <unordered_set>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include <qlora/data/chunk.hpp>
 
 #include "grouping.hpp"
+#include "notes.hpp"
 #include "session.hpp"
 
 namespace qlora::cli {
@@ -28,8 +28,9 @@ void note_shared_groups(Splits const& splits, GroupFile const& file) {
   auto shared = std::size_t{0};
   for (auto const& name : splits.test_groups->names) shared += trained.count(name);
   if (shared == 0) return;
-  std::cerr << file.name() << ": " << shared << " of " << splits.test_groups->names.size()
-            << " groups of the test split are in the training split, too\n";
+  hold_note(file.name() + ": " + std::to_string(shared) + " of " +
+            std::to_string(splits.test_groups->names.size()) +
+            " groups of the test split are in the training split, too");
 }
 
 }  // namespace
@@ -80,10 +81,11 @@ Splits Splits::read(SplitFiles const& files, std::int64_t max_length,
   splits.find_groups(files, machine.quiet);
   auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
   if (chunks.cut > 0 && !machine.quiet) {
-    std::cerr << files.train << ": " << chunks.cut << " of " << splits.train.proteins.size()
-              << " proteins are longer than " << max_length << " residues and train as "
-              << chunks.proteins.size() - (splits.train.proteins.size() - chunks.cut)
-              << " chunks\n";
+    auto const proteins = splits.train.proteins.size();
+    hold_note(files.train + ": " + std::to_string(chunks.cut) + " of " + std::to_string(proteins) +
+              " proteins are longer than " + std::to_string(max_length) +
+              " residues and train as " +
+              std::to_string(chunks.proteins.size() - (proteins - chunks.cut)) + " chunks");
   }
   splits.records = std::move(chunks.proteins);
   return splits;

@@ -18,6 +18,7 @@
 
 #include "arguments.hpp"
 #include "commands.hpp"
+#include "notes.hpp"
 #include "numbers.hpp"
 #include "run.hpp"
 #include "sweep_report.hpp"
@@ -60,6 +61,7 @@ class Sweep {
                                            {"compute", base.machine.compute},
                                            {"quant", std::string{base.training.scheme().name}}});
     write_atomically(folder / "config.toml", config);
+    say_notes();
     run_all(trials, command);
     write_atomically(
         folder / "report.html",
@@ -95,7 +97,7 @@ class Sweep {
       if (!tried.emplace(options.placement.name, asked).second) continue;
       auto const run = Run{options, splits_};
       for (auto const& note : run.notes()) {
-        if (said.insert(note).second && !base.machine.quiet) std::cerr << note << "\n";
+        if (said.insert(note).second && !base.machine.quiet) hold_note(note);
       }
       stored = run.quantization();
       if (swept && stored != asked) {

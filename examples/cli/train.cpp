@@ -13,6 +13,7 @@
 #include "adapter_options.hpp"
 #include "arguments.hpp"
 #include "commands.hpp"
+#include "notes.hpp"
 #include "run.hpp"
 #include "run_record.hpp"
 #include "scores_table.hpp"
@@ -42,7 +43,7 @@ struct Train {
         settled.emplace_back(flag, "");
       }
       if (!run.machine.quiet) {
-        std::cerr << run.init_adapter << ": rank, alpha and placement are this adapter's\n";
+        hold_note(run.init_adapter + ": rank, alpha and placement are this adapter's");
       }
     }
     auto const splits = Splits::read(files, run.training.max_length, run.machine);
@@ -58,6 +59,7 @@ struct Train {
       }
     }
     auto prepared = Run{run, splits};
+    say_notes();
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }

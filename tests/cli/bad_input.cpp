@@ -200,6 +200,19 @@ TEST(BadInput, OfAdapters) {
   }
 }
 
+TEST(BadInput, IsOneSentenceThoughSomethingWasNoted) {
+  auto const program = Program{};
+  program.write("sites.tsv",
+                "Entry\tSequence\tBinding site\nP1\tMKV\tBINDING 2\nP2\tMKV\tBINDING ?\n");
+  program.refuses({"evaluate", "--model", "absent", "--data", "sites.tsv"}, {"absent"});
+  program.refuses({"train", "--model", "absent", "--train", "sites.tsv", "--out", "out"},
+                  {"absent"});
+  auto const said =
+      program.done({"evaluate", "--model", golden("models/odd"), "--data", "sites.tsv"});
+  EXPECT_NE(said.err.find("sites.tsv: skipped 1 record: uncertain position"), std::string::npos)
+      << said.err;
+}
+
 TEST(BadInput, OfNamesOfFilesIsOneLine) {
   auto const program = Program{};
   program.write("two\nlines.fasta", "x");
