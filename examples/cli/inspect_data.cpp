@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -237,7 +238,7 @@ void print_lengths(std::vector<File> const& files) {
       auto const most = static_cast<double>(std::ranges::max(of_file));
       auto const cells = longest_bar * static_cast<double>(of_file[bin]) / most;
       row.emplace_back(of_file[bin]);
-      row.emplace_back(std::string(static_cast<std::size_t>(cells + .5), '#'));
+      row.emplace_back(std::string(static_cast<std::size_t>(std::lround(cells)), '#'));
     }
     table.add(std::move(row));
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -65,7 +66,7 @@ struct Census {
   std::uint32_t length(double q) const {
     if (lengths.empty()) return 0;
     auto sorted = lengths;
-    auto const at = static_cast<std::ptrdiff_t>(q * static_cast<double>(sorted.size() - 1) + .5);
+    auto const at = std::lround(q * static_cast<double>(sorted.size() - 1));
     std::ranges::nth_element(sorted, sorted.begin() + at);
     return sorted[static_cast<std::size_t>(at)];
   }
