@@ -26,18 +26,40 @@ using Shared = std::vector<U, Device::Allocator<U>>;
 
 constexpr auto nan = std::numeric_limits<double>::quiet_NaN();
 
-/// A matrix whose rows lie apart, with NaN between them, that both backends can look at.
+/// How matrices lie that are made from now on: with gaps between rows, without, or with gaps and
+/// from an odd address on. Rows of a multiple of 8 elements can be read 16 bytes at a time but for
+/// the last.
+enum class Lying { apart, dense, askew };
+inline auto lying = Lying::apart;
+
+/// Calls `body` once for each.
+template <class Body>
+void for_each_lying(Body&& body) {
+  for (auto const one : {Lying::apart, Lying::dense, Lying::askew}) {
+    lying = one;
+    SCOPED_TRACE("lying " + std::to_string(static_cast<int>(one)));
+    body();
+  }
+  lying = Lying::apart;
+}
+
+/// A matrix with NaN around its rows, that both backends can look at.
 template <class U>
 class Sample {
  public:
-  /// Rows of a multiple of 8 elements lie so that they can be read 16 bytes at a time, others not.
   Sample(Index rows, Index columns, double scale = 1.)
-      : Sample{rows, columns, scale, columns % 8 == 0 ? Index{8} : Index{3}} {}
+      : Sample{rows, columns, scale,
+               lying == Lying::dense ? Index{0}
+               : columns % 8 == 0    ? Index{8}
+                                     : Index{3}} {}
   Sample(Index rows, Index columns, double scale, Index gap)
-      : rows_{rows}, columns_{columns}, stride_{columns + gap} {
+      : rows_{rows},
+        columns_{columns},
+        stride_{columns + gap},
+        first_{lying == Lying::askew ? Index{1} : Index{0}} {
     static auto seed = std::uint64_t{0};
     auto random = RandomSequence{{.seed = ++seed}};
-    values_.assign(static_cast<std::size_t>(rows * stride_), convert<U>(nan));
+    values_.assign(static_cast<std::size_t>(first_ + rows * stride_), convert<U>(nan));
     for (auto i = Index{0}; i < rows; ++i) {
       for (auto j = Index{0}; j < columns; ++j) {
         host()(i, j) = convert<U>(scale * (2. * static_cast<double>(random.uniform()) - 1.));
@@ -45,8 +67,10 @@ class Sample {
     }
   }
 
-  Matrix<U> host() { return {values_.data(), {rows_, columns_}, stride_}; }
-  Matrix<U, Space::device> device() { return {values_.data(), {rows_, columns_}, stride_}; }
+  Matrix<U> host() { return {values_.data() + first_, {rows_, columns_}, stride_}; }
+  Matrix<U, Space::device> device() {
+    return {values_.data() + first_, {rows_, columns_}, stride_};
+  }
 
   /// Whether the numbers agree to that share of the largest, and nothing else was written.
   void expect_near(Sample& expected, double tolerance, char const* what) {
@@ -56,7 +80,8 @@ class Sample {
     for (auto i = std::size_t{0}; i < values_.size(); ++i) {
       auto const a = convert<double>(values_[i]);
       auto const b = convert<double>(expected.values_[i]);
-      auto const between = static_cast<Index>(i) % stride_ >= columns_;
+      auto const at = static_cast<Index>(i) - first_;
+      auto const between = at < 0 || at % stride_ >= columns_;
       ASSERT_EQ(std::isnan(a), between) << what << " at " << i;
       if (between) continue;
       largest = std::max(largest, std::abs(b));
@@ -66,7 +91,7 @@ class Sample {
   }
 
  private:
-  Index rows_, columns_, stride_;
+  Index rows_, columns_, stride_, first_;
   Shared<U> values_;
 };
 

@@ -18,6 +18,7 @@
 #include <qlora/backend/cuda/attention_cudnn_graph.cuh>
 #include <qlora/backend/cuda/cudnn.cuh>
 #include <qlora/backend/cuda/elementwise.cuh>
+#include <qlora/backend/cuda/map.cuh>
 #include <qlora/backend/cuda/scratch.cuh>
 #include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/scalar.hpp>

@@ -153,9 +153,12 @@ void launch_tiles(void (*kernel)(Problem), Problem const& problem, Index rows, i
 }
 
 /// Calls `body` with the smallest padded head dim, as a type, that holds `head_dim`. Throws
-/// ShapeError above 128.
+/// ShapeError above 128, and for an odd one.
 template <class Body>
 void with_head_dim(Index head_dim, Body&& body) {
+  if (head_dim % 2 != 0) {
+    throw ShapeError{"attention: expected an even head dim, got " + std::to_string(head_dim)};
+  }
   if (head_dim <= 16) return body(std::integral_constant<int, 16>{});
   if (head_dim <= 32) return body(std::integral_constant<int, 32>{});
   if (head_dim <= 64) return body(std::integral_constant<int, 64>{});

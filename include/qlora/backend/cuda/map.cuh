@@ -36,15 +36,16 @@ void map(Index rows, Index columns, Stream const& stream, F const& f, Strided<Ou
          Strided<In> const&... in) {
   if (rows == 0 || columns == 0) return;
   auto const dense = [&](auto const& x) { return x.step == 1 && x.stride == columns; };
-  if (rows > 1 && dense(out) && (dense(in) && ...)) {
+  constexpr auto most = Index{std::numeric_limits<std::uint32_t>::max() / 2};
+  if (rows > 1 && rows * columns <= most && dense(out) && (dense(in) && ...)) {
     return map(1, rows * columns, stream, f, out, in...);
   }
   auto const packed = in_packs(out, rows, columns) && (in_packs(in, rows, columns) && ...);
   auto const count = packed ? Index{octet_size} : Index{1};
-  constexpr auto most = Index{std::numeric_limits<std::uint32_t>::max() / 2};
   auto const rows_at_once = std::max<Index>(1, std::min(rows, most / (columns / count)));
   constexpr auto threads = 256;
-  constexpr auto most_blocks = unsigned{132 * 16};  // of which each thread takes several packs
+  constexpr auto most_blocks =
+      2'112u;  // 16 on each of an H100's processors; then several packs each
   for (auto row = Index{0}; row < rows; row += rows_at_once) {
     auto const part = std::min(rows_at_once, rows - row);
     auto const from_row = [&](auto x) {

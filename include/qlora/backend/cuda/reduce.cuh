@@ -23,7 +23,7 @@ struct PartialSums {
 };
 
 /// out (size / columns, columns) += the sums of partials (chunks, size). Threads that share an
-/// element take every so manieth chunk, and what they have is added in order.
+/// element take every eighth chunk, and what they have is added in order.
 template <class A>
 __global__ void add_partials_kernel(A const* partials, Index chunks, Index size, Index columns,
                                     Strided<A> out) {
