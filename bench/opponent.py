@@ -85,9 +85,9 @@ def make_batches(options):
     """Lengths of sequences, and to how many tokens they are padded, batch by batch."""
     if not options.lengths:
         return [([options.length] * options.sequences, options.length)]
-    if options.pad:  # as the data loader of the original script has them
-        return [(options.lengths[i:i + options.sequences], options.pad)
-                for i in range(0, len(options.lengths), options.sequences)]
+    if options.pad:  # as the data loader of the original script has them, cut at that length
+        lengths = [min(length, options.pad) for length in options.lengths]
+        return [(lengths[i:i + options.sequences], options.pad) for i in range(0, len(lengths), options.sequences)]
     batches = []
     for length in sorted(options.lengths):
         if not batches or (len(batches[-1]) + 1) * length > options.tokens:

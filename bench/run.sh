@@ -28,12 +28,15 @@ warn() { # WHEN
 }
 
 warn "before the benchmarks"
+rm -f build/bench/*.json
+status=0
 for program in build/release/bin/bench_*; do
   name=${program##*/bench_}
   [[ $name == *_cuda ]] && continue
   echo
   echo "== $name"
   "$program" --benchmark_filter="$pattern" --benchmark_out_format=json --benchmark_counters_tabular=true \
-    --benchmark_out="build/bench/$name.json" 2>/dev/null || true
+    --benchmark_out="build/bench/$name.json" || status=1
 done
 warn "after the benchmarks"
+exit $status

@@ -76,6 +76,7 @@ inline std::vector<Index> uniprot_lengths() {
     if (line.starts_with('#')) continue;
     auto words = std::istringstream{line};
     for (auto residues = Index{0}; words >> residues;) lengths.push_back(residues + 2);
+    if (!words.eof()) throw InputError{"bench/lengths.txt: expected numbers, found " + line};
   }
   return lengths;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# tests/gpu/run.sh [--built] [correctness|timings]: everything that needs a GPU; both without an
-# argument. Uses no network: what the machine lacks, tests/gpu/bundle.sh has put into build/bundle
-# elsewhere, and with --built tests/gpu/build.sh has built everything there too.
+# tests/gpu/run.sh [--built] [correctness|timings [FLAG...]]: everything that needs a GPU; both without an
+# argument. Flags are those of bench/gpu_results.py. Uses no network: what the machine lacks,
+# tests/gpu/bundle.sh has put into build/bundle elsewhere, and with --built tests/gpu/build.sh has built
+# everything there too.
 # Timings go to docs/gpu_results.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,12 +19,16 @@ case ${1:-} in
     ;;
 esac
 
+flags=("${@:2}")
 PATH=$PATH:/usr/local/cuda/bin
-# Debian's benchmark library, and CUDA's as torch brings them where the machine has no others.
-LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}:$PWD/build/bundle/usr/lib/x86_64-linux-gnu:$(
-  python3 -c 'import glob, site; print(*glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib"), sep=":")'
-)
-export PATH LD_LIBRARY_PATH
+# Debian's benchmark library, and CUDA's libraries as torch has them, if it is there: the same versions
+# then serve both sides of the timings.
+libraries=$PWD/build/bundle/usr/lib/x86_64-linux-gnu
+for folder in $(python3 -c 'import glob, site; print(*glob.glob(site.getsitepackages()[0] + "/nvidia/*/lib"))' ||
+  true); do
+  libraries+=:$folder
+done
+export PATH LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "== $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)"
 
 correctness() {
@@ -60,7 +65,7 @@ correctness() {
 
 timings() {
   "${build[@]}" bench_backend_kernels_cuda bench_train_step_cuda
-  python3 bench/gpu_results.py --build build/gpu --out docs/gpu_results.md
+  python3 bench/gpu_results.py --build build/gpu --out docs/gpu_results.md "${flags[@]}"
 }
 
 for part in $what; do "$part"; done
