@@ -11,17 +11,6 @@
 namespace qlora::cli {
 namespace {
 
-/// groups.tsv beside the first of these files that has one there; "" for none.
-std::string beside(std::vector<std::string> const& data_files) {
-  for (auto const& file : data_files) {
-    if (file.empty()) continue;
-    auto const path = std::filesystem::path{file}.parent_path() / "groups.tsv";
-    auto ignored = std::error_code{};
-    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
-  }
-  return "";
-}
-
 Grouping by_file(std::vector<DataSet const*> const& sets, std::string const& path) {
   auto grouping = Grouping{.file = GroupFile{path}, .groups = {}};
   for (auto const* const set : sets) {
@@ -32,10 +21,20 @@ Grouping by_file(std::vector<DataSet const*> const& sets, std::string const& pat
 
 }  // namespace
 
+std::string groups_beside(std::vector<std::string> const& data_files) {
+  for (auto const& file : data_files) {
+    if (file.empty()) continue;
+    auto const path = std::filesystem::path{file}.parent_path() / "groups.tsv";
+    auto ignored = std::error_code{};
+    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
+  }
+  return "";
+}
+
 Grouping Grouping::of(std::vector<DataSet const*> const& sets, std::string const& named,
                       std::vector<std::string> const& data_files, bool quiet) {
   if (!named.empty()) return by_file(sets, named);
-  if (auto const found = beside(data_files); !found.empty()) {
+  if (auto const found = groups_beside(data_files); !found.empty()) {
     try {
       return by_file(sets, found);
     } catch (InputError const& error) {  // nobody asked for it: it may belong to other data

@@ -24,4 +24,7 @@ struct Grouping {
                      std::vector<std::string> const& data_files, bool quiet);
 };
 
+/// groups.tsv beside the first of these files that has one there; "" for none.
+std::string groups_beside(std::vector<std::string> const& data_files);
+
 }  // namespace qlora::cli

@@ -19,11 +19,15 @@
 
 #include <qlora/baseline/alignment.hpp>
 #include <qlora/baseline/relatives.hpp>
+#include <qlora/core/error.hpp>
 #include <qlora/data/census.hpp>
 #include <qlora/data/group_file.hpp>
 #include <qlora/data/overlap.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/report/table.hpp>
+
+#include "grouping.hpp"
+#include "notes.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -34,31 +38,37 @@ using report::Cell;
 struct File {
   std::string path;
   DataFormat format;
-  bool grouped;  ///< families are the groups of a groups.tsv beside it
+  bool grouped;  ///< families are the groups that a groups.tsv lists
   Census census;
   Contents contents;
   std::vector<Overlap> overlaps;  ///< with each file before it
 };
 
-/// groups.tsv beside a file, which `prepare` and `synth` leave there.
-std::optional<GroupFile> groups_beside(std::string const& path) {
-  auto const file = std::filesystem::path{path}.parent_path() / "groups.tsv";
-  auto ignored = std::error_code{};
-  if (!std::filesystem::is_regular_file(file, ignored)) return std::nullopt;
-  return GroupFile{file};
+/// The groups.tsv that `prepare` and `synth` leave beside their files.
+std::optional<GroupFile> find_groups(std::vector<std::string> const& paths) try {
+  auto const file = groups_beside(paths);
+  return file.empty() ? std::nullopt : std::optional{GroupFile{file}};
+} catch (InputError const& error) {  // nobody asked for it: it may belong to other data
+  hold_note(error.what());
+  return std::nullopt;
 }
 
-File read(std::string const& path, std::vector<File> const& before) {
-  auto const groups = groups_beside(path);
+File read(std::string const& path, std::optional<GroupFile> const& groups,
+          std::vector<File> const& before) {
   auto file = File{.path = path,
                    .format = recognise(path),
-                   .grouped = groups.has_value(),
+                   .grouped = false,
                    .census = {},
                    .contents = {},
                    .overlaps = std::vector<Overlap>(before.size())};
   for_each_annotated(path, file.format, [&](AnnotatedProtein protein) {
     auto const* const listed = groups ? groups->find(protein.id) : nullptr;
-    if (listed != nullptr) protein.family = listed->group;
+    if (listed != nullptr) {
+      file.grouped = true;
+      protein.family = listed->group;
+      std::ranges::replace(protein.family, ',',
+                           ';');  // of a family, what follows is no superfamily
+    }
     file.census.add(protein);
     file.contents.add(protein);
     for (auto i = std::size_t{0}; i < before.size(); ++i) {
@@ -270,13 +280,13 @@ std::vector<double> nearest(std::string const& path, std::vector<Protein> const&
 
 /// What each file shares with those before it.
 void print_overlaps(std::vector<File> const& files, bool relatives, report::Progress::Style style) {
-  auto columns =
-      std::vector<report::Column>{{"records of", Align::left},
-                                  {"that are in", Align::left},
-                                  {"by identifier"},
-                                  {"of other sequence"},
-                                  {"by sequence"},
-                                  {files.front().grouped ? "by group" : "by superfamily"}};
+  auto columns = std::vector<report::Column>{
+      {"records of", Align::left},
+      {"that are in", Align::left},
+      {"by identifier"},
+      {"of other sequence"},
+      {"by sequence"},
+      {std::ranges::any_of(files, &File::grouped) ? "by group" : "by superfamily"}};
   constexpr auto limits = std::to_array({.9, .5, .3});
   if (relatives) {
     for (auto const limit : limits) columns.push_back({">= " + fixed(limit, 1) + " identical"});
@@ -309,7 +319,8 @@ void print_overlaps(std::vector<File> const& files, bool relatives, report::Prog
 void inspect_data(std::vector<std::string> const& paths, bool relatives,
                   report::Progress::Style style) {
   auto files = std::vector<File>{};
-  for (auto const& path : paths) files.push_back(read(path, files));
+  auto const groups = find_groups(paths);
+  for (auto const& path : paths) files.push_back(read(path, groups, files));
   print_counts(files);
   print_sites(files);
   print_lengths(files);

@@ -101,6 +101,9 @@ int main(int argc, char** argv) try {
   return complain(request.what(), terminated);
 } catch (qlora::InputError const& error) {
   return complain(error.what(), bad_input);
+} catch (std::bad_alloc const& error) {  // of a library that calls malloc itself: says no more
+  auto const said = std::string{error.what()};
+  return complain(said.find("bytes") != said.npos ? said : "out of memory", failed);
 } catch (std::exception const& error) {
   return complain(error.what(), failed);
 }

@@ -20,6 +20,18 @@ class OutOfMemory : public std::bad_alloc {
 
 }  // namespace
 
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  auto const multiple = static_cast<std::size_t>(alignment);
+  auto* const data = std::aligned_alloc(multiple, (bytes + multiple) / multiple * multiple);
+  if (data != nullptr) return data;
+  throw OutOfMemory{bytes};
+}
+void operator delete(void* data, std::align_val_t) noexcept {
+  std::free(data);
+}
+void operator delete(void* data, std::size_t, std::align_val_t) noexcept {
+  std::free(data);
+}
 void* operator new(std::size_t bytes) {
   if (auto* const data = std::malloc(bytes == 0 ? 1 : bytes)) return data;
   throw OutOfMemory{bytes};

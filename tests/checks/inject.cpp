@@ -5,8 +5,8 @@
 // KIND is `error` (EIO), `full` (ENOSPC, from then on), `short` (half a write), `interrupted`
 // (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost, contents of
 // files as well as renames of whose folder nothing was synchronised since; `crash-late` loses no
-// rename. Operations are open for writing, write, fsync, rename. `memory` fails the N-th allocation
-// of any memory instead. With QLORA_FAULT_LOG=FILE both numbers are left there at exit.
+// rename. Operations are open for writing, write, fsync, rename. `memory` fails the N-th call of
+// malloc or aligned_alloc instead. With QLORA_FAULT_LOG=FILE both numbers are left there at exit.
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>

@@ -54,12 +54,13 @@ def mmcif():
 
 
 def expected_factors(folder, structure):
-    """By chain, number and insertion code, from the table of probabilities."""
+    """By chain, number, insertion code and atom, from the table of probabilities."""
     run("predict", "--model", MODEL, "--structure", structure, "--format", "tsv", "--out", folder / "sites.tsv")
     with open(folder / "sites.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     places = [(chain, number, code) for chain, residues in CHAINS.items() for _, number, code in residues]
-    return {place: 100 * float(row["probability"]) for place, row in zip(places, rows, strict=True)}
+    return {(*place, atom): 100 * float(row["probability"])
+            for place, row in zip(places, rows, strict=True) for atom in ("N", "CA")}
 
 
 def check_structures(folder):
@@ -68,10 +69,10 @@ def check_structures(folder):
         coloured = folder / f"coloured-{name}"
         run("predict", "--model", MODEL, "--structure", folder / name, "--out", coloured)
         expected = expected_factors(folder, folder / name)
-        by_gemmi = {(chain.name, residue.seqid.num, residue.seqid.icode): atom.b_iso
+        by_gemmi = {(chain.name, residue.seqid.num, residue.seqid.icode, atom.name): atom.b_iso
                     for chain in gemmi.read_structure(str(coloured))[0] for residue in chain for atom in residue}
         structure = parser(QUIET=True).get_structure("a", str(coloured))
-        by_biopython = {(chain.id, residue.id[1], residue.id[2]): atom.bfactor
+        by_biopython = {(chain.id, residue.id[1], residue.id[2], atom.get_name()): atom.bfactor
                         for chain in structure[0] for residue in chain for atom in residue}
         for reader, found in (("gemmi", by_gemmi), ("Biopython", by_biopython)):
             check(found.keys() == expected.keys() and all(abs(found[k] - expected[k]) < 0.00501 for k in found),

@@ -1,5 +1,6 @@
 // Files that cannot be used, through every command that takes files of their kind: status 2, one
 // sentence that names the file, and nothing written.
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -32,6 +33,7 @@ std::vector<std::string> commands(std::string const& command, std::string const&
   if (command == "evaluate") return {"evaluate", "--model", model, "--data", data, "--out", "out"};
   if (command == "predict") return {"predict", "--model", model, "--fasta", data, "--out", "out"};
   if (command == "prepare") return {"prepare", "--input", data, "--out", "out"};
+  if (command != "inspect") ADD_FAILURE() << command;
   return {"inspect", data};
 }
 

@@ -7,10 +7,14 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-60}
 shift $(($# > 0 ? 1 : 0))
 mkdir -p build/findings build/corpus
+rm -rf build/seeds
 build/clang/bin/write_fuzz_seeds build/seeds
 targets=("$@")
 [[ ${#targets[@]} != 0 ]] || mapfile -t targets < <(cd build/seeds && printf '%s\n' */ | tr -d /)
 
+for target in "${targets[@]}"; do
+  [[ -d build/seeds/$target ]] || { echo "tests/fuzz/run.sh: expected one of $(ls -m build/seeds | sed 's/[a-z_]*.dict,* *//g'), found $target" >&2; exit 2; }
+done
 status=0
 printf '%-16s %12s %10s\n' parser executions found
 for target in "${targets[@]}"; do

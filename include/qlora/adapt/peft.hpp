@@ -131,7 +131,7 @@ class AdapterReader {
     for (auto const idle :
          {"classifier.modules_to_save.", "classifier.original_module.", "esm.contact_head."}) {
       if (!path.starts_with(idle)) continue;
-      read_floats(tensor, name_);  // that they are numbers
+      if (is_floating(tensor.dtype)) read_floats(tensor, name_);  // that they are numbers
       return;
     }
     if (path == "classifier.weight" || path == "classifier.bias") return;

@@ -147,10 +147,6 @@ class UniprotEntry {
   bool in_quotes_ = false;
 };
 
-}  // namespace detail
-
-namespace detail {
-
 /// Of lines that nothing is read from; any other would be a damaged one.
 inline bool is_idle_line(std::string_view code) {
   static constexpr auto codes =

@@ -46,10 +46,6 @@ inline TensorSet open_pickled(std::filesystem::path const& folder) {
                       "expected pytorch_model.bin or pytorch_model.bin.index.json, found neither")};
 }
 
-inline bool is_float(Dtype dtype) {
-  return dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f64;
-}
-
 }  // namespace detail
 
 /// Writes the model in `pytorch_model.bin` or its shards, with its `config.json`, as a folder of
@@ -67,7 +63,7 @@ inline void import_model(std::filesystem::path const& folder, std::filesystem::p
   }
   for (auto const& file : model.tensors().files()) {
     for (auto const& tensor : file.tensors()) {
-      if (detail::is_float(tensor.dtype)) read_floats(tensor, file.path().string());
+      if (is_floating(tensor.dtype)) read_floats(tensor, file.path().string());
       file.release(tensor);
     }
   }
