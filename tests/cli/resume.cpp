@@ -110,6 +110,25 @@ TEST(Resume, EndsAsIfNothingHadHappened) {
   }
 }
 
+TEST(Resume, EndsSoWithEveryArmInBf16) {
+  for (auto const* const quant : {"none", "nf4", "fp4", "int8"}) {
+    for (auto const* const placement : {"qkv", "all", "card", "head"}) {
+      SCOPED_TRACE(std::string{quant} + " " + placement);
+      auto const program = Program{};
+      auto const arm = Flags{"--quant", quant, "--placement", placement, "--compute", "bf16",
+                             "--rank",  "2",   "--ci",        "none",    "--quiet"};
+      auto often = arm;
+      often.insert(often.end(), {"--checkpoint-every", "7", "--keep-checkpoints", "100"});
+      program.done(train("whole", often));
+      cut_off(program, "parts", checkpoints(program, "whole").front());
+      auto goes_on = arm;
+      goes_on.emplace_back("--resume");
+      program.done(train("parts", goes_on));
+      expect_same(program, "whole", "parts");
+    }
+  }
+}
+
 TEST(Resume, KeepsTheNewestCheckpoints) {
   auto const program = Program{};
   program.done(train("out", {"--checkpoint-every", "2", "--keep-checkpoints", "2"}));
