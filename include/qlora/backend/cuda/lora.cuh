@@ -210,8 +210,9 @@ struct LoraOuter {
         }
       }
     }
-    QLORA_UNROLL  // or the sums would have to lie in memory
-        for (auto r = 0; r < Ranks; ++r) {
+    // Unrolled, or the sums would have to lie in memory.
+    QLORA_UNROLL
+    for (auto r = 0; r < Ranks; ++r) {
       if (r >= count) break;
       QLORA_UNROLL
       for (auto i = 0; i < octet_size; ++i) sums[r][i] *= scale;
