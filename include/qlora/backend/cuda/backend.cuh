@@ -139,7 +139,7 @@ class Backend {
     expect_shape(y, x.extents(), "layer_norm: output");
     expect_shape(stats, {x.rows(), 2}, "layer_norm: stats");
     auto const packed = are_packs(x) && are_packs(y) && are_packs(gamma) && are_packs(beta);
-    with_kept_row(x.columns(), packed, [&](auto width, auto kept) {
+    with_kept_row<A>(x.columns(), packed, [&](auto width, auto kept) {
       for_each_row(x.rows(), stream_,
                    LayerNorm<A, U, width(), kept()>{strided(x), gamma.data(), beta.data(), epsilon,
                                                     static_cast<int>(x.columns()), strided(y),
@@ -153,7 +153,7 @@ class Backend {
     expect_shape(dy, x.extents(), "layer_norm_backward: output gradient");
     expect_shape(dx, x.extents(), "layer_norm_backward: input gradient");
     auto const packed = are_packs(x) && are_packs(dy) && are_packs(dx) && are_packs(gamma);
-    with_kept_row(x.columns(), packed, [&](auto width, auto kept) {
+    with_kept_row<A>(x.columns(), packed, [&](auto width, auto kept) {
       for_each_row(x.rows(), stream_,
                    LayerNormBackward<A, width(), kept()>{strided(dy), strided(x), gamma.data(),
                                                          strided(stats), strided(dx), x.columns()});
@@ -379,7 +379,7 @@ class Backend {
   void project(Matrix<U const, space> x, Octets<A const> const& a, A scale, Masks const& masks,
                Index targets, Matrix<A, space> h) {
     auto const rank = h.columns() / targets;
-    with_ranks(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
+    with_ranks<A>(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
       using Project = LoraProject<U, A, Ranks>;
       for_each_row(groups_of(x.rows(), Project::rows_at_once), stream_,
                    Project{by_octets(x), a, scale, masks, strided(h), x.rows(), targets, rank});
@@ -405,7 +405,7 @@ class Backend {
     auto const partials =
         Matrix<A, space>{scratch_.template take<A>(chunks * dh.columns() * x.columns()),
                          {chunks * dh.columns(), x.columns()}};
-    with_ranks(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
+    with_ranks<A>(rank, [&]<int Ranks>(std::integral_constant<int, Ranks>) {
       auto const outer =
           LoraOuter<U, A, Ranks>{strided(dh), by_octets(x), scale,   masks, by_octets(partials),
                                  x.rows(),    chunk,        targets, rank};

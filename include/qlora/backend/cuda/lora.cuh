@@ -65,7 +65,7 @@ struct Octets {
 
   template <class A>
   __device__ void load(Index row, Index octet, A (&out)[octet_size]) const {
-    if (packed) {
+    if (!is_for_checks<T> && packed) {
       auto const pack = load_pack(x, row, octet);
       QLORA_UNROLL
       for (auto i = 0; i < octet_size; ++i) out[i] = convert<A>(pack.values[i]);
@@ -79,7 +79,7 @@ struct Octets {
   }
   template <class A>
   __device__ void store(Index row, Index octet, A const (&values)[octet_size]) const {
-    if (packed) {
+    if (!is_for_checks<T> && packed) {
       Pack<T> pack;
       QLORA_UNROLL
       for (auto i = 0; i < octet_size; ++i) pack.values[i] = convert<T>(values[i]);
@@ -96,10 +96,12 @@ struct Octets {
 
 /// Calls `body` with how many ranks a thread is to sum at a time, as a type: they share the masks
 /// that it draws and the octets that it reads, and cost registers.
-template <class Body>
+template <class A, class Body>
 void with_ranks(Index rank, Body&& body) {
-  if (rank <= 2) return body(std::integral_constant<int, 2>{});
-  return body(std::integral_constant<int, 8>{});
+  if constexpr (!is_for_checks<A>) {
+    if (rank <= 2) return body(std::integral_constant<int, 2>{});
+  }
+  body(std::integral_constant<int, 8>{});
 }
 
 /// h (n, targets r) = scale dropout(x) (n, columns) a (targets r, columns)^T, a warp for each few

@@ -55,8 +55,11 @@ void map(Index rows, Index columns, Stream const& stream, F const& f, Strided<Ou
     auto const per_row = static_cast<std::uint32_t>(columns / count);
     auto const packs = static_cast<std::uint32_t>(part) * per_row;
     auto const grid = dim3{std::min(blocks_for(packs, threads), most_blocks)};
-    launch(packed ? map_kernel<octet_size, F, Out, In...> : map_kernel<1, F, Out, In...>, grid,
-           dim3{threads}, stream, f, packs, per_row, from_row(out), from_row(in)...);
+    auto kernel = map_kernel<1, F, Out, In...>;
+    if constexpr (!is_for_checks<Out>) {
+      if (packed) kernel = map_kernel<octet_size, F, Out, In...>;
+    }
+    launch(kernel, grid, dim3{threads}, stream, f, packs, per_row, from_row(out), from_row(in)...);
   }
 }
 
