@@ -1,6 +1,6 @@
 # Targets of the parts that need more than headers. Used by the build and by the installed package,
-# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_CUDA and QLORA_CUDNN:
-# AUTO, ON or OFF.
+# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_MPI, QLORA_CUDA and
+# QLORA_CUDNN: AUTO, ON or OFF.
 
 # qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, "NAME;VERSION" where
 # that matters, has all the targets.
@@ -31,6 +31,12 @@ endif()
 qlora_find_component(zlib ZLIB ZLIB::ZLIB)
 if(TARGET qlora::zlib)
   target_compile_definitions(qlora::zlib INTERFACE QLORA_HAS_ZLIB=1)
+endif()
+
+# MPI's C interface; that of C++, which it has given up, is left out.
+qlora_find_component(mpi MPI MPI::MPI_CXX)
+if(TARGET qlora::mpi)
+  target_compile_definitions(qlora::mpi INTERFACE QLORA_HAS_MPI=1 OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 endif()
 
 # CUDA sources themselves: the program enables the language. Nothing links the driver.

@@ -14,6 +14,7 @@
 #include <qlora/backend/concepts.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/core/transfer.hpp>
+#include <qlora/dist/communicator.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/model/adapter.hpp>
 #include <qlora/model/cache.hpp>
@@ -69,13 +70,15 @@ class Experiment {
   B& backend() { return backend_; }
 
   /// Trains adapters and head, and returns a line for each step; `on_step(StepRecord)` sees them as
-  /// they come, `on_epoch(epoch)`, from 1, follows each epoch. See train/checkpointing.hpp for the
-  /// last.
-  template <class OnStep, class OnEpoch>
+  /// they come, `on_epoch(epoch)`, from 1, follows each epoch. See train/checkpointing.hpp for
+  /// stopping and going on, dist/communicator.hpp for several processes that train together, which
+  /// have opened the same model with the same options and give the same arguments.
+  template <class OnStep, class OnEpoch, class C = dist::Self>
   std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
                               OnStep&& on_step, OnEpoch&& on_epoch,
-                              Checkpointing<typename B::Accumulator> const& checkpointing = {}) {
-    auto trainer = Trainer{backend_, network_, proteins, options};
+                              Checkpointing<typename B::Accumulator> const& checkpointing = {},
+                              C&& communicator = {}) {
+    auto trainer = Trainer{backend_, network_, proteins, options, communicator};
     class_weights_ = trainer.class_weights();
     auto history = std::vector<StepRecord>{};
     history.reserve(static_cast<std::size_t>(trainer.steps()));
@@ -133,10 +136,11 @@ class Experiment {
 
   /// Calls `body(number, logits)` for each protein in order, logits (residues, 2). Throws
   /// InputError, naming the protein, for labels that are none, and DivergedError, naming the
-  /// residue too, for a logit that is not finite.
-  template <class Body>
-  void predict(std::span<Protein const> proteins, Body&& body) {
-    for_each_logits(backend_, network_, proteins, tokens_per_batch, body);
+  /// residue too, for a logit that is not finite. Several processes share the work, and each calls
+  /// for all proteins.
+  template <class Body, class C = dist::Self>
+  void predict(std::span<Protein const> proteins, Body&& body, C&& communicator = {}) {
+    for_each_logits(backend_, network_, proteins, tokens_per_batch, body, communicator);
   }
 
  private:

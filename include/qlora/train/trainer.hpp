@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,6 +15,9 @@
 #include <qlora/core/option.hpp>
 #include <qlora/core/transfer.hpp>
 #include <qlora/data/batch.hpp>
+#include <qlora/dist/collective.hpp>
+#include <qlora/dist/communicator.hpp>
+#include <qlora/dist/deal.hpp>
 #include <qlora/model/esm2.hpp>
 #include <qlora/train/checkpointing.hpp>
 #include <qlora/train/class_weights.hpp>
@@ -65,19 +69,30 @@ struct StepRecord {
 
 /// Trains a model's adapters and head. What depends on the size of a pass is allocated for the
 /// largest of the run; once a step of each size has been taken, steps allocate nothing.
-template <class B, class Model>
+///
+/// Ranks of a communicator, each with a model of the same parameters, take the same steps together:
+/// the records of each are dealt to them by cost, and their gradients and losses added up. Records,
+/// masks and the loss's scale are those of one rank, whose numbers theirs are but for the order of
+/// additions.
+template <class B, class Model, dist::Communicator C = dist::Self>
 class Trainer {
  public:
   using A = typename B::Accumulator;
   /// Steps in a row that may be skipped for NaN or infinity.
   static constexpr int patience = 10;
 
-  Trainer(B& backend, Model& model, std::span<Protein const> proteins, FitOptions const& options)
+  Trainer(B& backend, Model& model, std::span<Protein const> proteins,
+          FitOptions const& options) requires(std::same_as<C, dist::Self>)
+      : Trainer{backend, model, proteins, options, alone()} {}
+  /// The communicator must outlive the trainer.
+  Trainer(B& backend, Model& model, std::span<Protein const> proteins, FitOptions const& options,
+          C& communicator)
       : backend_{backend},
         model_{model},
         proteins_{checked(proteins)},
         options_{options},
-        weights_{qlora::class_weights(options.class_weighting, proteins, options.class_weights)} {
+        weights_{qlora::class_weights(options.class_weighting, proteins, options.class_weights)},
+        ranks_{communicator} {
     check(options);
     for (auto epoch = std::int64_t{0}; epoch < options.epochs; ++epoch) {
       plans_.emplace_back(proteins_, options_.batch, options_.order, model_.lora().seed,
@@ -129,6 +144,11 @@ class Trainer {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  static dist::Self& alone() {
+    static auto self = dist::Self{};
+    return self;
+  }
 
   static std::vector<A> copy(Vector<A, B::space> view) {
     auto const stored = on_host(view);
@@ -183,6 +203,25 @@ class Trainer {
     Clock::time_point start;
   };
 
+  /// Those of a step's records that this rank takes; valid until it is asked again.
+  std::span<std::uint32_t const> own(std::span<std::uint32_t const> records) {
+    if (ranks_.size() == 1) return records;
+    costs_.clear();
+    for (auto const record : records) costs_.push_back(cost(proteins_[record]));
+    auto const rank_of = dist::deal(costs_, ranks_.size());
+    own_.clear();
+    for (auto i = std::size_t{0}; i < records.size(); ++i) {
+      if (rank_of[i] == ranks_.rank()) own_.push_back(records[i]);
+    }
+    return own_;
+  }
+  /// In proportion to the operations: products with d x d weights, 12 of them a layer and token,
+  /// and with keys and values of every token.
+  double cost(Protein const& protein) const {
+    auto const tokens = static_cast<double>(token_count(protein));
+    return tokens * (6. * static_cast<double>(model_.shape().hidden) + tokens);
+  }
+
   /// Calls `body(records)` for the records of each of a step's passes.
   template <class Body>
   void for_each_pass(std::span<std::uint32_t const> records, Body&& body) const {
@@ -200,7 +239,7 @@ class Trainer {
     auto sequences = std::size_t{0};
     for (auto const& plan : plans_) {
       for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
-        for_each_pass(plan.step(i), [&](std::span<std::uint32_t const> records) {
+        for_each_pass(own(plan.step(i)), [&](std::span<std::uint32_t const> records) {
           auto sum = Index{0};
           for (auto const record : records) sum += token_count(proteins_[record]);
           tokens = std::max(tokens, sum);
@@ -240,11 +279,13 @@ class Trainer {
     auto& parameters = model_.parameters();
     backend_.clear(parameters.gradients());
     backend_.begin_step(numbers_);
-    for_each_pass(records, [&](std::span<std::uint32_t const> part) {
+    for (auto const record : records) begun.record.tokens += token_count(proteins_[record]);
+    for_each_pass(own(records), [&](std::span<std::uint32_t const> part) {
       pack(part);
-      begun.record.tokens += batch_.tokens();
       pass_over_batch(step, begun.total_weight);
     });
+    ranks_.sum(parameters.gradients());
+    ranks_.sum(Vector<double, B::space>{&numbers_.data()->loss, {1}});
     backend_.squared_norm(parameters.gradients(), numbers_);
     if (begun.total_weight > 0.) update(begun.record.learning_rate);
     backend_.read(numbers_, begun.numbers);
@@ -321,6 +362,9 @@ class Trainer {
   std::size_t steps_begun_ = 0;  // and not ended
   std::size_t last_ = 0;         // step that was begun
   Clock::time_point ended_{};
+  dist::Collective<C> ranks_;
+  std::vector<double> costs_;       // of a step's records
+  std::vector<std::uint32_t> own_;  // records of a step
   PackedBatch batch_;
   typename B::Repeats repeats_;
   MatrixTensor<A, B::space> d_logits_;

@@ -1,0 +1,121 @@
+/// What ranks do together, made of exchanges. Every rank calls the same functions in the same
+/// order, with the same sizes.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <qlora/core/memory.hpp>
+#include <qlora/core/tensor.hpp>
+#include <qlora/core/transfer.hpp>
+#include <qlora/dist/communicator.hpp>
+
+namespace qlora::inline v1::dist {
+
+/// The collective operations of a communicator. Holds what they need of memory, and must not
+/// outlive it.
+template <Communicator C>
+class Collective {
+ public:
+  explicit Collective(C& communicator)
+      : communicator_{communicator},
+        to_(static_cast<std::size_t>(communicator.size())),
+        from_(to_.size()) {}
+
+  int rank() const { return communicator_.rank(); }
+  int size() const { return communicator_.size(); }
+
+  /// values += those of the other ranks. Each rank adds up a share of them, in the order of ranks,
+  /// and gives the others the sums: twice the bytes of `values` travel whatever the number of ranks
+  /// (Thakur et al., IJHPCA 19:49, 2005), and the bits depend on that number alone.
+  template <class T, Space S>
+  void sum(Vector<T, S> values) {
+    if (size() == 1) return;
+    auto const stored = on_host(values);
+    auto const on_this_side = Vector<T>{stored};
+    sum_on_host(std::span{on_this_side.data(), static_cast<std::size_t>(on_this_side.size())});
+    if constexpr (S != Space::host) transfer(on_this_side, values);
+  }
+
+  /// All ranks' elements, one rank's after the other's: `counts` of them, of which `own` are this
+  /// rank's.
+  template <class T>
+  std::vector<T> gather(std::span<T const> own, std::span<std::size_t const> counts) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    auto total = std::size_t{0};
+    for (auto const count : counts) total += count;
+    auto all = std::vector<T>(total);
+    auto begin = std::size_t{0};
+    for (auto r = 0; r < size(); ++r) {
+      auto const part = std::span{all}.subspan(begin, counts[static_cast<std::size_t>(r)]);
+      if (r == rank()) std::ranges::copy(own, part.begin());
+      give(r, own);
+      take(r, part);
+      begin += part.size();
+    }
+    exchange();
+    return all;
+  }
+
+  /// Whether it is so on any rank.
+  bool any(bool here) {
+    if (size() == 1) return here;
+    auto const own = static_cast<char>(here);
+    auto const counts = std::vector<std::size_t>(to_.size(), 1);
+    auto const all = gather(std::span{&own, 1}, std::span{counts});
+    return std::ranges::count(all, char{0}) < std::ssize(all);
+  }
+
+  /// Returns when every rank has come here.
+  void wait() { any(false); }
+
+ private:
+  template <class T>
+  void give(int rank, std::span<T> values) {
+    to_[static_cast<std::size_t>(rank)] = std::as_bytes(values);
+  }
+  template <class T>
+  void take(int rank, std::span<T> values) {
+    from_[static_cast<std::size_t>(rank)] = std::as_writable_bytes(values);
+  }
+  void exchange() { communicator_.exchange(to_, from_); }
+
+  template <class T>
+  void sum_on_host(std::span<T> values) {
+    auto const part_of = [&](int r) {  // neighbours, all but equally many for each
+      auto const first = values.size() * static_cast<std::size_t>(r) / to_.size();
+      auto const last = values.size() * (static_cast<std::size_t>(r) + 1) / to_.size();
+      return values.subspan(first, last - first);
+    };
+    auto const own = part_of(rank());
+    auto received = std::vector<T>(own.size() * to_.size());
+    auto const of_rank = [&](int r) {
+      return std::span{received}.subspan(own.size() * static_cast<std::size_t>(r), own.size());
+    };
+    for (auto r = 0; r < size(); ++r) {
+      give(r, part_of(r));
+      take(r, of_rank(r));
+    }
+    exchange();
+    std::ranges::copy(own, of_rank(rank()).begin());
+    std::ranges::copy(of_rank(0), own.begin());
+    for (auto r = 1; r < size(); ++r) {
+      std::ranges::transform(own, of_rank(r), own.begin(), std::plus<>{});
+    }
+    for (auto r = 0; r < size(); ++r) {
+      give(r, own);
+      take(r, part_of(r));
+    }
+    exchange();
+  }
+
+  C& communicator_;
+  std::vector<Sent> to_;        // each rank, of the exchange that comes next
+  std::vector<Received> from_;  // likewise
+};
+
+}  // namespace qlora::inline v1::dist

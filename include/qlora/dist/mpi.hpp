@@ -1,0 +1,130 @@
+/// Ranks that mpirun or srun started. Link qlora::mpi.
+#pragma once
+
+#if !defined(QLORA_HAS_MPI)
+#error "qlora/dist/mpi.hpp needs MPI: link qlora::mpi, which CMake finds where there is one"
+#endif
+
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <mpi.h>
+
+#include <qlora/core/error.hpp>
+#include <qlora/dist/communicator.hpp>
+#include <qlora/dist/deadline.hpp>
+#include <qlora/dist/heartbeat.hpp>
+
+namespace qlora::inline v1::dist {
+
+/// MPI for as long as this lives; there is one at a time, and one in the life of a process. Where
+/// it ends by an exception, the other ranks are ended too.
+class Mpi {
+ public:
+  /// A rank of which nothing was heard for so long ends all. Throws SystemError for an MPI that
+  /// does not support threads.
+  explicit Mpi(std::chrono::duration<double> patience = std::chrono::seconds{30})
+      : patience_{patience} {
+    auto const deadline = Deadline{patience, "not all ranks have started"};
+    auto provided = 0;
+    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided);
+    MPI_Comm_dup(MPI_COMM_WORLD, &messages_);
+    MPI_Comm_rank(messages_, &rank_);
+    MPI_Comm_size(messages_, &size_);
+    MPI_Comm neighbours;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &neighbours);
+    MPI_Comm_size(neighbours, &local_size_);
+    MPI_Comm_free(&neighbours);
+    if (provided < MPI_THREAD_MULTIPLE) {
+      MPI_Finalize();
+      throw SystemError{"MPI: expected support of threads (MPI_THREAD_MULTIPLE), found none"};
+    }
+    heartbeat_ = std::make_unique<Heartbeat>(rank_, size_, patience);
+  }
+  Mpi(Mpi const&) = delete;
+  Mpi& operator=(Mpi const&) = delete;
+  ~Mpi() {
+    if (std::uncaught_exceptions() > exceptions_) abort(1);
+    heartbeat_.reset();
+    auto const deadline = Deadline{patience_, "not all ranks have ended"};
+    MPI_Comm_free(&messages_);
+    MPI_Finalize();
+  }
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  /// Ranks of this machine.
+  int local_size() const { return local_size_; }
+
+  /// Ends every rank, with that exit status.
+  [[noreturn]] static void abort(int status) {
+    MPI_Abort(MPI_COMM_WORLD, status);
+    std::abort();  // which MPI_Abort does not return to
+  }
+
+  /// Whether all ranks come here within that time. Where they do not, nothing is left but to abort.
+  bool meet(std::chrono::duration<double> within) {
+    auto request = std::vector<MPI_Request>(1);
+    MPI_Ibarrier(messages_, request.data());
+    return wait(request, Clock::now() + std::chrono::duration_cast<Clock::duration>(within));
+  }
+
+  /// See Communicator.
+  void exchange(std::span<Sent const> to, std::span<Received const> from) {
+    auto requests = std::vector<MPI_Request>{};
+    for (auto r = 0; r < size_; ++r) {
+      if (r == rank_) continue;
+      auto const other = static_cast<std::size_t>(r);
+      MPI_Irecv(from[other].data(), count(from[other].size()), MPI_BYTE, r, 0, messages_,
+                &requests.emplace_back());
+      MPI_Isend(to[other].data(), count(to[other].size()), MPI_BYTE, r, 0, messages_,
+                &requests.emplace_back());
+    }
+    wait(requests);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// MPI counts in int.
+  static int count(std::size_t bytes) {
+    if (bytes > std::numeric_limits<int>::max()) {
+      throw SystemError{"MPI: expected messages of less than 2 GiB, found one of " +
+                        std::to_string(bytes) + " bytes"};
+    }
+    return static_cast<int>(bytes);
+  }
+
+  /// Whether all are done before the time is up. MPI's own waiting burns a core, which ranks that
+  /// share a machine do not have to spare.
+  static bool wait(std::vector<MPI_Request>& requests,
+                   Clock::time_point until = Clock::time_point::max()) {
+    constexpr auto looks_before_sleep = 1000;
+    constexpr auto nap = std::chrono::microseconds{50};
+    auto done = 0;
+    for (auto looks = 0; done == 0; ++looks) {
+      if (looks > looks_before_sleep) {
+        if (Clock::now() > until) return false;
+        std::this_thread::sleep_for(nap);
+      }
+      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+    }
+    return true;
+  }
+
+  std::chrono::duration<double> patience_;
+  MPI_Comm messages_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1, local_size_ = 1;
+  int exceptions_ = std::uncaught_exceptions();
+  std::unique_ptr<Heartbeat> heartbeat_;
+};
+
+}  // namespace qlora::inline v1::dist
