@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -67,7 +68,6 @@ metrics::Scores read_scores(Json const& split) {
 
 RunResult read_result(Json const& record) {
   auto result = RunResult{};
-  result.metrics = record.at("metrics");
   for (auto const* const split : {"train", "valid", "test"}) {
     if (auto const found = record.at("metrics").find(split); found != record.at("metrics").end()) {
       result.scores.emplace_back(split, read_scores(*found));
@@ -151,8 +151,8 @@ void check_identity(Json const& recorded, OrderedJson const& expected, std::stri
   }
 }
 
-Json read_identified(std::filesystem::path const& path) {
-  auto record = json::parse(read_text(path, record_limit_bytes), path.string());
+OrderedJson read_identified(std::filesystem::path const& path) {
+  auto record = json::parse<OrderedJson>(read_text(path, record_limit_bytes), path.string());
   if (!record.is_object() || !record.contains("run") || !record["run"].is_object()) {
     throw InputError{at(path.string(), "expected the record of a run, found none")};
   }
@@ -161,10 +161,12 @@ Json read_identified(std::filesystem::path const& path) {
 
 RunResult read_record(std::filesystem::path const& path, OrderedJson const& identity) {
   auto const file = path.string();
-  auto const record = read_identified(path);
+  auto record = read_identified(path);
   check_identity(record["run"], identity, file);
   try {
-    return read_result(record);
+    auto result = read_result(record);
+    result.metrics = std::move(record["metrics"]);  // in their order
+    return result;
   } catch (Json::exception const&) {
     throw InputError{at(file, "expected the record of a run, found parts of one")};
   }

@@ -27,7 +27,7 @@ void write_record(std::filesystem::path const& file, OrderedJson const& identity
 
 /// The document of a record, of whose `run` nothing is checked. Throws InputError for a file that
 /// is none.
-Json read_identified(std::filesystem::path const& file);
+OrderedJson read_identified(std::filesystem::path const& file);
 
 /// What write_record wrote. Throws InputError for a file that it did not, and where the identity
 /// was another, naming the first key that differs.

@@ -21,6 +21,12 @@ TEST(Json, BuildsTheDocument) {
   EXPECT_EQ(json::parse(" 7 ", "f"), Json(7));
 }
 
+TEST(Json, KeepsTheOrderOfKeysWhereAsked) {
+  auto const text = std::string{R"({"b":1,"a":{"d":[{"z":0,"y":"x"}],"c":null}})"};
+  EXPECT_EQ(json::parse<OrderedJson>(text, "f").dump(), text);
+  EXPECT_THROW(json::parse<OrderedJson>(R"({"b": 1, "a": 2, "b": 3})", "f"), InputError);
+}
+
 TEST(Json, RefusesMalformedText) {
   struct Case {
     std::string text, expected;

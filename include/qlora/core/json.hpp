@@ -68,11 +68,12 @@ class SaxErrors : public nlohmann::json_sax<Json> {
 namespace detail {
 
 /// Builds the document from events; the work list makes it independent of the call stack.
+template <class Document>
 class DocumentBuilder : public SaxErrors {
  public:
   using SaxErrors::SaxErrors;
 
-  Json document;
+  Document document;
 
   bool null() override { return add(nullptr); }
   bool boolean(bool value) override { return add(value); }
@@ -81,8 +82,8 @@ class DocumentBuilder : public SaxErrors {
   bool number_float(Json::number_float_t value, std::string const&) override { return add(value); }
   bool string(std::string& value) override { return add(std::move(value)); }
   bool binary(Json::binary_t& value) override { return add(std::move(value)); }
-  bool start_object(std::size_t) override { return open(Json::object()); }
-  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool start_object(std::size_t) override { return open(Document::object()); }
+  bool start_array(std::size_t) override { return open(Document::array()); }
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(std::string& name) override {
@@ -93,16 +94,16 @@ class DocumentBuilder : public SaxErrors {
   }
 
  private:
-  Json* place(Json&& value) {
+  Document* place(Document&& value) {
     if (open_.empty()) return &(document = std::move(value));
     if (open_.back()->is_object()) return &(*slot_ = std::move(value));
     return &open_.back()->emplace_back(std::move(value));
   }
-  bool add(Json value) {
+  bool add(Document value) {
     place(std::move(value));
     return true;
   }
-  bool open(Json value) {
+  bool open(Document value) {
     if (open_.size() == depth_limit) {
       fail("expected JSON nested at most " + std::to_string(depth_limit) + " deep");
     }
@@ -114,8 +115,9 @@ class DocumentBuilder : public SaxErrors {
     return true;
   }
 
-  std::vector<Json*> open_;  // containers not yet closed; stable, as only the innermost one grows
-  Json* slot_ = nullptr;     // value of the object's latest key
+  // Containers not yet closed; stable, as only the innermost one grows.
+  std::vector<Document*> open_;
+  Document* slot_ = nullptr;  // value of the object's latest key
 };
 
 template <class T>
@@ -158,9 +160,11 @@ std::optional<T> convert(Json const& value) {
 
 }  // namespace detail
 
-/// The document in `text`; `file` names it in errors. Throws InputError with the byte position.
-inline Json parse(std::string_view text, std::string_view file) {
-  auto builder = detail::DocumentBuilder{file};
+/// The document in `text`; `file` names it in errors. Throws InputError with the byte position. An
+/// OrderedJson looks for a key among all before it: for objects of few.
+template <class Document = Json>
+Document parse(std::string_view text, std::string_view file) {
+  auto builder = detail::DocumentBuilder<Document>{file};
   parse_events(text, builder, file);
   return std::move(builder.document);
 }
