@@ -22,6 +22,7 @@ bash tests/checks/tutorial.sh build/release/bin/qlora
 echo "== runs that are killed, and files that fail"
 bash tests/checks/kill.sh build/release/bin/qlora
 bash tests/checks/faults.sh build/release/bin/qlora
+bash tests/checks/ranks.sh build/release/bin/qlora
 
 echo "== fuzzing, a minute each"
 bash tests/fuzz/run.sh 60

@@ -18,7 +18,8 @@ esac
 jobs=$(nproc)
 
 packages=(g++ cmake ninja-build clang-format libeigen3-dev librandom123-dev nlohmann-json3-dev
-  libdnnl-dev zlib1g-dev libcli11-dev libxxhash-dev libgtest-dev libboost-context-dev)
+  libdnnl-dev zlib1g-dev libcli11-dev libxxhash-dev libgtest-dev libboost-context-dev
+  libopenmpi-dev openmpi-bin)
 [[ $all == no ]] || packages+=(clang-19 llvm-19 libclang-rt-19-dev libomp-19-dev clang-tidy-19
   clang-tools-19 libbenchmark-dev python3-venv chromium doxygen
   genometools)

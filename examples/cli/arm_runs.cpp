@@ -1,19 +1,26 @@
 #include "arm_runs.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <numeric>
 #include <system_error>
 #include <utility>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/output_folder.hpp>
 
 #include "run_record.hpp"
+#include "team.hpp"
 #include "termination.hpp"
 
 namespace qlora::cli {
 
 ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
-    : options_{options}, splits_{splits}, fingerprint_{model_fingerprint(options.run.model)} {
+    : options_{options},
+      splits_{splits},
+      part_{options.part.empty() ? Part{Team::rank(), Team::size()} : Part::parse(options.part)},
+      fingerprint_{model_fingerprint(options.run.model)} {
   auto run = options.run;
   run.fingerprint = fingerprint_;
   shared_ = run_identity(command, {"ci", "resamples", "no-equal-loss"}, run, splits);
@@ -27,7 +34,7 @@ void ArmRuns::check_records() const {
       CheckpointFolder{file.path().parent_path()}.check(shared_, {"arm", "seed"});
     }
     if (file.path().filename() != "run.json") continue;
-    auto recorded = read_identified(file.path())["run"];
+    auto recorded = Json(read_identified(file.path())["run"]);
     recorded.erase("arm");
     recorded.erase("seed");
     check_identity(recorded, shared_, file.path().string());
@@ -51,10 +58,41 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
   return identity;
 }
 
-RunResult ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
+void ArmRuns::expect(std::size_t runs) {
+  auto const parts = static_cast<std::size_t>(part_.count);
+  outlook_ = Outlook{(runs + parts - 1) / parts};
+}
+
+std::filesystem::path ArmRuns::folder(PlannedRun const& run) const {
+  return std::filesystem::path{options_.out} / run.arm.folder() /
+         ("seed-" + std::to_string(run.seed));
+}
+
+void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergence) {
+  // Dealt arm by arm, so that each process has runs of every arm: they do not cost the same.
+  auto by_arm = std::vector<std::size_t>(runs.size());
+  std::iota(by_arm.begin(), by_arm.end(), std::size_t{0});
+  std::ranges::stable_sort(by_arm, {}, [&](std::size_t i) { return runs[i].arm.name; });
+  auto own = std::vector<std::size_t>{};
+  for (auto i = static_cast<std::size_t>(part_.number); i < runs.size();
+       i += static_cast<std::size_t>(part_.count)) {
+    own.push_back(by_arm[i]);
+  }
+  std::ranges::sort(own);
+  for (auto const i : own) {
+    try {
+      make(runs[i]);
+    } catch (DivergedError const&) {
+      if (on_divergence == OnDivergence::stop) throw;
+    }
+  }
+  Team::wait();
+}
+
+void ArmRuns::make(PlannedRun const& planned) {
   Termination::check();  // one that came when the run before had just ended
-  auto const folder =
-      std::filesystem::path{options_.out} / arm.folder() / ("seed-" + std::to_string(seed));
+  auto const& [arm, seed] = planned;
+  auto const folder = this->folder(planned);
   auto result = RunResult{};
   auto const record = folder / "run.json";
   if (options_.resume && std::filesystem::exists(record)) {
@@ -63,15 +101,24 @@ RunResult ArmRuns::operator()(Arm const& arm, std::uint64_t seed) {
     auto run = options_of(arm, seed);
     run.label = outlook_.place() + arm.name + ", seed " + std::to_string(seed) + ": ";
     run.outlook = &outlook_;
-    run.checkpoints.resume = options_.resume;
+    run.checkpoints.resume = options_.resume && std::filesystem::exists(folder);
     run.checkpoints.identity = identity(arm, seed);
     std::filesystem::create_directories(folder);
+    auto const lock = FolderLock{folder};
     result = Run{std::move(run), splits_}(folder);
     write_record(record, identity(arm, seed), result);
   }
   outlook_.finish_run(result.total_seconds);
   if (!options_.run.machine.quiet) std::cerr << outlook_.text() << "\n";
-  return result;
+  made_.emplace(folder, std::move(result));
+}
+
+std::optional<RunResult> ArmRuns::result(PlannedRun const& run) const {
+  auto const folder = this->folder(run);
+  if (auto const found = made_.find(folder); found != made_.end()) return found->second;
+  auto const record = folder / "run.json";
+  if (!std::filesystem::exists(record)) return std::nullopt;
+  return read_record(record, identity(run.arm, run.seed));
 }
 
 }  // namespace qlora::cli

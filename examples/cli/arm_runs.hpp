@@ -1,18 +1,33 @@
-/// The runs of a study, each in a folder of its own: made, or taken over from before.
+/// The runs of a study, each in a folder of its own: made, or taken over from before, or from the
+/// other processes of a team.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "arms.hpp"
 #include "compare.hpp"
 #include "outlook.hpp"
+#include "parts.hpp"
 #include "run.hpp"
 
 namespace qlora::cli {
+
+/// One of a study's runs.
+struct PlannedRun {
+  Arm arm;
+  std::uint64_t seed = 0;
+};
+
+/// What becomes of a study whose run diverges: it stops, or goes on without it.
+enum class OnDivergence { stop, go_on };
 
 class ArmRuns {
  public:
@@ -25,7 +40,7 @@ class ArmRuns {
   void check_records() const;
 
   /// Expects so many runs, for what is said of the time left.
-  void expect(std::size_t runs) { outlook_ = Outlook{runs}; }
+  void expect(std::size_t runs);
 
   /// Of the model.
   std::string const& fingerprint() const { return fingerprint_; }
@@ -33,19 +48,30 @@ class ArmRuns {
   /// The run, with its model open and nothing done yet.
   Run opened(Arm const& arm, std::uint64_t seed) const { return {options_of(arm, seed), splits_}; }
 
-  /// Leaves what `train` leaves, and `run.json`, the record. Throws InputError for a record of
-  /// other data or flags, and as Run.
-  RunResult operator()(Arm const& arm, std::uint64_t seed);
+  /// Makes this process's part of the runs, one after the other, and waits until the others have
+  /// made theirs. Each leaves what `train` leaves, and `run.json`, the record. Throws InputError
+  /// for a record of other data or flags, and as Run.
+  void make(std::vector<PlannedRun> const& runs, OnDivergence on_divergence = OnDivergence::stop);
+
+  /// Whether this process is the one that goes on with what all have made.
+  bool takes_all() const { return options_.part.empty() && part_.number == 0; }
+
+  /// What came of a run that was made, by whatever process; nothing where it diverged.
+  std::optional<RunResult> result(PlannedRun const& run) const;
 
  private:
+  std::filesystem::path folder(PlannedRun const& run) const;
+  void make(PlannedRun const& run);
   RunOptions options_of(Arm const& arm, std::uint64_t seed) const;
   OrderedJson identity(Arm const& arm, std::uint64_t seed) const;
 
   CompareOptions const& options_;
   Splits const& splits_;
+  Part part_;                ///< of the runs, that this process makes
   std::string fingerprint_;  ///< of the model
   OrderedJson shared_;       ///< what decides every run
   Outlook outlook_{0};
+  std::map<std::filesystem::path, RunResult> made_;  ///< by this process, by their folders
 };
 
 }  // namespace qlora::cli

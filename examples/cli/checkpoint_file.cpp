@@ -109,6 +109,7 @@ Checkpoint checkpoint_of(SafetensorsFile const& file, Json const& state) {
   checkpoint.best_value = numbers[0];
   checkpoint.seconds = numbers[1];
   checkpoint.best_parameters = elements<float>(file, "best_parameters");
+  checkpoint.ranks = json::find<std::int64_t>(state, "ranks", name).value_or(1);
   return checkpoint;
 }
 
@@ -137,7 +138,7 @@ std::string checkpoint_digest(Metadata const& metadata, std::span<StoredTensor c
 
 void write_checkpoint(std::filesystem::path const& path, OrderedJson const& identity,
                       Checkpoint const& checkpoint) {
-  auto const& [training, steps, epochs, best_epoch, best_value, best_parameters, seconds] =
+  auto const& [training, steps, epochs, best_epoch, best_value, best_parameters, seconds, ranks] =
       checkpoint;
   auto const history = flat(steps);
   auto const numbers = std::vector<double>{best_value, seconds};
@@ -157,7 +158,8 @@ void write_checkpoint(std::filesystem::path const& path, OrderedJson const& iden
   auto const state = OrderedJson{{"steps", training.steps},
                                  {"failures", training.failures},
                                  {"updates", training.updates},
-                                 {"best_epoch", best_epoch}};
+                                 {"best_epoch", best_epoch},
+                                 {"ranks", ranks}};
   auto metadata = Metadata{{"format", std::string{format}},
                            {"run", identity.dump(-1, ' ', true, Json::error_handler_t::replace)},
                            {"state", state.dump()}};

@@ -25,7 +25,8 @@ struct Checkpoint {
   std::int64_t best_epoch = 0;
   double best_value = 0.;
   std::vector<float> best_parameters;
-  double seconds = 0.;  ///< that the run has taken
+  double seconds = 0.;     ///< that the run has taken
+  std::int64_t ranks = 1;  ///< that made it together
 };
 
 /// Writes a safetensors file, whole or not at all, with a checksum over all that it says and with

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <system_error>
@@ -26,6 +27,7 @@
 #include "notes.hpp"
 #include "numbers.hpp"
 #include "study_report.hpp"
+#include "team.hpp"
 #include "toml.hpp"
 
 namespace qlora::cli {
@@ -70,6 +72,16 @@ void CompareOptions::prepare() {
   run.machine.apply();
   if (!(margin >= 0.)) {
     throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
+  }
+  if (!part.empty()) {
+    Part::parse(part);
+    if (Team::size() > 1) throw InputError{"--part: expected one process, found several"};
+    if (!rates.empty()) {
+      throw InputError{"--part: expected no --choose-lr, for whose runs every part would wait"};
+    }
+  }
+  if (slurm > 0 && !rates.empty()) {
+    throw InputError{"--slurm: expected no --choose-lr, for whose runs every part would wait"};
   }
   parse_baselines(baselines);
   if (!parse_rates(rates).empty() && files.valid.empty()) {
@@ -154,45 +166,71 @@ std::size_t count_runs(std::vector<Arm> const& arms, std::size_t rates,
 
 /// Seed by seed, so that an unfinished study has seen every arm equally often; the null is last.
 void run_all(Comparison& comparison, ArmRuns& runs) {
+  auto planned = std::vector<PlannedRun>{};
   for (auto i = std::size_t{0}; i < comparison.arms.front().seeds.size(); ++i) {
-    for (auto& one : comparison.arms) one.runs.push_back(runs(one.arm, one.seeds[i]));
+    for (auto const& one : comparison.arms) planned.push_back({one.arm, one.seeds[i]});
   }
-  if (!comparison.null) return;
-  for (auto const seed : comparison.null->seeds) {
-    comparison.null->runs.push_back(runs(comparison.null->arm, seed));
+  auto const take = [&](ArmResults& results) {
+    for (auto const seed : results.seeds) {
+      results.runs.push_back(runs.result({results.arm, seed}).value());
+    }
+  };
+  if (comparison.null) {
+    for (auto const seed : comparison.null->seeds) planned.push_back({comparison.null->arm, seed});
   }
+  runs.make(planned);
+  if (!runs.takes_all()) return;
+  for (auto& one : comparison.arms) take(one);
+  if (comparison.null) take(*comparison.null);
 }
 
 }  // namespace
 
 void compare(CompareOptions options, CLI::App const& command) {
   options.prepare();
+  auto const is_part = !options.part.empty();
+  if (is_part) options.resume = true;  // what is there already is another part's, or this one's
   auto const& machine = options.run.machine;
   auto const splits = Splits::read(options.files, options.run.training.max_length, machine);
   if (!options.rates.empty()) splits.valid.value().expect_both_classes();
   auto const out = std::filesystem::path{options.out};
-  if (!options.resume || !is_study(out)) refuse_occupied(out);
+  auto const is_first = Team::is_first();
+  if (is_first && !is_part && (!options.resume || !is_study(out))) refuse_occupied(out);
   auto runs = ArmRuns{options, command, splits};
-  if (options.resume) runs.check_records();
+  if (is_first && options.resume) runs.check_records();
   auto arms = parse_arms(options.arms);
   auto const quant = check_models(arms, options, runs);
+  if (options.slurm > 0) {
+    std::cout << slurm_script(command, options.slurm);
+    return;
+  }
   auto comparison =
       Comparison{.arms = {},
                  .null = {},
-                 .baselines = run_baselines(options.baselines, command.count("--baselines") > 0,
-                                            splits, machine.progress()),
+                 .baselines = {},
                  .rates = {},
                  .groups_file = splits.groups_file,
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
-  create_folder(out);
-  auto const lock = FolderLock{out};
-  if (!options.resume) refuse_occupied(out);
-  auto const config = settings(command, {{"device", machine.device},
-                                         {"compute", machine.compute},
-                                         {"quant", quant},
-                                         {"baselines", comparison.baseline_names()}});
-  write_atomically(out / "config.toml", config);
+  auto lock = std::optional<FolderLock>{};
+  auto config = std::string{};
+  if (is_first) {
+    if (!is_part) {
+      comparison.baselines = run_baselines(options.baselines, command.count("--baselines") > 0,
+                                           splits, machine.progress());
+    }
+    config = settings(command,
+                      {{"device", machine.device},
+                       {"compute", machine.compute},
+                       {"quant", quant},
+                       {"baselines", is_part ? options.baselines : comparison.baseline_names()}});
+    create_folder(out);
+    lock.emplace(out, is_part ? FolderLock::Busy::wait : FolderLock::Busy::refuse);
+    if (!options.resume || !is_study(out)) refuse_occupied(out);
+    write_atomically(out / "config.toml", config);
+    if (is_part) lock.reset();  // from here on, each run has its own
+  }
+  Team::wait();
   say_notes();
   if (options.seeds < 3 && !machine.quiet) {
     std::cerr << "--seeds " << options.seeds << ": verdicts need at least three seeds\n";
@@ -211,6 +249,7 @@ void compare(CompareOptions options, CLI::App const& command) {
   refuse_repeated(arms);  // one may have chosen what another has
   if (!options.no_null) comparison.null = plan.null(arms.front());
   run_all(comparison, runs);
+  if (!runs.takes_all()) return;
   write_json(out / "comparison.json", comparison.json());
   write_atomically(
       out / "report.html",
@@ -236,6 +275,14 @@ void add_compare(CLI::App& app) {
       ->add_flag("--resume", options->resume,
                  "go on with the study in --out: runs that are done there are not made again; same "
                  "model, data and training flags")
+      ->configurable(false);
+  add_option(*command, "--part", options->part,
+             "make this part of the runs, 1/8 to 8/8, and no report: several processes fill --out, "
+             "and --resume without a part makes the report")
+      ->configurable(false);
+  add_option(*command, "--slurm", options->slurm,
+             "run nothing, but print a script that has Slurm make so many parts and the report")
+      ->check(CLI::Range(1, 1'000'000))
       ->configurable(false);
   command->footer(
       "Example:\n  qlora compare --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"

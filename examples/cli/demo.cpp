@@ -8,6 +8,7 @@
 #include "commands.hpp"
 #include "compare.hpp"
 #include "shared_files.hpp"
+#include "team.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -26,10 +27,13 @@ struct Demo {
     compare.files.test = (data / "test.txt").string();
     compare.out = (folder / "study").string();
     compare.prepare();
-    refuse_occupied(out);
-    auto const generated = synth::generate(corpus);
-    create_folder(folder);
-    synth::write(generated, data);
+    if (Team::is_first()) {
+      refuse_occupied(out);
+      auto const generated = synth::generate(corpus);
+      create_folder(folder);
+      synth::write(generated, data);
+    }
+    Team::wait();
     cli::compare(compare, command);
   }
 };

@@ -7,6 +7,7 @@
 
 #include <qlora/core/error.hpp>
 
+#include "team.hpp"
 #include "termination.hpp"
 
 namespace qlora::cli {
@@ -19,7 +20,7 @@ Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress
       collectors_{collectors} {}
 
 void Scoring::add(std::size_t protein, std::span<float const> logits) {
-  Termination::check();
+  if (Team::size() == 1) Termination::check();  // others would wait for this one's share
   auto const& [id, sequence, labels] = proteins_[protein];
   if (!labels.empty()) {
     auto const number = static_cast<std::uint32_t>(protein);

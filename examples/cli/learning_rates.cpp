@@ -20,11 +20,9 @@ Arm at_rate(Arm arm, std::string const& rate) {
   return arm;
 }
 
-double validation_precision(Arm const& arm, std::uint64_t seed, ArmRuns& runs) try {
-  auto const run = runs(arm, seed);
-  return metrics::mean_over_groups(run.find_groups("valid")->average_precision).mean;
-} catch (DivergedError const&) {
-  return std::numeric_limits<double>::quiet_NaN();
+double validation_precision(std::optional<RunResult> const& run) {
+  if (!run) return std::numeric_limits<double>::quiet_NaN();
+  return metrics::mean_over_groups(run->find_groups("valid")->average_precision).mean;
 }
 
 }  // namespace
@@ -46,10 +44,13 @@ Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint
                 ArmRuns& runs, std::vector<RateTrial>& trials) {
   auto best = std::size_t{trials.size()};
   auto const first = best;
-  for (auto const& rate : rates) {
+  auto tried = std::vector<PlannedRun>{};
+  for (auto const& rate : rates) tried.push_back({at_rate(arm, rate), seed});
+  runs.make(tried, OnDivergence::go_on);
+  for (auto const& run : tried) {
     trials.push_back({.arm = arm.name,
-                      .rate = *parse_number<double>(rate),
-                      .value = validation_precision(at_rate(arm, rate), seed, runs),
+                      .rate = *parse_number<double>(rates[trials.size() - first]),
+                      .value = validation_precision(runs.result(run)),
                       .chosen = false});
     if (std::isnan(trials[best].value) || trials.back().value > trials[best].value) {
       best = trials.size() - 1;

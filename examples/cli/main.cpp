@@ -22,9 +22,12 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "notes.hpp"
+#include "team.hpp"
 #include "termination.hpp"
 
 namespace {
+
+using qlora::cli::Team;
 
 constexpr int failed = 1;
 constexpr int bad_input = 2;
@@ -35,6 +38,7 @@ int complain(std::string sentence, int status) {
   // A name of a file may have any characters, and the terminal is to get one line.
   std::ranges::replace_if(
       sentence, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+  sentence.insert(0, Team::place_of_error());
   auto const terminal = qlora::report::Terminal::of(stderr);
   std::cerr << terminal.styled("qlora:", qlora::report::Style::bad) << " " << sentence << "\n";
   return status;
@@ -51,6 +55,19 @@ int complain(std::string sentence, int status) {
     complain("an unknown error", failed);
   }
   std::_Exit(failed);
+}
+
+/// Several processes would all do the same but for a few commands.
+void refuse_teams(CLI::App& app) {
+  if (Team::size() == 1) return;
+  for (auto* const command : app.get_subcommands({})) {
+    auto const& name = command->get_name();
+    if (name == "train" || name == "compare" || name == "demo") continue;
+    command->preparse_callback([name](std::size_t) {
+      throw qlora::InputError{name + ": expected one process, found " +
+                              std::to_string(Team::size()) + " that work together"};
+    });
+  }
 }
 
 int run(std::vector<std::string> arguments) {
@@ -73,6 +90,7 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_synth(app);
   qlora::cli::add_completion(app);
   qlora::cli::add_manual(app);
+  refuse_teams(app);
   try {
     arguments = qlora::cli::expand(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
@@ -87,16 +105,10 @@ int run(std::vector<std::string> arguments) {
   return EXIT_SUCCESS;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) try {
-#if defined(__GLIBC__)
-  // A freed matrix goes back to the system; its place in the heap would soon hold something small,
-  // and the next matrix need a new one.
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // NOLINT(concurrency-mt-unsafe): no thread runs yet
-#endif
-  std::set_terminate(give_up);
-  return run({argv + 1, argv + argc});
+/// What `body` returns, or the status of what it throws.
+template <class Body>
+int guarded(Body&& body) try {
+  return body();
 } catch (qlora::cli::Terminated const& request) {
   return complain(request.what(), terminated);
 } catch (qlora::InputError const& error) {
@@ -106,4 +118,20 @@ int main(int argc, char** argv) try {
   return complain(said.find("bytes") != said.npos ? said : "out of memory", failed);
 } catch (std::exception const& error) {
   return complain(error.what(), failed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+#if defined(__GLIBC__)
+  // A freed matrix goes back to the system; its place in the heap would soon hold something small,
+  // and the next matrix need a new one.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // NOLINT(concurrency-mt-unsafe): no thread runs yet
+#endif
+  std::set_terminate(give_up);
+  return guarded([&] {
+    auto const team = Team{};
+    auto const status = guarded([&] { return run({argv + 1, argv + argc}); });
+    return Team::end(status, status == terminated);
+  });
 }

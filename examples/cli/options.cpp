@@ -9,6 +9,7 @@
 #include <qlora/core/parallel.hpp>
 
 #include "cuda.hpp"
+#include "team.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -55,7 +56,8 @@ void MachineOptions::apply() {
     require_cuda();
   }
   if (compute.empty()) compute = device == "cuda" ? "bf16" : "fp32";
-  if (threads > 0) thread_count() = threads;
+  thread_count() = threads > 0 ? threads : Team::default_threads();
+  if (!Team::is_first()) quiet = true;
 }
 
 void TrainingOptions::add_to(CLI::App& command) {

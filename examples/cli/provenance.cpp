@@ -4,24 +4,13 @@
 
 #include <qlora/report/table.hpp>
 
+#include "shell.hpp"
+
 namespace qlora::cli {
-namespace {
-
-/// As a shell takes it.
-std::string quoted(std::string const& path) {
-  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%";
-  if (path.find_first_not_of(plain) == path.npos) return path;
-  auto text = std::string{"'"};
-  for (auto const c : path) text += c == '\'' ? std::string{"'\\''"} : std::string{c};
-  return text + "'";
-}
-
-}  // namespace
-
 Provenance Provenance::of(CLI::App const& command, std::filesystem::path const& out,
                           std::string settings, std::string model, std::string fingerprint) {
   return {.command = "qlora " + command.get_name() + " --config " +
-                     quoted((out / "config.toml").string()) + " --out again",
+                     shell_word((out / "config.toml").string()) + " --out again",
           .folder = std::filesystem::current_path().string(),
           .settings = std::move(settings),
           .model = std::move(model),

@@ -18,8 +18,8 @@
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
-#include <qlora/version.hpp>
 
+#include "description.hpp"
 #include "evaluation.hpp"
 #include "peak_memory.hpp"
 #include "termination.hpp"
@@ -84,6 +84,11 @@ void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
   epochs.groups.push_back(groups.average_precision);
 }
 
+dist::Any& alone() {
+  static auto self = dist::Any{};
+  return self;
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -123,56 +128,8 @@ SessionOptions session_options(RunOptions const& options) {
           .quant = options.training.scheme(),
           .placement = options.placement,
           .lora = options.training.lora(options.machine.seed),
-          .random_base = options.training.base == "random"};
-}
-
-OrderedJson description(RunOptions const& options, Splits const& splits, Session const& session,
-                        std::int64_t epoch) {
-  auto positives = std::int64_t{0};
-  auto labelled = std::int64_t{0};
-  for (auto const& protein : splits.train.proteins) {
-    positives += std::ranges::count(protein.labels, label_positive);
-    labelled += std::ranges::count_if(protein.labels, is_known);
-  }
-  auto data = OrderedJson::object();
-  splits.for_each([&](char const* name, DataSet const& set) {
-    data[name] = {{"file", set.file}, {"fingerprint", set.fingerprint}};
-    if (!set.skipped.empty()) data[name]["skipped"] = set.skipped;
-  });
-  return {{"qlora", version},
-          {"model", {{"name", options.model}, {"fingerprint", options.fingerprint}}},
-          {"data", data},
-          {"quant", session.quantization()},
-          {"device", options.machine.device},
-          {"compute", options.machine.compute},
-          {"placement", options.placement.name},
-          {"seed", options.machine.seed},
-          {"class_weights", session.class_weights()},
-          {"prior", static_cast<double>(positives) / static_cast<double>(labelled)},
-          {"label_alignment", "residue"},
-          {"labels", options.training.labels},
-          {"base", options.training.base},
-          {"epoch", epoch},
-          // Without validation data there is no threshold, and class weights alone are undone.
-          {"calibration",
-           {{"method", "prior_correction"},
-            {"slope", 1},
-            {"intercept", metrics::prior_correction(session.class_weights()).intercept}}}};
-}
-
-/// The threshold that `predict` uses, and probabilities; both from the validation split.
-void add_decision(OrderedJson& description, metrics::Decision const& decision) {
-  auto const point = [](char const* metric, metrics::OperatingPoint const& chosen) {
-    return OrderedJson{{"metric", metric},
-                       {"margin", chosen.threshold},
-                       {"probability", metrics::LogOdds{}.probability(chosen.threshold)},
-                       {"valid", chosen.value}};
-  };
-  description["threshold"] = point("mcc", decision.mcc);
-  description["threshold_f1"] = point("f1", decision.f1);
-  auto const& fit = decision.calibration.log_odds;
-  description["calibration"] = {
-      {"method", "platt"}, {"slope", fit.slope}, {"intercept", fit.intercept}};
+          .random_base = options.training.base == "random",
+          .ranks = options.ranks};
 }
 
 }  // namespace
@@ -180,6 +137,7 @@ void add_decision(OrderedJson& description, metrics::Decision const& decision) {
 Run::Run(RunOptions options, Splits const& splits)
     : options_{std::move(options)},
       splits_{splits},
+      ranks_{options_.ranks != nullptr ? *options_.ranks : alone()},
       shuffled_{options_.training.labels == "shuffled"
                     ? shuffled_labels(splits.records, options_.machine.seed)
                     : std::vector<Protein>{}},
@@ -217,17 +175,36 @@ void Run::check_folder(std::filesystem::path const& folder) const {
   }
 }
 
-std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) const {
+std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
   if (!options_.checkpoints.resume) return std::nullopt;
   auto passed_over = std::vector<std::string>{};
   auto found = checkpoints.newest(options_.checkpoints.identity, passed_over);
+  expect_same_on_all_ranks(found ? found->training.steps : 0);
   if (options_.machine.quiet) return found;
   for (auto const& sentence : passed_over) std::cerr << options_.label << sentence << "\n";
   std::cerr << options_.label
             << (found ? "resumes after step " + std::to_string(found->training.steps)
                       : std::string{"no checkpoint: starts from the beginning"})
             << "\n";
+  if (found && found->ranks != ranks_.size()) {
+    std::cerr << options_.label << "the checkpoint is of " << found->ranks
+              << " processes, and there are " << ranks_.size()
+              << ": sums may differ in their last bits from those of an uninterrupted run\n";
+  }
   return found;
+}
+
+void Run::expect_same_on_all_ranks(std::int64_t step) {
+  auto const counts = std::vector<std::size_t>(static_cast<std::size_t>(ranks_.size()), 1);
+  auto const steps =
+      ranks_.gather(std::span<std::int64_t const>{&step, 1}, std::span<std::size_t const>{counts});
+  for (auto const of_other : steps) {
+    if (of_other == step) continue;
+    throw InputError{
+        "--out: expected a folder that all processes see alike, found checkpoints of "
+        "steps " +
+        std::to_string(step) + " and " + std::to_string(of_other)};
+  }
 }
 
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
@@ -275,7 +252,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     if (options_.on_tokens) options_.on_tokens(result.tokens);
   };
   auto const on_epoch = [&](std::int64_t epoch) {
-    history.write();
+    if (writes()) history.write();
     // What is kept is evaluated anyway, once training has ended.
     if (options_.epoch_scores == EpochScores::test && epoch < fit_.epochs) {
       auto grouped = splits_.grouped_scores("test");
@@ -300,8 +277,10 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     checkpointing.from = found->training;
     latest_ = std::move(found);
   }
+  auto is_stopped = false;
   checkpointing.due = [&](std::int64_t step, bool ends_epoch) {
-    return ends_epoch || options_.checkpoints.is_due(step) || Termination::requested();
+    is_stopped = ranks_.any(Termination::requested());
+    return ends_epoch || options_.checkpoints.is_due(step) || is_stopped;
   };
   checkpointing.save = [&](TrainingState<float> state) {
     if (!latest_) latest_.emplace();
@@ -310,11 +289,12 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     latest_->steps.insert(latest_->steps.end(), behind.begin() + known, behind.end());
     latest_->epochs = result.epochs;
     latest_->seconds = seconds_since(start_);
+    latest_->ranks = ranks_.size();
     best.put_into(*latest_);
-    if (options_.checkpoints.is_due(latest_->training.steps)) {
+    if (writes() && options_.checkpoints.is_due(latest_->training.steps)) {
       checkpoints.write(*latest_, options_.checkpoints);
     }
-    Termination::check();
+    if (is_stopped) throw Terminated{};
   };
   session_->fit(records_, fit_, on_step, on_epoch, checkpointing);
   add_losses(result.curves, steps, losses);
@@ -383,6 +363,7 @@ RunResult Run::operator()(std::filesystem::path const& folder) {
   try {
     return run(folder);
   } catch (Terminated const&) {
+    if (!writes()) throw;
     auto const file = CheckpointFolder{folder}.write(latest_.value(), options_.checkpoints);
     history_->write();
     throw Terminated{file.string() + ": stopped by SIGTERM, after step " +
@@ -400,16 +381,20 @@ RunResult Run::run(std::filesystem::path const& folder) {
   }
   // First, so that no adapter is ever without it.
   auto described = description(options_, splits_, *session_, result.best_epoch);
-  write_json(folder / "qlora.json", described);
-  session_->save_adapter(folder);
+  if (writes()) {
+    write_json(folder / "qlora.json", described);
+    session_->save_adapter(folder);
+  }
   evaluate_splits(result);
   for (auto const& [split, scores] : result.scores) history_->add(split, scores, result.steps);
-  history_->write();
-  if (decision_) {
-    add_decision(described, *decision_);
-    write_json(folder / "qlora.json", described);
+  if (writes()) {
+    history_->write();
+    if (decision_) {
+      add_decision(described, *decision_);
+      write_json(folder / "qlora.json", described);
+    }
+    write_json(folder / "metrics.json", result.metrics);
   }
-  write_json(folder / "metrics.json", result.metrics);
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
   result.total_seconds = seconds_since(start_);

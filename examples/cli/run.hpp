@@ -11,6 +11,8 @@
 #include <vector>
 
 #include <qlora/adapt/placement.hpp>
+#include <qlora/dist/any.hpp>
+#include <qlora/dist/collective.hpp>
 #include <qlora/metrics/decision.hpp>
 
 #include "checkpoint.hpp"
@@ -40,6 +42,7 @@ struct RunOptions {
   TrainingOptions training;
   MachineOptions machine;
   CheckpointOptions checkpoints;
+  dist::Any* ranks = nullptr;  ///< that make the run together; none: this process alone
   std::function<void(std::int64_t)> on_tokens;  ///< if wanted: told the tokens behind, each step
 };
 
@@ -63,20 +66,25 @@ class Run {
   /// that the validation split decides last. Throws DivergedError, and saves no adapter, when
   /// the last step's loss or gradient was not finite, unless an earlier epoch is kept. Goes on from
   /// the newest checkpoint in the folder where it is to resume. At SIGTERM it leaves a checkpoint
-  /// and throws Terminated.
+  /// and throws Terminated. Of several ranks, which all have the same result, the first writes.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:
   RunResult run(std::filesystem::path const& folder);
   /// Says which checkpoint it is, and which are not whole; or that there is none.
-  std::optional<Checkpoint> resumed(CheckpointFolder const& checkpoints) const;
+  std::optional<Checkpoint> resumed(CheckpointFolder const& checkpoints);
+  void expect_same_on_all_ranks(std::int64_t step);
   void train(RunResult& result, std::filesystem::path const& folder);
   void evaluate_split(std::string const& name, DataSet const& data, RunResult& result);
   void evaluate_splits(RunResult& result);
   void decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking);
 
+  /// Whether this is the rank that writes.
+  bool writes() const { return ranks_.rank() == 0; }
+
   RunOptions options_;
   Splits const& splits_;
+  dist::Collective<dist::Any> ranks_;
   std::vector<Protein> shuffled_;  ///< records of a run whose labels are shuffled
   std::span<Protein const> records_;
   FitOptions fit_;

@@ -17,6 +17,7 @@
 #include <qlora/adapt/placement.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/data/protein.hpp>
+#include <qlora/dist/any.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/train/checkpointing.hpp>
 #include <qlora/train/trainer.hpp>
@@ -78,7 +79,8 @@ struct SessionOptions {
   quant::Any quant;
   placement::Sites placement = placement::Sites::of(HeadOnly{});
   LoraOptions lora{.rank = 1};
-  bool random_base = false;  ///< weights without pre-training, of lora.seed
+  bool random_base = false;    ///< weights without pre-training, of lora.seed
+  dist::Any* ranks = nullptr;  ///< that share its work; none: this process alone
 };
 
 /// Opens the model with fresh adapters. Throws InputError for a folder that cannot be used.

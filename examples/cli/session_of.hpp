@@ -16,7 +16,8 @@ class SessionOf final : public Session {
   using Study = Experiment<model::Dynamic, quant::Any, placement::Sites, metrics::Chosen, B>;
 
  public:
-  explicit SessionOf(SessionOptions const& options) : study_{open(options)} {}
+  explicit SessionOf(SessionOptions const& options)
+      : study_{open(options)}, ranks_{options.ranks != nullptr ? *options.ranks : alone_} {}
 
   bool fresh_head() const override { return study_.fresh_head(); }
   Index trainable_parameters() const override { return study_.trainable_parameters(); }
@@ -38,10 +39,10 @@ class SessionOf final : public Session {
                    OnStep const& on_step, OnEpoch const& on_epoch,
                    Checkpointing<float> const& checkpointing) override {
     return static_cast<std::int64_t>(
-        study_.fit(proteins, options, on_step, on_epoch, checkpointing).size());
+        study_.fit(proteins, options, on_step, on_epoch, checkpointing, ranks_).size());
   }
   void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
-    study_.predict(proteins, on_logits);
+    study_.predict(proteins, on_logits, ranks_);
   }
   void save_adapter(std::filesystem::path const& folder) const override {
     study_.save_adapter(folder);
@@ -64,12 +65,14 @@ class SessionOf final : public Session {
     if constexpr (B::space == Space::device) {
       Memory<B::space>::peak_bytes = Memory<B::space>::held_bytes.load();
     }
-    auto const& [model, device, compute, quant, placement, lora, random_base] = options;
+    auto const& [model, device, compute, quant, placement, lora, random_base, ranks] = options;
     return random_base ? Study::untrained(model, lora, quant, placement)
                        : Study::load(model, lora, quant, placement);
   }
 
   Study study_;
+  dist::Any alone_;
+  dist::Any& ranks_;
 };
 
 }  // namespace qlora::cli

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <qlora/core/error.hpp>
@@ -17,6 +18,7 @@
 #include "run.hpp"
 #include "run_record.hpp"
 #include "scores_table.hpp"
+#include "team.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -47,7 +49,9 @@ struct Train {
       }
     }
     auto const splits = Splits::read(files, run.training.max_length, run.machine);
-    if (!run.checkpoints.resume) refuse_occupied(out);
+    auto const is_first = Team::is_first();
+    if (is_first && !run.checkpoints.resume) refuse_occupied(out);
+    run.ranks = &Team::communicator();
     run.fingerprint = model_fingerprint(run.model);
     auto& identity = run.checkpoints.identity;
     identity = run_identity(command, {"select"}, run, splits);
@@ -64,14 +68,18 @@ struct Train {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     settled.emplace_back("quant", prepared.quantization());
-    create_folder(out);
-    auto const lock = FolderLock{out};
-    if (run.checkpoints.resume) {
-      prepared.check_folder(out);
-    } else {
-      refuse_occupied(out);  // by another run, while this one opened its model
+    auto lock = std::optional<FolderLock>{};
+    if (is_first) {
+      create_folder(out);
+      lock.emplace(out);
+      if (run.checkpoints.resume) {
+        prepared.check_folder(out);
+      } else {
+        refuse_occupied(out);  // by another run, while this one opened its model
+      }
+      write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     }
-    write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
+    Team::wait();
     auto const result = prepared(out);
     std::cout << scores_table(result.scores).text(report::Terminal::of(stdout));
     if (!run.machine.quiet) {

@@ -87,6 +87,19 @@ inline std::vector<std::string> operator+(std::vector<std::string> a,
   return a;
 }
 
+/// What was found, without the time that it took and what it took of memory.
+inline nlohmann::json without_times(nlohmann::json found) {
+  if (found.is_object()) {
+    for (auto const* const key : {"training_seconds", "total_seconds", "peak_memory_bytes"}) {
+      found.erase(key);
+    }
+  }
+  if (found.is_structured()) {
+    for (auto& inner : found) inner = without_times(std::move(inner));
+  }
+  return found;
+}
+
 /// The cells of a text with separators; a row a line.
 inline std::vector<std::vector<std::string>> cells(std::string const& text, char separator) {
   auto rows = std::vector<std::vector<std::string>>{};

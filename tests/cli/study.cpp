@@ -13,20 +13,6 @@ namespace {
 
 using Flags = std::vector<std::string>;
 
-/// What a study found, without what a clock says.
-nlohmann::json without_times(nlohmann::json comparison) {
-  auto const clean = [](nlohmann::json& runs) {
-    for (auto& run : runs) {
-      for (auto const* const key : {"training_seconds", "total_seconds", "peak_memory_bytes"}) {
-        run.erase(key);
-      }
-    }
-  };
-  for (auto& arm : comparison.at("arms")) clean(arm.at("runs"));
-  if (comparison.contains("null")) clean(comparison.at("null").at("runs"));
-  return comparison;
-}
-
 TEST(Study, GoesOnWhereItStopped) {
   auto const program = Program{};
   auto const study = [&](std::string const& out, std::string const& seeds) {

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# ranks.sh PROGRAM [ROUNDS]: two processes train together, and one of them, whichever, is killed or stopped at a
+# random moment, ROUNDS (50) times. Each time the other must have ended within a minute, and in the end what they
+# leave must be, to the bit, what an uninterrupted run leaves.
+set -euo pipefail
+program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+rounds=${2:-50}
+goldens=$(cd "$(dirname "$0")/../goldens" && pwd)
+folder=$(mktemp -d)
+trap 'pkill -KILL -f "$folder" || true; rm -rf "$folder"' EXIT
+cd "$folder"
+RANDOM=1
+
+# As root, more of them than cores, without what a container does not allow, and soon impatient.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
+  OMPI_MCA_btl_vader_single_copy_mechanism=none QLORA_RANK_TIMEOUT=2 ASAN_OPTIONS=detect_leaks=0
+train() { # OUT FLAG..., in place of a subshell
+  exec mpirun -n 2 "$program" train --model "$goldens/models/odd" --train "$goldens/train/data.txt" \
+    --valid "$goldens/train/data.txt" --select mcc --epochs 40 --batch-sequences 2 --dropout 0.3 \
+    --checkpoint-every 3 --quiet --out "$folder/$1" "${@:2}" >/dev/null
+}
+same() { # OUT
+  for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
+    cmp "whole/$file" "$1/$file"
+  done
+  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 "$1/history.csv")
+}
+ranks() { pgrep -f "^$program train .*$folder" | sort -n; }
+
+(train whole)
+hits=0
+runs=0
+longest=0
+while ((hits < rounds)); do
+  out=run-$runs
+  while true; do
+    train "$out" --resume 2>errors.txt &
+    launcher=$!
+    sleep "0.$(printf %03d $((300 + RANDOM % 700)))"
+    signal=KILL
+    ((RANDOM % 2)) || signal=STOP
+    mapfile -t victims < <(ranks)
+    hit=no
+    if ((${#victims[@]} == 2)) && kill -$signal "${victims[RANDOM % 2]}" 2>/dev/null; then hit=yes; fi
+    before=$SECONDS
+    status=0
+    wait $launcher || status=$?
+    took=$((SECONDS - before))
+    if ((status == 0)); then break; fi
+    if [[ $hit == no ]] || ((took > 60)) || [[ $(ranks) ]]; then
+      echo "$out: SIG$signal: status $status after $took s, left: $(ranks)" >&2
+      cat errors.txt >&2
+      exit 1
+    fi
+    ((++hits))
+    ((took <= longest)) || longest=$took
+  done
+  same "$out"
+  rm -rf "$out"
+  ((++runs))
+done
+echo "$hits times a process of two was killed or stopped, over $runs runs; the other had ended after $longest s" \
+  "at most, and each run was as if nothing had happened"

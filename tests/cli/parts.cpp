@@ -1,0 +1,85 @@
+// A study in parts that share a folder, as an array of jobs makes them.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "program.hpp"
+
+namespace qlora::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Flags = std::vector<std::string>;
+
+Flags study(std::string const& out) {
+  return quick_training("compare", out) +
+         Flags{"--arms", "qkv,head", "--seeds", "2", "--ci", "none", "--baselines", "frequency"};
+}
+
+nlohmann::json found(Program const& program, std::string const& out) {
+  return without_times(program.json(out + "/comparison.json"));
+}
+
+TEST(Parts, MakeTheStudyOfOneProcess) {
+  auto const program = Program{};
+  program.done(study("whole"));
+  for (auto const* const part : {"2/3", "3/3", "1/3"}) {
+    EXPECT_EQ(program.done(study("parts") + Flags{"--part", part}).out, "");
+    EXPECT_FALSE(fs::exists(program.path("parts/comparison.json")));
+  }
+  auto const before = program.read("parts/qkv/seed-1/run.json");
+  program.done(study("parts") + Flags{"--resume"});
+  EXPECT_EQ(program.read("parts/qkv/seed-1/run.json"), before);
+  EXPECT_EQ(found(program, "parts"), found(program, "whole"));
+}
+
+TEST(Parts, AreRefusedWhereTheyAreNone) {
+  auto const program = Program{};
+  for (auto const* const part : {"0/3", "4/3", "2", "/", "1/x", "-1/2", "1/2/3"}) {
+    program.refuses(study("out") + Flags{"--part", part}, {"--part: expected a part such as 2/8"});
+  }
+  program.refuses(study("out") + Flags{"--part", "1/2", "--choose-lr", "1e-3", "--valid",
+                                       golden("train/data.txt")},
+                  {"--part", "--choose-lr"});
+  EXPECT_FALSE(fs::exists(program.path("out")));
+  program.write("full/something", "");
+  program.refuses(study("full") + Flags{"--part", "1/2"}, {"full", "empty folder"});
+  program.done(study("other") + Flags{"--part", "1/2"});
+  program.refuses(study("other") + Flags{"--part", "2/2", "--lr", "1"}, {"lr"});
+}
+
+/// With a Slurm that runs at once whatever it is given.
+TEST(Parts, AreMadeByTheScriptForSlurm) {
+  auto const program = Program{};
+  program.write(
+      "bin/sbatch",
+      "#!/usr/bin/env bash\n"
+      "echo \"$@\" >>calls\n"
+      "cat >job\n"
+      "case $* in\n"
+      "*--array=1-3*) for i in 1 2 3; do SLURM_ARRAY_TASK_ID=$i bash job; done; echo '7;c' ;;\n"
+      "*) bash job ;;\n"
+      "esac\n");
+  program.write("bin/qlora",
+                std::string{"#!/usr/bin/env bash\nexec "} + QLORA_PROGRAM + " \"$@\"\n");
+  for (auto const* const name : {"bin/sbatch", "bin/qlora"}) {
+    fs::permissions(program.path(name), fs::perms::owner_all);
+  }
+  program.done(study("whole"));
+  auto const script = program.done(study("a b") + Flags{"--slurm", "3"}).out;
+  EXPECT_FALSE(fs::exists(program.path("a b")));
+  program.write("study.sh", script);
+  auto const outcome = run_program(
+      "/usr/bin/env", {"bash", "-c", "PATH=$PWD/bin:$PATH bash study.sh --partition=gpu"},
+      program.path("."));
+  EXPECT_EQ(outcome.status, 0) << outcome.err << script;
+  EXPECT_EQ(program.read("calls"),
+            "--parsable --array=1-3 --partition=gpu\n"
+            "--dependency=afterany:7 --partition=gpu\n");
+  EXPECT_EQ(found(program, "a b"), found(program, "whole"));
+}
+
+}  // namespace
+}  // namespace qlora::testing

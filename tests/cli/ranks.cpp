@@ -1,0 +1,124 @@
+// Processes that mpirun starts together do what one does.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "program.hpp"
+
+#if defined(QLORA_MPIRUN)
+
+namespace qlora::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Flags = std::vector<std::string>;
+
+/// `mpirun -n RANKS qlora ARGUMENTS` in the program's folder.
+Outcome run_ranks(Program const& program, int ranks, Flags const& arguments) {
+  // As root, more of them than cores, and without what a container does not allow. Open MPI leaves
+  // memory behind, which is for its own tests to mind.
+  auto command = Flags{"OMPI_ALLOW_RUN_AS_ROOT=1",
+                       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                       "OMPI_MCA_rmaps_base_oversubscribe=1",
+                       "OMPI_MCA_btl_vader_single_copy_mechanism=none",
+                       "ASAN_OPTIONS=detect_leaks=0",
+                       QLORA_MPIRUN,
+                       "-n",
+                       std::to_string(ranks),
+                       QLORA_PROGRAM};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return run_program("/usr/bin/env", command, program.path("."));
+}
+
+Outcome done(Program const& program, int ranks, Flags const& arguments) {
+  auto outcome = run_ranks(program, ranks, arguments);
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  return outcome;
+}
+
+Flags train(std::string const& out) {
+  return quick_training("train", out) +
+         Flags{"--valid",  golden("train/data.txt"), "--dropout", "0.3",
+               "--select", "average_precision",      "--ci",      "none"};
+}
+
+std::vector<double> losses(Program const& program, std::string const& out) {
+  auto values = std::vector<double>{};
+  for (auto const& row : cells(program.read(out + "/history.csv"), ',')) {
+    if (row.at(0) != "step" && !row.at(2).empty()) values.push_back(std::stod(row.at(2)));
+  }
+  return values;
+}
+
+TEST(Ranks, TrainAsOneDoes) {
+  auto const program = Program{};
+  program.done(train("alone"));
+  auto const expected = losses(program, "alone");
+  ASSERT_GE(expected.size(), 10u);
+  for (auto const ranks : {2, 3}) {
+    auto const out = std::to_string(ranks);
+    done(program, ranks, train(out));
+    auto const found = losses(program, out);
+    ASSERT_EQ(found.size(), expected.size());
+    for (auto i = std::size_t{0}; i < expected.size(); ++i) {
+      EXPECT_NEAR(found[i], expected[i], 1e-6) << out << " ranks, step " << i + 1;
+    }
+  }
+}
+
+TEST(Ranks, LeaveTheSameBitsAgainAndAfterAStop) {
+  auto const program = Program{};
+  auto const often = Flags{"--checkpoint-every", "3", "--keep-checkpoints", "9"};
+  done(program, 2, train("whole") + often);
+  done(program, 2, train("again"));
+  fs::create_directories(program.path("resumed/checkpoints"));
+  auto const third = std::string{"/checkpoints/step-000000000003.safetensors"};
+  fs::copy_file(program.path("whole" + third), program.path("resumed" + third));
+  fs::copy(program.path("resumed"), program.path("alone"), fs::copy_options::recursive);
+  done(program, 2, train("resumed") + Flags{"--resume"});
+  for (auto const* const file : {"adapter_model.safetensors", "metrics.json", "qlora.json"}) {
+    auto const expected = program.read(std::string{"whole/"} + file);
+    EXPECT_EQ(program.read(std::string{"again/"} + file), expected) << file;
+    EXPECT_EQ(program.read(std::string{"resumed/"} + file), expected) << file;
+  }
+  // Another number of them goes on, and says so.
+  auto flags = train("alone") + Flags{"--resume"};
+  std::erase(flags, "--quiet");
+  EXPECT_NE(program.done(flags).err.find("of 2 processes, and there are 1"), std::string::npos);
+}
+
+TEST(Ranks, ShareTheRunsOfAStudy) {
+  auto const program = Program{};
+  auto const study = [](std::string const& out) {
+    return quick_training("compare", out) + Flags{"--valid",     golden("train/data.txt"),
+                                                  "--arms",      "qkv,head",
+                                                  "--seeds",     "2",
+                                                  "--choose-lr", "1e-3,1e-2",
+                                                  "--ci",        "none"};
+  };
+  program.done(study("alone"));
+  done(program, 3, study("shared"));
+  EXPECT_EQ(without_times(program.json("shared/comparison.json")),
+            without_times(program.json("alone/comparison.json")));
+  EXPECT_TRUE(fs::exists(program.path("shared/report.html")));
+}
+
+TEST(Ranks, SayOnceWhatIsWrong) {
+  auto const program = Program{};
+  auto const outcome = run_ranks(program, 3, train("out") + Flags{"--train", "nothing.txt"});
+  EXPECT_EQ(outcome.status, 2);
+  auto const first = outcome.err.find("qlora: nothing.txt: ");
+  ASSERT_NE(first, std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("qlora: ", first + 1), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(program.path("out")));
+  auto const predict = run_ranks(program, 2, {"predict", "--out", "out"});
+  EXPECT_EQ(predict.status, 2);
+  EXPECT_NE(predict.err.find("predict: expected one process, found 2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace qlora::testing
+
+#endif
