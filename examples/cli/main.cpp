@@ -62,7 +62,7 @@ void refuse_teams(CLI::App& app) {
   if (Team::size() == 1) return;
   for (auto* const command : app.get_subcommands({})) {
     auto const& name = command->get_name();
-    if (name == "train" || name == "compare" || name == "demo") continue;
+    if (name == "train" || name == "compare" || name == "demo" || name == "sweep") continue;
     command->preparse_callback([name](std::size_t) {
       throw qlora::InputError{name + ": expected one process, found " +
                               std::to_string(Team::size()) + " that work together"};

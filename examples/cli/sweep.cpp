@@ -5,8 +5,8 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -24,6 +24,7 @@
 #include "sweep_report.hpp"
 #include "sweep_results.hpp"
 #include "sweep_space.hpp"
+#include "team.hpp"
 #include "termination.hpp"
 
 namespace qlora::cli {
@@ -47,22 +48,28 @@ class Sweep {
     splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
     auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
-    if (!goes_on) refuse_occupied(out);
+    if (Team::is_first() && !goes_on) refuse_occupied(out);
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
     results_.study = study(command);
     if (goes_on) results_.resume(folder / "sweep.json", trials);
-    create_folder(out);
-    auto const lock = FolderLock{folder};
-    if (!goes_on) refuse_occupied(out);
-    write_json(folder / "sweep.json", results_.json());
-    write_atomically(folder / "space.toml", text);
+    Team::wait();  // until all have seen what is there
     auto const config = settings(command, {{"device", base.machine.device},
                                            {"compute", base.machine.compute},
                                            {"quant", std::string{base.training.scheme().name}}});
-    write_atomically(folder / "config.toml", config);
+    auto lock = std::optional<FolderLock>{};
+    if (Team::is_first()) {
+      create_folder(out);
+      lock.emplace(folder);
+      if (!goes_on) refuse_occupied(out);
+      write_json(folder / "sweep.json", results_.json());
+      write_atomically(folder / "space.toml", text);
+      write_atomically(folder / "config.toml", config);
+    }
+    Team::wait();
     say_notes();
     run_all(trials, command);
+    if (!Team::is_first()) return;
     write_atomically(
         folder / "report.html",
         sweep_report(results_, text, splits_,
@@ -131,30 +138,54 @@ class Sweep {
     auto const before = seeds * static_cast<std::int64_t>(results_.trials.size());
     auto progress = report::Progress{"sweep", static_cast<double>(tokens * (runs - before)),
                                      "tokens", base.machine.progress()};
-    auto done = std::int64_t{0};
-    for (auto const& one : std::span{trials}.subspan(results_.trials.size())) {
-      auto trial = SweepTrial{one, {}};
-      auto const number = std::to_string(results_.trials.size() + 1);
-      for (auto i = std::int64_t{0}; i < seeds; ++i, ++done) {
-        auto options = run_options(one);
-        options.machine.seed += static_cast<std::uint64_t>(i);
-        auto const note = "run " + std::to_string(before + done + 1) + "/" + std::to_string(runs);
+    auto trial = std::optional<SweepTrial>{};  // whose runs are not all done
+    // Of a team, each process makes one of the next runs.
+    for (auto first = before; first < runs; first += Team::size()) {
+      auto const made = std::min<std::int64_t>(runs - first, Team::size());
+      auto const own = first + Team::rank();
+      auto outcome = Outcome{};
+      if (own < runs) {
+        auto options = run_options(trials[static_cast<std::size_t>(own / seeds)]);
+        options.machine.seed = seed_of(own);
+        auto const note = "run " + std::to_string(own + 1) + "/" + std::to_string(runs);
         options.on_tokens = [&](std::int64_t of_run) {
-          progress.update(static_cast<double>(tokens * done + of_run), note);
+          progress.update(static_cast<double>(tokens * (first - before) + made * of_run), note);
         };
-        auto const folder = "trial-" + number + "/seed-" + std::to_string(options.machine.seed);
-        trial.runs.push_back(run_one(std::move(options), folder, command));
+        outcome = run_one(std::move(options), folder_of(own), command);
       }
-      results_.trials.push_back(std::move(trial));
-      write(command);
+      auto const outcomes = Team::gather(outcome);
+      for (auto i = first; i < first + made; ++i) {
+        if (!trial) trial.emplace(trials[static_cast<std::size_t>(i / seeds)]);
+        auto const& [value, seconds] = outcomes[static_cast<std::size_t>(i - first)];
+        trial->runs.push_back(
+            {.seed = seed_of(i), .folder = folder_of(i), .value = value, .seconds = seconds});
+        if (std::ssize(trial->runs) < seeds) continue;
+        results_.trials.push_back(std::move(*trial));
+        trial.reset();
+        if (Team::is_first()) write(command);
+      }
     }
   }
 
-  SweepRun run_one(RunOptions options, std::string const& name, CLI::App const& command) const {
+  /// Of the run of that number, from 0.
+  std::uint64_t seed_of(std::int64_t run) const {
+    return base.machine.seed + static_cast<std::uint64_t>(run % results_.space.seeds);
+  }
+  std::string folder_of(std::int64_t run) const {
+    return "trial-" + std::to_string(run / results_.space.seeds + 1) + "/seed-" +
+           std::to_string(seed_of(run));
+  }
+
+  /// What a run tells.
+  struct Outcome {
+    double value = 0., seconds = 0.;
+  };
+
+  Outcome run_one(RunOptions options, std::string const& name, CLI::App const& command) const {
     auto const folder = std::filesystem::path{out} / name;
     create_folder(folder);
     write_atomically(folder / "config.toml", settings(command, settled(options)));
-    auto result = SweepRun{.seed = options.machine.seed, .folder = name};
+    auto result = Outcome{};
     options.checkpoints.resume = resume;
     options.checkpoints.identity = results_.study;
     for (auto const& [flag, value] : settled(options)) {

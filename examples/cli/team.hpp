@@ -2,7 +2,10 @@
 /// is one of them. Without MPI, or started alone, it is the only one.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <qlora/dist/any.hpp>
 #include <qlora/dist/collective.hpp>
@@ -24,8 +27,17 @@ class Team {
   static int size() { return communicator().size(); }
   /// Whether it is the one that writes and speaks.
   static bool is_first() { return rank() == 0; }
+  /// Among the processes of this machine.
+  static int local_rank();
   /// This process's part of its machine's threads.
   static int default_threads();
+  /// What each has of it, in the order of ranks.
+  template <class T>
+  static std::vector<T> gather(T const& own) {
+    auto ranks = dist::Collective{communicator()};
+    auto const counts = std::vector<std::size_t>(static_cast<std::size_t>(size()), 1);
+    return ranks.gather(std::span<T const>{&own, 1}, std::span<std::size_t const>{counts});
+  }
   /// Returns when all have come here.
   static void wait() { dist::Collective{communicator()}.wait(); }
 

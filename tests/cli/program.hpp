@@ -90,7 +90,8 @@ inline std::vector<std::string> operator+(std::vector<std::string> a,
 /// What was found, without the time that it took and what it took of memory.
 inline nlohmann::json without_times(nlohmann::json found) {
   if (found.is_object()) {
-    for (auto const* const key : {"training_seconds", "total_seconds", "peak_memory_bytes"}) {
+    for (auto const* const key :
+         {"seconds", "training_seconds", "total_seconds", "peak_memory_bytes"}) {
       found.erase(key);
     }
   }

@@ -105,6 +105,24 @@ TEST(Ranks, ShareTheRunsOfAStudy) {
   EXPECT_TRUE(fs::exists(program.path("shared/report.html")));
 }
 
+TEST(Ranks, ShareTheTrialsOfASweep) {
+  auto const program = Program{};
+  program.write("space.toml", "lr = [1e-3, 1e-2, 1e30]\nseeds = 2\n");
+  auto const sweep = [](std::string const& out) {
+    auto const data = golden("train/data.txt");
+    return Flags{"sweep", "--model", golden("models/odd"), "--train", data, "--valid",
+                 data,    "--space", "space.toml",         "--out",   out,  "--epochs",
+                 "1",     "--quiet"};
+  };
+  program.done(sweep("alone"));
+  done(program, 3, sweep("shared"));  // whose turns end within a trial
+  EXPECT_EQ(without_times(program.json("shared/sweep.json")),
+            without_times(program.json("alone/sweep.json")));
+  EXPECT_EQ(program.read("shared/best.toml"), program.read("alone/best.toml"));
+  EXPECT_TRUE(fs::exists(program.path("shared/report.html")));
+  done(program, 2, sweep("shared") + Flags{"--resume"});
+}
+
 TEST(Ranks, SayOnceWhatIsWrong) {
   auto const program = Program{};
   auto const outcome = run_ranks(program, 3, train("out") + Flags{"--train", "nothing.txt"});
