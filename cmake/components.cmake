@@ -1,6 +1,6 @@
 # Targets of the parts that need more than headers. Used by the build and by the installed package,
-# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_MPI, QLORA_CUDA and
-# QLORA_CUDNN: AUTO, ON or OFF.
+# so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_MPI, QLORA_CUDA,
+# QLORA_CUDNN and QLORA_NCCL: AUTO, ON or OFF.
 
 # qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, "NAME;VERSION" where
 # that matters, has all the targets.
@@ -52,5 +52,10 @@ if(TARGET qlora::cuda)
   qlora_find_component(cudnn "CuDNN;9.8" CuDNN::CuDNN qlora::cuda)
   if(TARGET qlora::cudnn)
     target_compile_definitions(qlora::cudnn INTERFACE QLORA_HAS_CUDNN=1)
+  endif()
+  # GPUs that train together, for programs that link it.
+  qlora_find_component(nccl NCCL NCCL::NCCL qlora::cuda)
+  if(TARGET qlora::nccl)
+    target_compile_definitions(qlora::nccl INTERFACE QLORA_HAS_NCCL=1)
   endif()
 endif()

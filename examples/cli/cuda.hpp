@@ -12,6 +12,8 @@ namespace qlora::cli {
 bool cuda_is_present();
 /// Throws SystemError, which says why, unless it is.
 void require_cuda();
+/// Takes the device of that number, from 0, counting round.
+void use_cuda_device(int number);
 
 std::unique_ptr<Session> open_cuda_fp32(SessionOptions const& options);
 std::unique_ptr<Session> open_cuda_bf16(SessionOptions const& options);

@@ -18,6 +18,9 @@ bool cuda_is_present() {
 void require_cuda() {
   refuse();
 }
+void use_cuda_device(int) {
+  refuse();
+}
 std::unique_ptr<Session> open_cuda_fp32(SessionOptions const&) {
   refuse();
 }

@@ -55,6 +55,7 @@ void MachineOptions::apply() {
   } else if (device == "cuda") {
     require_cuda();
   }
+  if (device == "cuda" && Team::size() > 1) use_cuda_device(Team::local_rank());
   if (compute.empty()) compute = device == "cuda" ? "bf16" : "fp32";
   thread_count() = threads > 0 ? threads : Team::default_threads();
   if (!Team::is_first()) quiet = true;

@@ -11,6 +11,12 @@ void require_cuda() {
   cuda::check(cuda::device_status(), "--device cuda: expected a device, found none");
 }
 
+void use_cuda_device(int number) {
+  auto devices = 0;
+  cuda::check(cudaGetDeviceCount(&devices), "devices");
+  cuda::check(cudaSetDevice(number % devices), "device " + std::to_string(number % devices));
+}
+
 std::unique_ptr<Session> open_cuda_fp32(SessionOptions const& options) {
   return std::make_unique<SessionOf<backend::Cuda<float>>>(options);
 }

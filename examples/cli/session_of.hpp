@@ -7,6 +7,10 @@
 
 #include <qlora/esm2.hpp>
 
+#if defined(QLORA_HAS_NCCL) && defined(__CUDACC__)
+#include <qlora/dist/nccl.cuh>
+#endif
+
 #include "session.hpp"
 
 namespace qlora::cli {
@@ -38,8 +42,9 @@ class SessionOf final : public Session {
   std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
                    OnStep const& on_step, OnEpoch const& on_epoch,
                    Checkpointing<float> const& checkpointing) override {
-    return static_cast<std::int64_t>(
-        study_.fit(proteins, options, on_step, on_epoch, checkpointing, ranks_).size());
+    return over_ranks([&](auto& ranks) {
+      return std::ssize(study_.fit(proteins, options, on_step, on_epoch, checkpointing, ranks));
+    });
   }
   void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
     study_.predict(proteins, on_logits, ranks_);
@@ -61,6 +66,21 @@ class SessionOf final : public Session {
   }
 
  private:
+  /// Calls `body` with what steps are shared over: of GPUs, one for each rank, NCCL.
+  template <class Body>
+  auto over_ranks(Body&& body) {
+#if defined(QLORA_HAS_NCCL) && defined(__CUDACC__)
+    if constexpr (B::space == Space::device) {
+      using Gpus = dist::Nccl<dist::Any>;
+      if (ranks_.size() > 1 && Gpus::has_gpu_each(ranks_)) {
+        auto gpus = Gpus{ranks_, study_.backend().stream()};
+        return body(gpus);
+      }
+    }
+#endif
+    return body(ranks_);
+  }
+
   static Study open(SessionOptions const& options) {
     if constexpr (B::space == Space::device) {
       Memory<B::space>::peak_bytes = Memory<B::space>::held_bytes.load();

@@ -77,6 +77,13 @@ dist::Any& Team::communicator() {
   return here();
 }
 
+int Team::local_rank() {
+#if defined(QLORA_HAS_MPI)
+  if (mpi != nullptr) return mpi->local_rank();
+#endif
+  return 0;
+}
+
 int Team::default_threads() {
   auto const threads = ThreadPool::default_threads();
 #if defined(QLORA_HAS_MPI)

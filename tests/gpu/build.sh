@@ -15,5 +15,5 @@ fi
 mkdir -p build
 cmake --preset cuda -B build/gpu -DCMAKE_PREFIX_PATH="$PWD/build/bundle/usr" \
   -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DQLORA_TESTS=ON -DQLORA_BENCH=ON \
-  -DQLORA_ONEDNN=OFF >build/gpu.log || { cat build/gpu.log; exit 1; }
+  -DQLORA_ONEDNN=OFF -DQLORA_MPI=OFF >build/gpu.log || { cat build/gpu.log; exit 1; }
 cmake --build build/gpu -j "${JOBS:-$(nproc)}" --target "${targets[@]}"

@@ -16,6 +16,16 @@
 
 namespace qlora::inline v1::dist {
 
+/// Numbers first, first + 1, ... of `size`, `count` of them, that a rank sees to: all but equally
+/// many for each.
+struct Part {
+  Index first, count;
+};
+inline Part part_of(Index size, int rank, int ranks) {
+  auto const first = size * rank / ranks;
+  return {first, size * (rank + 1) / ranks - first};
+}
+
 /// The collective operations of a communicator. Holds what they need of memory, and must not
 /// outlive it.
 template <Communicator C>
@@ -31,10 +41,12 @@ class Collective {
 
   /// values += those of the other ranks. Each rank adds up a share of them, in the order of ranks,
   /// and gives the others the sums: twice the bytes of `values` travel whatever the number of ranks
-  /// (Thakur et al., IJHPCA 19:49, 2005), and the bits depend on that number alone.
+  /// (Thakur et al., IJHPCA 19:49, 2005), and the bits depend on that number alone. A communicator
+  /// that reaches where they lie may bring a `sum` of its own.
   template <class T, Space S>
   void sum(Vector<T, S> values) {
     if (size() == 1) return;
+    if constexpr (requires { communicator_.sum(values); }) return communicator_.sum(values);
     auto const stored = on_host(values);
     auto const on_this_side = Vector<T>{stored};
     sum_on_host(std::span{on_this_side.data(), static_cast<std::size_t>(on_this_side.size())});
@@ -86,18 +98,17 @@ class Collective {
 
   template <class T>
   void sum_on_host(std::span<T> values) {
-    auto const part_of = [&](int r) {  // neighbours, all but equally many for each
-      auto const first = values.size() * static_cast<std::size_t>(r) / to_.size();
-      auto const last = values.size() * (static_cast<std::size_t>(r) + 1) / to_.size();
-      return values.subspan(first, last - first);
+    auto const part = [&](int r) {
+      auto const [first, count] = part_of(std::ssize(values), r, size());
+      return values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     };
-    auto const own = part_of(rank());
+    auto const own = part(rank());
     auto received = std::vector<T>(own.size() * to_.size());
     auto const of_rank = [&](int r) {
       return std::span{received}.subspan(own.size() * static_cast<std::size_t>(r), own.size());
     };
     for (auto r = 0; r < size(); ++r) {
-      give(r, part_of(r));
+      give(r, part(r));
       take(r, of_rank(r));
     }
     exchange();
@@ -108,7 +119,7 @@ class Collective {
     }
     for (auto r = 0; r < size(); ++r) {
       give(r, own);
-      take(r, part_of(r));
+      take(r, part(r));
     }
     exchange();
   }

@@ -41,6 +41,7 @@ class Mpi {
     MPI_Comm_size(messages_, &size_);
     MPI_Comm neighbours;
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &neighbours);
+    MPI_Comm_rank(neighbours, &local_rank_);
     MPI_Comm_size(neighbours, &local_size_);
     MPI_Comm_free(&neighbours);
     if (provided < MPI_THREAD_MULTIPLE) {
@@ -61,7 +62,8 @@ class Mpi {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  /// Ranks of this machine.
+  /// Among the ranks of this machine.
+  int local_rank() const { return local_rank_; }
   int local_size() const { return local_size_; }
 
   /// Ends every rank, with that exit status.
@@ -122,7 +124,7 @@ class Mpi {
 
   std::chrono::duration<double> patience_;
   MPI_Comm messages_ = MPI_COMM_NULL;
-  int rank_ = 0, size_ = 1, local_size_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   int exceptions_ = std::uncaught_exceptions();
   std::unique_ptr<Heartbeat> heartbeat_;
 };
