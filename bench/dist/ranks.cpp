@@ -71,7 +71,10 @@ void train_together(benchmark::State& state, Setting const& setting) {
   auto const plan = EpochPlan{run.proteins, setting.batch, Order::as_given, 0, 0};
   auto step = std::int64_t{0};
   auto const train_on_all = [&] {
-    for (auto i = std::size_t{0}; i < plan.steps(); ++i) trainer.learn(plan.step(i), step++, 0);
+    for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
+      trainer.learn(plan.step(i), step++, 0);
+      dist::Collective{timed}.any(false);  // whether to stop, as `qlora train` asks
+    }
   };
   train_on_all();  // takes memory
   auto seconds = 0.;
@@ -88,7 +91,7 @@ void train_together(benchmark::State& state, Setting const& setting) {
   run.finish(state);
   auto const steps = static_cast<double>(step - first_step);
   auto const sends =
-      steps * (sum_seconds(run.model.parameters().size(), 100) + sum_seconds(1, 100));
+      steps * (sum_seconds(run.model.parameters().size(), 100) + 2 * sum_seconds(1, 100));
   state.counters["waits_%"] = 100. * timed.seconds / seconds;
   state.counters["sends_%"] = 100. * sends / seconds;
 }

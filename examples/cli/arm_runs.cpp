@@ -58,9 +58,19 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
   return identity;
 }
 
-void ArmRuns::expect(std::size_t runs) {
-  auto const parts = static_cast<std::size_t>(part_.count);
-  outlook_ = Outlook{(runs + parts - 1) / parts};
+void ArmRuns::expect(std::vector<std::size_t> const& runs) {
+  auto own = std::size_t{0};
+  for (auto const count : runs) own += own_of(count).size();
+  outlook_ = Outlook{own};
+}
+
+std::vector<std::size_t> ArmRuns::own_of(std::size_t count) const {
+  auto own = std::vector<std::size_t>{};
+  for (auto i = static_cast<std::size_t>(part_.number); i < count;
+       i += static_cast<std::size_t>(part_.count)) {
+    own.push_back(i);
+  }
+  return own;
 }
 
 std::filesystem::path ArmRuns::folder(PlannedRun const& run) const {
@@ -73,12 +83,10 @@ void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergen
   auto by_arm = std::vector<std::size_t>(runs.size());
   std::iota(by_arm.begin(), by_arm.end(), std::size_t{0});
   std::ranges::stable_sort(by_arm, {}, [&](std::size_t i) { return runs[i].arm.name; });
-  auto own = std::vector<std::size_t>{};
-  for (auto i = static_cast<std::size_t>(part_.number); i < runs.size();
-       i += static_cast<std::size_t>(part_.count)) {
-    own.push_back(by_arm[i]);
-  }
+  auto own = own_of(runs.size());
+  for (auto& i : own) i = by_arm[i];
   std::ranges::sort(own);
+  auto const termination = Termination{};  // also while the others are waited for
   for (auto const i : own) {
     try {
       make(runs[i]);

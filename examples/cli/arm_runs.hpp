@@ -39,11 +39,13 @@ class ArmRuns {
   /// written by then.
   void check_records() const;
 
-  /// Expects so many runs, for what is said of the time left.
-  void expect(std::size_t runs);
+  /// Expects so many runs each time that some are made, for what is said of the time left.
+  void expect(std::vector<std::size_t> const& runs);
 
   /// Of the model.
   std::string const& fingerprint() const { return fingerprint_; }
+  /// What decides every run.
+  OrderedJson const& identity() const { return shared_; }
 
   /// The run, with its model open and nothing done yet.
   Run opened(Arm const& arm, std::uint64_t seed) const { return {options_of(arm, seed), splits_}; }
@@ -61,6 +63,8 @@ class ArmRuns {
 
  private:
   std::filesystem::path folder(PlannedRun const& run) const;
+  /// Which of so many runs are this process's.
+  std::vector<std::size_t> own_of(std::size_t count) const;
   void make(PlannedRun const& run);
   RunOptions options_of(Arm const& arm, std::uint64_t seed) const;
   OrderedJson identity(Arm const& arm, std::uint64_t seed) const;

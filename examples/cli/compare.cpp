@@ -2,15 +2,17 @@
 #include "compare.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -69,7 +71,11 @@ void CompareOptions::add_to(CLI::App& command) {
 }
 
 void CompareOptions::prepare() {
+  check();
   run.machine.apply();
+}
+
+void CompareOptions::check() const {
   if (!(margin >= 0.)) {
     throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
   }
@@ -80,8 +86,10 @@ void CompareOptions::prepare() {
       throw InputError{"--part: expected no --choose-lr, for whose runs every part would wait"};
     }
   }
-  if (slurm > 0 && !rates.empty()) {
-    throw InputError{"--slurm: expected no --choose-lr, for whose runs every part would wait"};
+  if (slurm > 0 && (!rates.empty() || !part.empty())) {
+    throw InputError{
+        "--slurm: expected neither --part nor --choose-lr, for whose runs every part "
+        "would wait"};
   }
   parse_baselines(baselines);
   if (!parse_rates(rates).empty() && files.valid.empty()) {
@@ -136,6 +144,24 @@ bool is_study(std::filesystem::path const& folder) {
   return std::ranges::find(entries, "arms", &TomlEntry::key) != entries.end();
 }
 
+/// The folder, made and locked. Throws InputError where it is another's, or holds something that is
+/// not to be resumed, and does not cease to: other parts may just be beginning.
+std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume,
+                                  std::chrono::seconds patience) {
+  create_folder(out);
+  auto const start = std::chrono::steady_clock::now();
+  for (;;) {
+    try {
+      auto lock = std::make_unique<FolderLock>(out);
+      if (!resume || !is_study(out)) refuse_occupied(out);
+      return lock;
+    } catch (InputError const&) {
+      if (std::chrono::steady_clock::now() - start >= patience) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }
+}
+
 /// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
 /// frozen weights are stored, as a flag.
 std::string check_models(std::vector<Arm> const& arms, CompareOptions const& options,
@@ -154,16 +180,6 @@ std::string check_models(std::vector<Arm> const& arms, CompareOptions const& opt
   return quant;
 }
 
-/// How many runs there will be.
-std::size_t count_runs(std::vector<Arm> const& arms, std::size_t rates,
-                       CompareOptions const& options) {
-  auto const seeds = static_cast<std::size_t>(options.seeds);
-  auto runs = (arms.size() + (options.no_null ? 0 : 1)) * seeds;
-  if (rates == 0) return runs;
-  for (auto const& arm : arms) runs += has_rate(arm) ? 0 : rates;
-  return runs;
-}
-
 /// Seed by seed, so that an unfinished study has seen every arm equally often; the null is last.
 void run_all(Comparison& comparison, ArmRuns& runs) {
   auto planned = std::vector<PlannedRun>{};
@@ -172,7 +188,12 @@ void run_all(Comparison& comparison, ArmRuns& runs) {
   }
   auto const take = [&](ArmResults& results) {
     for (auto const seed : results.seeds) {
-      results.runs.push_back(runs.result({results.arm, seed}).value());
+      auto result = runs.result({results.arm, seed});
+      if (!result) {
+        throw InputError{"--out: expected a folder that all processes share, found no run of " +
+                         results.arm.name + " with seed " + std::to_string(seed)};
+      }
+      results.runs.push_back(std::move(*result));
     }
   };
   if (comparison.null) {
@@ -187,6 +208,11 @@ void run_all(Comparison& comparison, ArmRuns& runs) {
 }  // namespace
 
 void compare(CompareOptions options, CLI::App const& command) {
+  if (options.slurm > 0) {  // for other machines
+    options.check();
+    std::cout << slurm_script(command, options.slurm);
+    return;
+  }
   options.prepare();
   auto const is_part = !options.part.empty();
   if (is_part) options.resume = true;  // what is there already is another part's, or this one's
@@ -200,10 +226,6 @@ void compare(CompareOptions options, CLI::App const& command) {
   if (is_first && options.resume) runs.check_records();
   auto arms = parse_arms(options.arms);
   auto const quant = check_models(arms, options, runs);
-  if (options.slurm > 0) {
-    std::cout << slurm_script(command, options.slurm);
-    return;
-  }
   auto comparison =
       Comparison{.arms = {},
                  .null = {},
@@ -212,7 +234,8 @@ void compare(CompareOptions options, CLI::App const& command) {
                  .groups_file = splits.groups_file,
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
-  auto lock = std::optional<FolderLock>{};
+  Team::expect_same(runs.identity().dump(), "the same model, data and flags");
+  auto lock = std::unique_ptr<FolderLock>{};
   auto config = std::string{};
   if (is_first) {
     if (!is_part) {
@@ -224,20 +247,25 @@ void compare(CompareOptions options, CLI::App const& command) {
                        {"compute", machine.compute},
                        {"quant", quant},
                        {"baselines", is_part ? options.baselines : comparison.baseline_names()}});
-    create_folder(out);
-    lock.emplace(out, is_part ? FolderLock::Busy::wait : FolderLock::Busy::refuse);
-    if (!options.resume || !is_study(out)) refuse_occupied(out);
+    lock = claim(out, options.resume, is_part ? std::chrono::seconds{3} : std::chrono::seconds{0});
     write_atomically(out / "config.toml", config);
     if (is_part) lock.reset();  // from here on, each run has its own
   }
-  Team::wait();
+  Team::expect_shared(out / "config.toml");
   say_notes();
   if (options.seeds < 3 && !machine.quiet) {
     std::cerr << "--seeds " << options.seeds << ": verdicts need at least three seeds\n";
   }
   auto const rates = parse_rates(options.rates);
-  runs.expect(count_runs(arms, rates.size(), options));
   auto const plan = Plan{options};
+  auto trials = std::vector<PlannedRun>{};
+  for (auto const& arm : arms) {
+    if (has_rate(arm)) continue;
+    std::ranges::move(runs_at_rates(arm, rates, plan.choosing_seed()), std::back_inserter(trials));
+  }
+  runs.expect({trials.size(), (arms.size() + (options.no_null ? 0 : 1)) *
+                                  static_cast<std::size_t>(options.seeds)});
+  runs.make(trials, OnDivergence::go_on);
   for (auto& arm : arms) {
     if (!rates.empty() && !has_rate(arm)) {
       arm = choose_rate(arm, rates, plan.choosing_seed(), runs, comparison.rates);

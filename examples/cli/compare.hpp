@@ -28,8 +28,10 @@ struct CompareOptions {
 
   /// The flags besides model and data.
   void add_to(CLI::App& command);
-  /// Chooses the device and the compute type. Throws InputError for flags that make no comparison,
-  /// SystemError for a device that is not there.
+  /// Throws InputError for flags that make no comparison.
+  void check() const;
+  /// As check(), and chooses the device and the compute type. Throws SystemError for a device that
+  /// is not there.
   void prepare();
 };
 

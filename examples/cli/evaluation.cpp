@@ -6,8 +6,8 @@
 #include <iostream>
 
 #include <qlora/core/error.hpp>
+#include <qlora/dist/collective.hpp>
 
-#include "team.hpp"
 #include "termination.hpp"
 
 namespace qlora::cli {
@@ -20,7 +20,6 @@ Scoring::Scoring(DataSet const& data, std::string const& label, report::Progress
       collectors_{collectors} {}
 
 void Scoring::add(std::size_t protein, std::span<float const> logits) {
-  if (Team::size() == 1) Termination::check();  // others would wait for this one's share
   auto const& [id, sequence, labels] = proteins_[protein];
   if (!labels.empty()) {
     auto const number = static_cast<std::uint32_t>(protein);
@@ -47,8 +46,12 @@ metrics::Scores evaluate(Session& session, DataSet const& data, std::string cons
                          report::Progress::Style style, Collectors collectors) {
   auto scoring =
       Scoring{data, label, style, {.class_weights = session.class_weights()}, collectors};
+  auto ranks = dist::Collective{session.ranks()};
+  // Ranks end together, or some would wait for others' logits; asking takes them a moment.
+  auto const proteins_between = std::size_t{ranks.size() == 1 ? 1u : 64u};
   located<DivergedError>(data.file, [&] {
     session.predict(data.proteins, [&](std::size_t i, Matrix<float const> logits) {
+      if (i % proteins_between == 0 && ranks.any(Termination::requested())) throw Terminated{};
       scoring.add(i, {logits.data(), static_cast<std::size_t>(logits.size())});
     });
   });

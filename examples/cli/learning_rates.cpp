@@ -10,6 +10,7 @@
 
 #include "comma_list.hpp"
 #include "numbers.hpp"
+#include "team.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -40,17 +41,22 @@ std::vector<std::string> parse_rates(std::string_view list) {
   return rates;
 }
 
+std::vector<PlannedRun> runs_at_rates(Arm const& arm, std::vector<std::string> const& rates,
+                                      std::uint64_t seed) {
+  auto runs = std::vector<PlannedRun>{};
+  for (auto const& rate : rates) runs.push_back({at_rate(arm, rate), seed});
+  return runs;
+}
+
 Arm choose_rate(Arm const& arm, std::vector<std::string> const& rates, std::uint64_t seed,
-                ArmRuns& runs, std::vector<RateTrial>& trials) {
+                ArmRuns const& runs, std::vector<RateTrial>& trials) {
   auto best = std::size_t{trials.size()};
   auto const first = best;
-  auto tried = std::vector<PlannedRun>{};
-  for (auto const& rate : rates) tried.push_back({at_rate(arm, rate), seed});
-  runs.make(tried, OnDivergence::go_on);
-  for (auto const& run : tried) {
+  for (auto const& run : runs_at_rates(arm, rates, seed)) {
     trials.push_back({.arm = arm.name,
                       .rate = *parse_number<double>(rates[trials.size() - first]),
-                      .value = validation_precision(runs.result(run)),
+                      // The first decides, whatever another sees of its files.
+                      .value = Team::gather(validation_precision(runs.result(run))).front(),
                       .chosen = false});
     if (std::isnan(trials[best].value) || trials.back().value > trials[best].value) {
       best = trials.size() - 1;

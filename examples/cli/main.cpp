@@ -38,7 +38,9 @@ int complain(std::string sentence, int status) {
   // A name of a file may have any characters, and the terminal is to get one line.
   std::ranges::replace_if(
       sentence, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  sentence.insert(0, Team::place_of_error());
+  auto const place = Team::place_of_error(status == terminated);
+  if (!place) return status;
+  sentence.insert(0, *place);
   auto const terminal = qlora::report::Terminal::of(stderr);
   std::cerr << terminal.styled("qlora:", qlora::report::Style::bad) << " " << sentence << "\n";
   return status;
@@ -132,6 +134,6 @@ int main(int argc, char** argv) {
   return guarded([&] {
     auto const team = Team{};
     auto const status = guarded([&] { return run({argv + 1, argv + argc}); });
-    return Team::end(status, status == terminated);
+    return Team::end(status);
   });
 }

@@ -1,8 +1,9 @@
 #include "parts.hpp"
 
 #include <algorithm>
-#include <array>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -13,15 +14,18 @@
 namespace qlora::cli {
 namespace {
 
-/// The command as it was given, without what is said of parts.
+/// The command with the values that its flags have, whatever they come from.
 std::string repeated(CLI::App const& command) {
-  auto text = "qlora " + command.get_name();
+  auto ignored = std::error_code{};
+  auto const program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  auto text = (ignored ? "qlora" : shell_word(program.string())) + " " + command.get_name();
   for (auto const* const option : command.get_options()) {
     auto const name = option->get_single_name();
     if (option->count() == 0 || name == "slurm" || name == "part" || name == "resume") continue;
-    text += " --" + name;
-    if (option->get_expected_max() == 0) continue;  // a switch
-    for (auto const& value : option->results()) text += " " + shell_word(value);
+    auto const is_switch = option->get_expected_max() == 0;
+    auto const value = is_switch ? std::string{option->as<bool>() ? "true" : "false"}
+                                 : option->reduced_results().back();
+    text += " " + shell_word("--" + name + "=" + value);
   }
   return text;
 }

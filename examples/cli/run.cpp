@@ -32,9 +32,8 @@ class Best {
  public:
   Best(std::string metric, Session& session) : metric_{std::move(metric)}, session_{session} {}
 
-  void offer(metrics::Scores const& scores, std::int64_t epoch) {
-    auto const lower_is_better = metric_.starts_with("loss");
-    auto const value = lower_is_better ? -scores[metric_] : scores[metric_];
+  void offer(double score, std::int64_t epoch) {
+    auto const value = metric_.starts_with("loss") ? -score : score;
     if (epoch_ > 0 && !(value > value_)) return;
     value_ = value;
     epoch_ = epoch;
@@ -195,10 +194,7 @@ std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
 }
 
 void Run::expect_same_on_all_ranks(std::int64_t step) {
-  auto const counts = std::vector<std::size_t>(static_cast<std::size_t>(ranks_.size()), 1);
-  auto const steps =
-      ranks_.gather(std::span<std::int64_t const>{&step, 1}, std::span<std::size_t const>{counts});
-  for (auto const of_other : steps) {
+  for (auto const of_other : ranks_.each(step)) {
     if (of_other == step) continue;
     throw InputError{
         "--out: expected a folder that all processes see alike, found checkpoints of "
@@ -262,9 +258,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     }
     result.epochs.losses.push_back(epoch_loss.take());
     if (options_.select.empty()) return;
-    best.offer(
-        evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent),
-        epoch);
+    auto const scores =
+        evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent);
+    best.offer(ranks_.each(scores[options_.select]).front(), epoch);  // the first decides
   };
   auto checkpointing = Checkpointing<float>{};
   if (found) {
@@ -320,6 +316,10 @@ void Run::decide(RunResult& result, std::string const& split, metrics::Ranking c
 }
 
 void Run::evaluate_split(std::string const& name, DataSet const& data, RunResult& result) {
+  if (!writes()) {  // what follows of the logits is the first's to find
+    evaluate(*session_, data, options_.label, report::Progress::Style::silent);
+    return;
+  }
   auto grouped = splits_.grouped_scores(name);
   auto resampled =
       options_.intervals.collector(data.proteins, splits_.groups(name), session_->class_weights());

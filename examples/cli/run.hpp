@@ -66,7 +66,8 @@ class Run {
   /// that the validation split decides last. Throws DivergedError, and saves no adapter, when
   /// the last step's loss or gradient was not finite, unless an earlier epoch is kept. Goes on from
   /// the newest checkpoint in the folder where it is to resume. At SIGTERM it leaves a checkpoint
-  /// and throws Terminated. Of several ranks, which all have the same result, the first writes.
+  /// and throws Terminated. Of several ranks, the first writes, and it alone has what
+  /// was measured.
   RunResult operator()(std::filesystem::path const& folder);
 
  private:

@@ -45,6 +45,8 @@ class Session {
   virtual std::size_t device_peak_bytes() const = 0;
   virtual ClassWeights class_weights() const = 0;
   virtual void set_class_weights(ClassWeights const& weights) = 0;
+  /// That share fitting and predicting.
+  virtual dist::Any& ranks() = 0;
   virtual std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
                            OnStep const& on_step, OnEpoch const& on_epoch,
                            Checkpointing<float> const& checkpointing) = 0;

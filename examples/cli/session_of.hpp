@@ -39,6 +39,7 @@ class SessionOf final : public Session {
   void set_class_weights(ClassWeights const& weights) override {
     study_.set_class_weights(weights);
   }
+  dist::Any& ranks() override { return ranks_; }
   std::int64_t fit(std::span<Protein const> proteins, FitOptions const& options,
                    OnStep const& on_step, OnEpoch const& on_epoch,
                    Checkpointing<float> const& checkpointing) override {

@@ -216,11 +216,12 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
     auto const& arm = comparison.arms[a];
     auto line = std::vector<Point>{};
     for (auto const& [predicted, observed, residues] : arm.runs.front().curves.calibration) {
-      line.push_back({predicted, observed});
-      calibration.dot(a, line.back(),
+      constexpr auto few = 30;
+      if (residues >= few) line.push_back({predicted, observed});
+      calibration.dot(a, {predicted, observed},
                       arm.arm.name + ": predicted " + number(predicted) + ", observed " +
                           number(observed) + ", " + std::to_string(residues) + " residues",
-                      3);
+                      1.5 + .75 * std::log10(static_cast<double>(residues)));
       numbers.add({arm.arm.name, predicted, observed, residues});
     }
     calibration.line(a, line);
@@ -228,7 +229,8 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
   page.figure(
       calibration,
       "Of each arm's first seed: residues in ten bins of calibrated probability. On the dotted "
-      "line a probability means what it says; bins of few residues stray.",
+      "line a probability means what it says. The more residues a bin has, the larger its dot; "
+      "those of fewer than 30, which stray, are off the line.",
       arms_of(comparison), numbers);
 }
 

@@ -53,7 +53,8 @@ class Sweep {
     check_models(trials);
     results_.study = study(command);
     if (goes_on) results_.resume(folder / "sweep.json", trials);
-    Team::wait();  // until all have seen what is there
+    Team::expect_same(results_.study.dump() + results_.json().dump(),
+                      "the same model, data, flags and sweep to resume");
     auto const config = settings(command, {{"device", base.machine.device},
                                            {"compute", base.machine.compute},
                                            {"quant", std::string{base.training.scheme().name}}});
@@ -66,7 +67,7 @@ class Sweep {
       write_atomically(folder / "space.toml", text);
       write_atomically(folder / "config.toml", config);
     }
-    Team::wait();
+    Team::expect_shared(folder / "config.toml");
     say_notes();
     run_all(trials, command);
     if (!Team::is_first()) return;

@@ -2,8 +2,8 @@
 /// is one of them. Without MPI, or started alone, it is the only one.
 #pragma once
 
-#include <cstddef>
-#include <span>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,24 +29,26 @@ class Team {
   static bool is_first() { return rank() == 0; }
   /// Among the processes of this machine.
   static int local_rank();
-  /// This process's part of its machine's threads.
+  /// This process's part of the threads that it may use.
   static int default_threads();
   /// What each has of it, in the order of ranks.
   template <class T>
   static std::vector<T> gather(T const& own) {
-    auto ranks = dist::Collective{communicator()};
-    auto const counts = std::vector<std::size_t>(static_cast<std::size_t>(size()), 1);
-    return ranks.gather(std::span<T const>{&own, 1}, std::span<std::size_t const>{counts});
+    return dist::Collective{communicator()}.each(own);
   }
-  /// Returns when all have come here.
-  static void wait() { dist::Collective{communicator()}.wait(); }
+  /// Throws InputError, "expected WHAT, found others", unless all have the same text.
+  static void expect_same(std::string const& text, std::string const& what);
+  /// Throws InputError unless all find the same file there, which the first has written.
+  static void expect_shared(std::filesystem::path const& file);
+  /// Returns when all have come here. Throws Terminated where SIGTERM comes before.
+  static void wait();
 
-  /// Before an error is said. Where all found the same one, the first says it; another has to wait
-  /// whether it does. Returns what to say in front of it.
-  static std::string place_of_error();
-  /// Ends this process, and the others with it, by that status. Stopped by SIGTERM, those that are
-  /// stopped as well are given time to leave a checkpoint.
-  static int end(int status, bool terminated);
+  /// After an error, before it is said: waits a moment for the others. Where all come, because all
+  /// have found it, or were stopped by SIGTERM and have left a checkpoint, the first is to speak;
+  /// else whoever has found it. Nothing: this one is silent; else what to say in front.
+  static std::optional<std::string> place_of_error(bool terminated);
+  /// Ends the others, too, with that status, unless it is 0 or all have come to their end.
+  static int end(int status);
 };
 
 }  // namespace qlora::cli

@@ -68,6 +68,7 @@ struct Train {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     settled.emplace_back("quant", prepared.quantization());
+    Team::expect_same(identity.dump(), "the same model, data and flags");
     auto lock = std::optional<FolderLock>{};
     if (is_first) {
       create_folder(out);
@@ -79,8 +80,9 @@ struct Train {
       }
       write_atomically(std::filesystem::path{out} / "config.toml", settings(command, settled));
     }
-    Team::wait();
+    Team::expect_shared(std::filesystem::path{out} / "config.toml");
     auto const result = prepared(out);
+    if (!is_first) return;
     std::cout << scores_table(result.scores).text(report::Terminal::of(stdout));
     if (!run.machine.quiet) {
       if (!run.select.empty()) std::cerr << "kept epoch " << result.best_epoch << "\n";

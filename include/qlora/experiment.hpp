@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -74,10 +75,10 @@ class Experiment {
   /// stopping and going on, dist/communicator.hpp for several processes that train together, which
   /// have opened the same model with the same options and give the same arguments.
   template <class OnStep, class OnEpoch, class C = dist::Self>
-  std::vector<StepRecord> fit(std::span<Protein const> proteins, FitOptions const& options,
-                              OnStep&& on_step, OnEpoch&& on_epoch,
-                              Checkpointing<typename B::Accumulator> const& checkpointing = {},
-                              C&& communicator = {}) {
+  requires dist::Communicator<std::remove_reference_t<C>> std::vector<StepRecord> fit(
+      std::span<Protein const> proteins, FitOptions const& options, OnStep&& on_step,
+      OnEpoch&& on_epoch, Checkpointing<typename B::Accumulator> const& checkpointing = {},
+      C&& communicator = {}) {
     auto trainer = Trainer{backend_, network_, proteins, options, communicator};
     class_weights_ = trainer.class_weights();
     auto history = std::vector<StepRecord>{};
@@ -139,6 +140,7 @@ class Experiment {
   /// residue too, for a logit that is not finite. Several processes share the work, and each calls
   /// for all proteins.
   template <class Body, class C = dist::Self>
+  requires dist::Communicator<std::remove_reference_t<C>>
   void predict(std::span<Protein const> proteins, Body&& body, C&& communicator = {}) {
     for_each_logits(backend_, network_, proteins, tokens_per_batch, body, communicator);
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# ranks.sh PROGRAM [ROUNDS]: two processes train together, and one of them, whichever, is killed or stopped at a
-# random moment, ROUNDS (50) times. Each time the other must have ended within a minute, and in the end what they
-# leave must be, to the bit, what an uninterrupted run leaves.
+# ranks.sh PROGRAM [ROUNDS]: two processes train together, and at a random moment, ROUNDS (50) times, one of them is
+# killed or stopped, whichever, or both get SIGTERM. Each time both must have ended within a minute, and in the end
+# what they leave must be, to the bit, what an uninterrupted run leaves.
 set -euo pipefail
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 rounds=${2:-50}
@@ -37,16 +37,34 @@ while ((hits < rounds)); do
     train "$out" --resume 2>errors.txt &
     launcher=$!
     sleep "0.$(printf %03d $((300 + RANDOM % 700)))"
-    signal=KILL
-    ((RANDOM % 2)) || signal=STOP
+    signals=(KILL STOP TERM)
+    signal=${signals[RANDOM % 3]}
     mapfile -t victims < <(ranks)
     hit=no
-    if ((${#victims[@]} == 2)) && kill -$signal "${victims[RANDOM % 2]}" 2>/dev/null; then hit=yes; fi
+    if ((${#victims[@]} == 2)); then
+      # SIGTERM is for all, as a scheduler sends it.
+      [[ $signal == TERM ]] || victims=("${victims[RANDOM % 2]}")
+      if kill -$signal "${victims[@]}" 2>/dev/null; then hit=yes; fi
+    fi
     before=$SECONDS
+    while kill -0 $launcher 2>/dev/null; do
+      took=$((SECONDS - before))
+      mapfile -t left < <(ranks)
+      # Stopped when it had nothing left to do but to end, it is missed by its launcher alone.
+      ((took <= 10 || ${#left[@]} != 1)) || kill -CONT "${left[@]}" || true
+      if ((took > 60)); then
+        echo "$out: SIG$signal to ${victims[*]}: after $took s there still are:" >&2
+        ps -o pid,stat,args -p "$launcher" "${left[@]}" >&2
+        cat errors.txt >&2
+        exit 1
+      fi
+      sleep 0.1
+    done
     status=0
     wait $launcher || status=$?
     took=$((SECONDS - before))
     if ((status == 0)); then break; fi
+    [[ $signal != TERM ]] || ((status == 143)) || grep -q 'signal 15' errors.txt || hit=no
     if [[ $hit == no ]] || ((took > 60)) || [[ $(ranks) ]]; then
       echo "$out: SIG$signal: status $status after $took s, left: $(ranks)" >&2
       cat errors.txt >&2
@@ -59,5 +77,5 @@ while ((hits < rounds)); do
   rm -rf "$out"
   ((++runs))
 done
-echo "$hits times a process of two was killed or stopped, over $runs runs; the other had ended after $longest s" \
+echo "$hits times a process of two was killed or stopped, over $runs runs; both had ended after $longest s" \
   "at most, and each run was as if nothing had happened"

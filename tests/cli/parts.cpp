@@ -62,13 +62,10 @@ TEST(Parts, AreMadeByTheScriptForSlurm) {
       "*--array=1-3*) for i in 1 2 3; do SLURM_ARRAY_TASK_ID=$i bash job; done; echo '7;c' ;;\n"
       "*) bash job ;;\n"
       "esac\n");
-  program.write("bin/qlora",
-                std::string{"#!/usr/bin/env bash\nexec "} + QLORA_PROGRAM + " \"$@\"\n");
-  for (auto const* const name : {"bin/sbatch", "bin/qlora"}) {
-    fs::permissions(program.path(name), fs::perms::owner_all);
-  }
-  program.done(study("whole"));
-  auto const script = program.done(study("a b") + Flags{"--slurm", "3"}).out;
+  fs::permissions(program.path("bin/sbatch"), fs::perms::owner_all);
+  auto const recipe = Flags{"--recipe", "standard", "--lr", "5e-3", "--no-null=true"};
+  program.done(study("whole") + recipe);
+  auto const script = program.done(study("a b") + recipe + Flags{"--slurm", "3"}).out;
   EXPECT_FALSE(fs::exists(program.path("a b")));
   program.write("study.sh", script);
   auto const outcome = run_program(

@@ -131,6 +131,10 @@ TEST(Ranks, SayOnceWhatIsWrong) {
   ASSERT_NE(first, std::string::npos) << outcome.err;
   EXPECT_EQ(outcome.err.find("qlora: ", first + 1), std::string::npos) << outcome.err;
   EXPECT_FALSE(fs::exists(program.path("out")));
+  program.write("full/something", "");  // which the first alone looks for
+  auto const full = run_ranks(program, 2, train("full"));
+  EXPECT_EQ(full.status, 2);
+  EXPECT_NE(full.err.find("qlora: full: expected an empty folder"), std::string::npos) << full.err;
   auto const predict = run_ranks(program, 2, {"predict", "--out", "out"});
   EXPECT_EQ(predict.status, 2);
   EXPECT_NE(predict.err.find("predict: expected one process, found 2"), std::string::npos);

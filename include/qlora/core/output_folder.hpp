@@ -41,15 +41,11 @@ inline void refuse_occupied(std::filesystem::path const& path) {
 /// the system takes back however the process ends, and of which nothing remains.
 class FolderLock {
  public:
-  /// Where another process has it.
-  enum class Busy { refuse, wait };
-
-  /// Throws InputError where another process has it, unless it waits; SystemError where there is no
-  /// such folder.
-  explicit FolderLock(std::filesystem::path const& path, Busy busy = Busy::refuse)
+  /// Throws InputError where another process has it, SystemError where there is no such folder.
+  explicit FolderLock(std::filesystem::path const& path)
       : descriptor_{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)} {
     if (descriptor_.get() < 0) detail::throw_errno(path, "open");
-    if (::flock(descriptor_.get(), LOCK_EX | (busy == Busy::wait ? 0 : LOCK_NB)) == 0) return;
+    if (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return;
     if (errno != EWOULDBLOCK) detail::throw_errno(path, "lock");
     throw InputError{at(path.string(), "expected a folder of its own, found another run in it")};
   }

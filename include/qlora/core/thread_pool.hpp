@@ -12,6 +12,10 @@
 #include <thread>
 #include <utility>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <qlora/core/memory.hpp>
 
 namespace qlora::inline v1 {
@@ -27,13 +31,12 @@ class ThreadPool {
     return pool;
   }
 
-  /// As many threads as the machine has, or as OMP_NUM_THREADS says, the name by which users and
-  /// schedulers limit them.
+  /// As many threads as this process may use of the machine's, or as OMP_NUM_THREADS says, the name
+  /// by which users and schedulers limit them.
   static int default_threads() {
     auto const* const wanted = std::getenv("OMP_NUM_THREADS");  // NOLINT(concurrency-mt-unsafe)
     auto const limit = wanted == nullptr ? 0 : std::atoi(wanted);
-    auto const machine = static_cast<int>(std::thread::hardware_concurrency());
-    return std::clamp(limit > 0 ? limit : machine, 1, most_threads);
+    return std::clamp(limit > 0 ? limit : usable_threads(), 1, most_threads);
   }
 
   /// Calls `call(body, piece, worker)` for every piece in [0, pieces) on up to `threads` threads:
@@ -67,6 +70,14 @@ class ThreadPool {
   }
 
  private:
+  static int usable_threads() {
+#if defined(__linux__)
+    auto set = cpu_set_t{};  // which launchers bind processes by
+    if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return static_cast<int>(std::thread::hardware_concurrency());
+  }
+
   // What `state_` says: whether the loop may be joined, by the workers up to which number, and how
   // many of them are inside.
   static constexpr auto open = 1u;

@@ -40,9 +40,10 @@ class Collective {
   int size() const { return communicator_.size(); }
 
   /// values += those of the other ranks. Each rank adds up a share of them, in the order of ranks,
-  /// and gives the others the sums: twice the bytes of `values` travel whatever the number of ranks
-  /// (Thakur et al., IJHPCA 19:49, 2005), and the bits depend on that number alone. A communicator
-  /// that reaches where they lie may bring a `sum` of its own.
+  /// and gives the others the sums (of a few numbers, each adds up all): twice the bytes of
+  /// `values` travel to and from a rank whatever their number (Thakur et al., IJHPCA 19:49, 2005),
+  /// and the bits depend on that number alone. A communicator that reaches where they lie may bring
+  /// a `sum` of its own.
   template <class T, Space S>
   void sum(Vector<T, S> values) {
     if (size() == 1) return;
@@ -73,12 +74,17 @@ class Collective {
     return all;
   }
 
+  /// What each rank has of it, in their order.
+  template <class T>
+  std::vector<T> each(T const& own) {
+    auto const counts = std::vector<std::size_t>(to_.size(), 1);
+    return gather(std::span<T const>{&own, 1}, std::span<std::size_t const>{counts});
+  }
+
   /// Whether it is so on any rank.
   bool any(bool here) {
     if (size() == 1) return here;
-    auto const own = static_cast<char>(here);
-    auto const counts = std::vector<std::size_t>(to_.size(), 1);
-    auto const all = gather(std::span{&own, 1}, std::span{counts});
+    auto const all = each(static_cast<char>(here));
     return std::ranges::count(all, char{0}) < std::ssize(all);
   }
 
@@ -96,8 +102,22 @@ class Collective {
   }
   void exchange() { communicator_.exchange(to_, from_); }
 
+  /// Numbers that are sent to all faster than twice to some.
+  static constexpr std::size_t few = 64;
+
+  template <class T>
+  void sum_few(std::span<T> values) {
+    auto const counts = std::vector<std::size_t>(to_.size(), values.size());
+    auto const all = gather(std::span<T const>{values}, std::span<std::size_t const>{counts});
+    for (auto i = std::size_t{0}; i < values.size(); ++i) {
+      values[i] = all[i];
+      for (auto r = std::size_t{1}; r < to_.size(); ++r) values[i] += all[r * values.size() + i];
+    }
+  }
+
   template <class T>
   void sum_on_host(std::span<T> values) {
+    if (values.size() < few) return sum_few(values);
     auto const part = [&](int r) {
       auto const [first, count] = part_of(std::ssize(values), r, size());
       return values.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));

@@ -13,17 +13,17 @@
 
 namespace qlora::inline v1::dist {
 
-/// Unless it is destroyed in time, says `what` and ends the process with status 1.
+/// Unless it is destroyed in time, says `what` and ends the process with that status.
 class Deadline {
  public:
-  Deadline(std::chrono::duration<double> time, std::string what)
-      : thread_{[time, what = std::move(what)](std::stop_token const& stop) {
+  Deadline(std::chrono::duration<double> time, std::string what, int status = 1)
+      : thread_{[time, what = std::move(what), status](std::stop_token const& stop) {
           auto mutex = std::mutex{};
           auto lock = std::unique_lock{mutex};
           std::condition_variable_any{}.wait_for(lock, stop, time, [] { return false; });
           if (stop.stop_requested()) return;
           std::fprintf(stderr, "%s within %g s\n", what.c_str(), time.count());
-          std::_Exit(1);
+          std::_Exit(status);
         }} {}
 
  private:

@@ -12,10 +12,12 @@
 
 #include <mpi.h>
 
+#include <qlora/dist/deadline.hpp>
+
 namespace qlora::inline v1::dist {
 
 /// A thread that sends beats to the rank after this one, the last one's being 0, and hears those of
-/// the rank before. Destroyed, it waits until all ranks are. Only ranks of one MPI world.
+/// the rank before. Destroyed, it waits until that one's is, too.
 class Heartbeat {
  public:
   Heartbeat(int rank, int size, std::chrono::duration<double> patience)
@@ -44,20 +46,25 @@ class Heartbeat {
     constexpr auto last_interval = std::chrono::milliseconds{1};
     auto lock = std::unique_lock{mutex_};
     auto last_heard = Clock::now();
-    auto heard = there;
+    auto last_look = last_heard;
+    auto incoming = there;  // MPI's while a message may come
     auto receiving = MPI_Request{MPI_REQUEST_NULL}, sending = MPI_Request{MPI_REQUEST_NULL};
     auto has_left = false;
-    listen(heard, receiving);
-    while (heard != gone || !has_left || sending != MPI_REQUEST_NULL) {
+    listen(incoming, receiving);
+    while (receiving != MPI_REQUEST_NULL || sending != MPI_REQUEST_NULL || !has_left) {
+      auto const now = Clock::now();
+      // Not even this process has run meanwhile: its silence says nothing of the other's.
+      if (now - last_look > 2 * interval) last_heard = now;
+      last_look = now;
       if (is_done(sending) && !has_left) {
         has_left = stop.stop_requested();
         MPI_Isend(has_left ? &gone : &there, 1, MPI_CHAR, next_, 0, beats_, &sending);
       }
-      while (heard != gone && is_done(receiving)) {
-        last_heard = Clock::now();
-        if (heard != gone) listen(heard, receiving);
+      while (receiving != MPI_REQUEST_NULL && is_done(receiving)) {
+        last_heard = now;
+        if (incoming != gone) listen(incoming, receiving);
       }
-      if (heard != gone && Clock::now() - last_heard > patience_) give_up();
+      if (receiving != MPI_REQUEST_NULL && now - last_heard > patience_) give_up();
       if (stop.stop_requested()) {
         std::this_thread::sleep_for(last_interval);
       } else {
@@ -66,8 +73,8 @@ class Heartbeat {
     }
   }
 
-  void listen(char& heard, MPI_Request& receiving) const {
-    MPI_Irecv(&heard, 1, MPI_CHAR, previous_, 0, beats_, &receiving);
+  void listen(char& incoming, MPI_Request& receiving) const {
+    MPI_Irecv(&incoming, 1, MPI_CHAR, previous_, 0, beats_, &receiving);
   }
   static bool is_done(MPI_Request& request) {
     auto done = 0;
@@ -77,6 +84,7 @@ class Heartbeat {
   [[noreturn]] void give_up() const {
     std::fprintf(stderr, "rank %d has not been heard of for %g s: all ranks end\n", previous_,
                  patience_.count());
+    auto const deadline = Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks"};
     MPI_Abort(MPI_COMM_WORLD, 1);
     std::abort();  // which MPI_Abort does not return to
   }

@@ -5,6 +5,7 @@
 #error "qlora/dist/mpi.hpp needs MPI: link qlora::mpi, which CMake finds where there is one"
 #endif
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -25,8 +26,9 @@
 
 namespace qlora::inline v1::dist {
 
-/// MPI for as long as this lives; there is one at a time, and one in the life of a process. Where
-/// it ends by an exception, the other ranks are ended too.
+/// MPI for as long as this lives; there is one in the life of a process. Where it ends by an
+/// exception, the other ranks are ended too. One that is caught while this lives leaves them
+/// waiting: let it out, or call abort().
 class Mpi {
  public:
   /// A rank of which nothing was heard for so long ends all. Throws SystemError for an MPI that
@@ -37,6 +39,7 @@ class Mpi {
     auto provided = 0;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided);
     MPI_Comm_dup(MPI_COMM_WORLD, &messages_);
+    for (auto& place : places_) MPI_Comm_dup(MPI_COMM_WORLD, &place.ranks);
     MPI_Comm_rank(messages_, &rank_);
     MPI_Comm_size(messages_, &size_);
     MPI_Comm neighbours;
@@ -54,9 +57,10 @@ class Mpi {
   Mpi& operator=(Mpi const&) = delete;
   ~Mpi() {
     if (std::uncaught_exceptions() > exceptions_) abort(1);
+    // With everybody's heart beating: the first may have much left to do.
+    meet(Meeting::at_end, [] { return false; });
     heartbeat_.reset();
     auto const deadline = Deadline{patience_, "not all ranks have ended"};
-    MPI_Comm_free(&messages_);
     MPI_Finalize();
   }
 
@@ -68,53 +72,60 @@ class Mpi {
 
   /// Ends every rank, with that exit status.
   [[noreturn]] static void abort(int status) {
+    auto const deadline = Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks", status};
     MPI_Abort(MPI_COMM_WORLD, status);
     std::abort();  // which MPI_Abort does not return to
   }
 
-  /// Whether all ranks come here within that time. Where they do not, nothing is left but to abort.
-  bool meet(std::chrono::duration<double> within) {
-    auto request = std::vector<MPI_Request>(1);
-    MPI_Ibarrier(messages_, request.data());
-    return wait(request, Clock::now() + std::chrono::duration_cast<Clock::duration>(within));
+  /// Where ranks may wait for each other: those at one place are not met by those at another.
+  enum class Meeting { on_the_way, after_error, at_end };
+
+  /// Waits until all ranks have come there, or `is_enough()`; whether they have. Where they have
+  /// not, the next call waits for the same ones.
+  template <class IsEnough>
+  bool meet(Meeting where, IsEnough&& is_enough) {
+    auto& [ranks, request] = places_[static_cast<std::size_t>(where)];
+    if (request.empty()) MPI_Ibarrier(ranks, &request.emplace_back());
+    if (!wait(request, is_enough)) return false;
+    request.clear();
+    return true;
   }
 
   /// See Communicator.
   void exchange(std::span<Sent const> to, std::span<Received const> from) {
+    for (auto const& bytes : to) expect_countable(bytes.size());
+    for (auto const& bytes : from) expect_countable(bytes.size());
     auto requests = std::vector<MPI_Request>{};
+    requests.reserve(2 * to.size());
     for (auto r = 0; r < size_; ++r) {
       if (r == rank_) continue;
       auto const other = static_cast<std::size_t>(r);
-      MPI_Irecv(from[other].data(), count(from[other].size()), MPI_BYTE, r, 0, messages_,
+      MPI_Irecv(from[other].data(), static_cast<int>(from[other].size()), MPI_BYTE, r, 0, messages_,
                 &requests.emplace_back());
-      MPI_Isend(to[other].data(), count(to[other].size()), MPI_BYTE, r, 0, messages_,
+      MPI_Isend(to[other].data(), static_cast<int>(to[other].size()), MPI_BYTE, r, 0, messages_,
                 &requests.emplace_back());
     }
-    wait(requests);
+    wait(requests, [] { return false; });
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   /// MPI counts in int.
-  static int count(std::size_t bytes) {
-    if (bytes > std::numeric_limits<int>::max()) {
-      throw SystemError{"MPI: expected messages of less than 2 GiB, found one of " +
-                        std::to_string(bytes) + " bytes"};
-    }
-    return static_cast<int>(bytes);
+  static void expect_countable(std::size_t bytes) {
+    if (bytes <= std::numeric_limits<int>::max()) return;
+    throw SystemError{"MPI: expected messages of less than 2 GiB, found one of " +
+                      std::to_string(bytes) + " bytes"};
   }
 
-  /// Whether all are done before the time is up. MPI's own waiting burns a core, which ranks that
+  /// Whether all are done before it is enough. MPI's own waiting burns a core, which ranks that
   /// share a machine do not have to spare.
-  static bool wait(std::vector<MPI_Request>& requests,
-                   Clock::time_point until = Clock::time_point::max()) {
+  template <class IsEnough>
+  static bool wait(std::vector<MPI_Request>& requests, IsEnough&& is_enough) {
     constexpr auto looks_before_sleep = 1000;
     constexpr auto nap = std::chrono::microseconds{50};
     auto done = 0;
     for (auto looks = 0; done == 0; ++looks) {
       if (looks > looks_before_sleep) {
-        if (Clock::now() > until) return false;
+        if (is_enough()) return false;
         std::this_thread::sleep_for(nap);
       }
       MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
@@ -125,6 +136,11 @@ class Mpi {
   std::chrono::duration<double> patience_;
   MPI_Comm messages_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  struct Place {
+    MPI_Comm ranks = MPI_COMM_NULL;
+    std::vector<MPI_Request> request;  // where this rank has come and others have not
+  };
+  std::array<Place, 3> places_;  // by Meeting
   int exceptions_ = std::uncaught_exceptions();
   std::unique_ptr<Heartbeat> heartbeat_;
 };

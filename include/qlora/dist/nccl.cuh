@@ -9,10 +9,10 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <exception>
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <nccl.h>
 
@@ -59,7 +59,7 @@ class Nccl {
     cuda::check(cudaGetDeviceProperties(&properties, device), "properties of a device");
     auto own = std::array<char, sizeof properties.uuid.bytes>{};
     std::ranges::copy(properties.uuid.bytes, own.begin());
-    auto all = gathered(ranks, own);
+    auto all = Collective{ranks}.each(own);
     std::ranges::sort(all);
     return std::ranges::adjacent_find(all) == all.end();
   }
@@ -67,12 +67,18 @@ class Nccl {
   Nccl(C& ranks, cuda::Stream const& stream) : ranks_{ranks}, stream_{stream} {
     auto id = ncclUniqueId{};
     if (ranks.rank() == 0) check(ncclGetUniqueId(&id), "NCCL: identifier");
-    auto const first = gathered(ranks, id).front();
+    auto const first = Collective{ranks}.each(id).front();
     check(ncclCommInitRank(&handle_, ranks.size(), first, ranks.rank()), "NCCL: start");
   }
   Nccl(Nccl const&) = delete;
   Nccl& operator=(Nccl const&) = delete;
-  ~Nccl() { ncclCommDestroy(handle_); }
+  ~Nccl() {
+    if (std::uncaught_exceptions() > exceptions_) {
+      ncclCommAbort(handle_);  // the others may never come to take leave
+    } else {
+      ncclCommDestroy(handle_);
+    }
+  }
 
   int rank() const { return ranks_.rank(); }
   int size() const { return ranks_.size(); }
@@ -105,14 +111,6 @@ class Nccl {
   }
 
  private:
-  /// What each rank has of it.
-  template <class T>
-  static std::vector<T> gathered(C& ranks, T const& own) {
-    auto const counts = std::vector<std::size_t>(static_cast<std::size_t>(ranks.size()), 1);
-    return Collective{ranks}.gather(std::span<T const>{&own, 1},
-                                    std::span<std::size_t const>{counts});
-  }
-
   /// `to(r)` and `from(r)` are where a rank's elements lie, and how many.
   template <class T, class To, class From>
   void exchange_on_device(To const& to, From const& from) {
@@ -122,8 +120,7 @@ class Nccl {
     for (auto r = 0; r < size(); ++r) {
       auto const [sent, send_count] = to(r);
       auto const [received, receive_count] = from(r);
-      // What a rank keeps is there already in the second exchange.
-      if (sent == received) continue;
+      if (r == rank() && sent == received) continue;  // what it keeps is there already
       check(ncclSend(sent, static_cast<std::size_t>(send_count), type, r, handle_, stream_),
             "NCCL: send");
       check(ncclRecv(received, static_cast<std::size_t>(receive_count), type, r, handle_, stream_),
@@ -145,6 +142,7 @@ class Nccl {
   C& ranks_;
   cuda::Stream const& stream_;
   ncclComm_t handle_ = nullptr;
+  int exceptions_ = std::uncaught_exceptions();
   VectorTensor<std::byte, Space::device> parts_;  // of all ranks, of what this one adds up
 };
 

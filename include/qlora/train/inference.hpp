@@ -8,6 +8,7 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -40,6 +41,7 @@ void check_finite(Protein const& protein, Matrix<T const> logits) {
 /// residues alone. Ranks take turns with the batches and tell each other the logits, so that each
 /// calls for all. Throws as `checked`, and DivergedError for a logit that is not finite.
 template <class B, class Model, class Body, class C = dist::Self>
+requires dist::Communicator<std::remove_reference_t<C>>
 void for_each_logits(B& backend, Model& model, std::span<Protein const> proteins,
                      Index batch_tokens, Body&& body, C&& communicator = {}) {
   using A = typename B::Accumulator;
