@@ -2,11 +2,13 @@
 #pragma once
 
 #include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ namespace qlora::testing {
 struct Outcome {
   int status = -1;
   std::string out, err;
+  std::size_t peak_bytes = 0;  ///< of memory
 };
 
 /// `program ARGUMENTS`, under way in `folder`.
@@ -51,21 +54,23 @@ class RunningProgram {
 
   void signal(int number) const { ::kill(child_, number); }
   bool has_ended() {
-    if (child_ > 0 && ::waitpid(child_, &status_, WNOHANG) == child_) child_ = 0;
+    if (child_ > 0 && ::wait4(child_, &status_, WNOHANG, &usage_) == child_) child_ = 0;
     return child_ <= 0;
   }
   /// Its status, 128 and the number where a signal ended it, and its output.
   Outcome wait() {
-    if (child_ > 0) ::waitpid(child_, &status_, 0);
+    if (child_ > 0) ::wait4(child_, &status_, 0, &usage_);
     child_ = 0;
     auto const status = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
-    return {status, read_file(out_), read_file(err_)};
+    return {status, read_file(out_), read_file(err_),
+            static_cast<std::size_t>(usage_.ru_maxrss) * 1024};
   }
 
  private:
   std::string out_, err_;
   ::pid_t child_ = -1;
   int status_ = 0;
+  rusage usage_{};
 };
 
 /// Status and output of `program ARGUMENTS`, run in `folder`.
