@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <qlora/backend/cpu.hpp>
@@ -132,12 +134,18 @@ class Silent : public benchmark::BenchmarkReporter {
 
 int main(int argc, char** argv) {
 #if defined(QLORA_HAS_MPI)
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMI_RANK") != nullptr) {
-    bench::ranks() = qlora::dist::Any{std::make_unique<qlora::dist::Mpi>()};
+  for (auto const* const launcher : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(launcher) == nullptr) continue;
+    auto mpi = std::make_unique<qlora::dist::Mpi>();
+    // Of a machine whose cores the launcher has not dealt out, ranks take equal parts.
+    auto& threads = qlora::thread_count();
+    if (threads == static_cast<int>(std::thread::hardware_concurrency())) {
+      threads = std::max(1, threads / mpi->local_size());
+    }
+    bench::ranks() = qlora::dist::Any{std::move(mpi)};
+    break;
   }
 #endif
-  auto& threads = qlora::thread_count();
-  threads = std::max(1, threads / bench::ranks().size());
   bench::add_benchmarks();
   benchmark::Initialize(&argc, argv);
   auto silent = bench::Silent{};

@@ -145,21 +145,26 @@ bool is_study(std::filesystem::path const& folder) {
 }
 
 /// The folder, made and locked. Throws InputError where it is another's, or holds something that is
-/// not to be resumed, and does not cease to: other parts may just be beginning.
-std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume,
-                                  std::chrono::seconds patience) {
+/// not to be resumed. A part waits for others, which may just be beginning.
+std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume, bool is_part) {
   create_folder(out);
-  auto const start = std::chrono::steady_clock::now();
-  for (;;) {
-    try {
-      auto lock = std::make_unique<FolderLock>(out);
-      if (!resume || !is_study(out)) refuse_occupied(out);
-      return lock;
-    } catch (InputError const&) {
-      if (std::chrono::steady_clock::now() - start >= patience) throw;
+  auto lock = std::unique_ptr<FolderLock>{};
+  auto const wait_for = [&](std::chrono::seconds patience, auto&& body) {
+    auto const until = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+      try {
+        return body();
+      } catch (InputError const&) {
+        if (!is_part || std::chrono::steady_clock::now() >= until) throw;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds{50});
-  }
+  };
+  wait_for(std::chrono::seconds{120}, [&] { lock = std::make_unique<FolderLock>(out); });
+  wait_for(std::chrono::seconds{3}, [&] {
+    if (!resume || !is_study(out)) refuse_occupied(out);
+  });
+  return lock;
 }
 
 /// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
@@ -234,7 +239,9 @@ void compare(CompareOptions options, CLI::App const& command) {
                  .groups_file = splits.groups_file,
                  .margin = options.margin,
                  .published = options.published ? Published::shown : Published::in_json};
-  Team::expect_same(runs.identity().dump(), "the same model, data and flags");
+  Team::expect_same(
+      runs.identity().dump() + (options.resume ? "resume" : "") + settings(command, {}),
+      "the same model, data and flags");
   auto lock = std::unique_ptr<FolderLock>{};
   auto config = std::string{};
   if (is_first) {
@@ -247,7 +254,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                        {"compute", machine.compute},
                        {"quant", quant},
                        {"baselines", is_part ? options.baselines : comparison.baseline_names()}});
-    lock = claim(out, options.resume, is_part ? std::chrono::seconds{3} : std::chrono::seconds{0});
+    lock = claim(out, options.resume, is_part);
     write_atomically(out / "config.toml", config);
     if (is_part) lock.reset();  // from here on, each run has its own
   }

@@ -57,7 +57,8 @@ void MachineOptions::apply() {
   }
   if (device == "cuda" && Team::size() > 1) use_cuda_device(Team::local_rank());
   if (compute.empty()) compute = device == "cuda" ? "bf16" : "fp32";
-  thread_count() = threads > 0 ? threads : Team::default_threads();
+  auto const part = Team::default_threads();  // which all ask each other for
+  thread_count() = threads > 0 ? threads : part;
   if (!Team::is_first()) quiet = true;
 }
 

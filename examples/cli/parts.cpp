@@ -44,28 +44,24 @@ Part Part::parse(std::string const& text) {
 std::string slurm_script(CLI::App const& command, int parts) {
   auto const again = repeated(command);
   auto const count = std::to_string(parts);
+  // A job that an interactive one submits would inherit what started that.
+  auto const start =
+      "#!/usr/bin/env bash\nexec env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK " + again;
   return "#!/usr/bin/env bash\n"
          "# Runs a study as a Slurm array of " +
          count +
          " jobs, and then makes its report. What is given\n"
          "# to this script, sbatch gets: --partition, --gres=gpu:1, --cpus-per-task, --time and so "
-         "on.\n"
+         "on,\n"
+         "# and --array=1-" +
+         count +
+         "%4 for at most four at once.\n"
          "set -euo pipefail\n"
          "runs=$(sbatch --parsable --array=1-" +
-         count +
-         " \"$@\" <<'JOB'\n"
-         "#!/usr/bin/env bash\n"
-         "exec " +
-         again + " --part \"$SLURM_ARRAY_TASK_ID/" + count +
-         "\"\n"
-         "JOB\n"
-         ")\n"
-         "sbatch --dependency=\"afterany:${runs%%;*}\" \"$@\" <<'JOB'\n"
-         "#!/usr/bin/env bash\n"
-         "exec " +
-         again +
-         " --resume\n"
-         "JOB\n";
+         count + " \"$@\" <<'JOB'\n" + start + " --part \"$SLURM_ARRAY_TASK_ID/" + count +
+         "\"\nJOB\n)\n"
+         "sbatch \"$@\" --array=0 --dependency=\"afterany:${runs%%;*}\" <<'JOB'\n" +
+         start + " --resume\nJOB\n";
 }
 
 }  // namespace qlora::cli

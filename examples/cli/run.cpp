@@ -395,6 +395,7 @@ RunResult Run::run(std::filesystem::path const& folder) {
     }
     write_json(folder / "metrics.json", result.metrics);
   }
+  ranks_.wait();  // where SIGTERM does not end one while another has results to write
   auto const of_device = session_->device_peak_bytes();
   result.peak_bytes = of_device > 0 ? of_device : peak_memory_bytes();
   result.total_seconds = seconds_since(start_);

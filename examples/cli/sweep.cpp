@@ -53,7 +53,7 @@ class Sweep {
     check_models(trials);
     results_.study = study(command);
     if (goes_on) results_.resume(folder / "sweep.json", trials);
-    Team::expect_same(results_.study.dump() + results_.json().dump(),
+    Team::expect_same(results_.json().dump() + (resume ? "resume" : "") + settings(command, {}),
                       "the same model, data, flags and sweep to resume");
     auto const config = settings(command, {{"device", base.machine.device},
                                            {"compute", base.machine.compute},
@@ -139,6 +139,7 @@ class Sweep {
     auto const before = seeds * static_cast<std::int64_t>(results_.trials.size());
     auto progress = report::Progress{"sweep", static_cast<double>(tokens * (runs - before)),
                                      "tokens", base.machine.progress()};
+    auto const termination = Termination{};    // also while the others are waited for
     auto trial = std::optional<SweepTrial>{};  // whose runs are not all done
     // Of a team, each process makes one of the next runs.
     for (auto first = before; first < runs; first += Team::size()) {
@@ -154,6 +155,7 @@ class Sweep {
         };
         outcome = run_one(std::move(options), folder_of(own), command);
       }
+      Team::wait();
       auto const outcomes = Team::gather(outcome);
       for (auto i = first; i < first + made; ++i) {
         if (!trial) trial.emplace(trials[static_cast<std::size_t>(i / seeds)]);

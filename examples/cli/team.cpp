@@ -109,7 +109,9 @@ int Team::default_threads() {
   auto here = Place{};
   ::gethostname(here.machine.data(), here.machine.size() - 1);
   ::sched_getaffinity(0, sizeof here.processors, &here.processors);
-  return std::max(1, threads / static_cast<int>(std::ranges::count(gather(here), here)));
+  auto const sharing = static_cast<int>(std::ranges::count(gather(here), here));
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
+  return std::getenv("OMP_NUM_THREADS") != nullptr ? threads : std::max(1, threads / sharing);
 #else
   return threads;
 #endif
@@ -144,7 +146,9 @@ void Team::expect_shared(std::filesystem::path const& file) {
 void Team::wait() {
 #if defined(QLORA_HAS_MPI)
   using enum dist::Mpi::Meeting;
-  if (mpi != nullptr && !mpi->meet(on_the_way, Termination::requested)) throw Terminated{};
+  if (mpi == nullptr) return;
+  Termination::check();  // others may have gone already
+  if (!mpi->meet(on_the_way, Termination::requested)) throw Terminated{};
 #endif
 }
 

@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "team.hpp"
+
 namespace qlora::cli {
 namespace {
 
@@ -18,8 +20,9 @@ extern "C" void note_termination(int) {
 Termination::Termination() {
   struct sigaction action {};
   action.sa_handler = note_termination;
-  // Writing a file goes on, so that what is left is whole.
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+  // Writing a file goes on, so that what is left is whole. Of a team, a scheduler's signal comes to
+  // each process, and again by its launcher, which will kill it if need be.
+  action.sa_flags = SA_RESTART | (Team::size() == 1 ? static_cast<int>(SA_RESETHAND) : 0);
   ::sigaction(SIGTERM, &action, &before_);
 }
 

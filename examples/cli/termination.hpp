@@ -13,8 +13,8 @@ class Terminated : public std::runtime_error {
   explicit Terminated(std::string const& what = "stopped by SIGTERM") : std::runtime_error{what} {}
 };
 
-/// While one lives, SIGTERM is noted; a second one ends the process at once. There is one at a
-/// time.
+/// While one lives, SIGTERM is noted; a second one ends a process at once that is alone. One may
+/// live within another.
 class Termination {
  public:
   Termination();

@@ -68,7 +68,9 @@ struct Train {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     settled.emplace_back("quant", prepared.quantization());
-    Team::expect_same(identity.dump(), "the same model, data and flags");
+    Team::expect_same(
+        identity.dump() + (run.checkpoints.resume ? "resume" : "") + settings(command, {}),
+        "the same model, data and flags");
     auto lock = std::optional<FolderLock>{};
     if (is_first) {
       create_folder(out);

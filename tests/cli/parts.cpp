@@ -74,7 +74,7 @@ TEST(Parts, AreMadeByTheScriptForSlurm) {
   EXPECT_EQ(outcome.status, 0) << outcome.err << script;
   EXPECT_EQ(program.read("calls"),
             "--parsable --array=1-3 --partition=gpu\n"
-            "--dependency=afterany:7 --partition=gpu\n");
+            "--partition=gpu --array=0 --dependency=afterany:7\n");
   EXPECT_EQ(found(program, "a b"), found(program, "whole"));
 }
 

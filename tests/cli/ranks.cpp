@@ -38,7 +38,7 @@ Outcome done(Program const& program, int ranks, Flags const& arguments) {
   return outcome;
 }
 
-Flags train(std::string const& out) {
+Flags quick_run(std::string const& out) {
   return quick_training("train", out) +
          Flags{"--valid",  golden("train/data.txt"), "--dropout", "0.3",
                "--select", "average_precision",      "--ci",      "none"};
@@ -54,12 +54,12 @@ std::vector<double> losses(Program const& program, std::string const& out) {
 
 TEST(Ranks, TrainAsOneDoes) {
   auto const program = Program{};
-  program.done(train("alone"));
+  program.done(quick_run("alone"));
   auto const expected = losses(program, "alone");
   ASSERT_GE(expected.size(), 10u);
   for (auto const ranks : {2, 3}) {
     auto const out = std::to_string(ranks);
-    done(program, ranks, train(out));
+    done(program, ranks, quick_run(out));
     auto const found = losses(program, out);
     ASSERT_EQ(found.size(), expected.size());
     for (auto i = std::size_t{0}; i < expected.size(); ++i) {
@@ -71,20 +71,20 @@ TEST(Ranks, TrainAsOneDoes) {
 TEST(Ranks, LeaveTheSameBitsAgainAndAfterAStop) {
   auto const program = Program{};
   auto const often = Flags{"--checkpoint-every", "3", "--keep-checkpoints", "9"};
-  done(program, 2, train("whole") + often);
-  done(program, 2, train("again"));
+  done(program, 2, quick_run("whole") + often);
+  done(program, 2, quick_run("again"));
   fs::create_directories(program.path("resumed/checkpoints"));
   auto const third = std::string{"/checkpoints/step-000000000003.safetensors"};
   fs::copy_file(program.path("whole" + third), program.path("resumed" + third));
   fs::copy(program.path("resumed"), program.path("alone"), fs::copy_options::recursive);
-  done(program, 2, train("resumed") + Flags{"--resume"});
+  done(program, 2, quick_run("resumed") + Flags{"--resume"});
   for (auto const* const file : {"adapter_model.safetensors", "metrics.json", "qlora.json"}) {
     auto const expected = program.read(std::string{"whole/"} + file);
     EXPECT_EQ(program.read(std::string{"again/"} + file), expected) << file;
     EXPECT_EQ(program.read(std::string{"resumed/"} + file), expected) << file;
   }
   // Another number of them goes on, and says so.
-  auto flags = train("alone") + Flags{"--resume"};
+  auto flags = quick_run("alone") + Flags{"--resume"};
   std::erase(flags, "--quiet");
   EXPECT_NE(program.done(flags).err.find("of 2 processes, and there are 1"), std::string::npos);
 }
@@ -125,14 +125,14 @@ TEST(Ranks, ShareTheTrialsOfASweep) {
 
 TEST(Ranks, SayOnceWhatIsWrong) {
   auto const program = Program{};
-  auto const outcome = run_ranks(program, 3, train("out") + Flags{"--train", "nothing.txt"});
+  auto const outcome = run_ranks(program, 3, quick_run("out") + Flags{"--train", "nothing.txt"});
   EXPECT_EQ(outcome.status, 2);
   auto const first = outcome.err.find("qlora: nothing.txt: ");
   ASSERT_NE(first, std::string::npos) << outcome.err;
   EXPECT_EQ(outcome.err.find("qlora: ", first + 1), std::string::npos) << outcome.err;
   EXPECT_FALSE(fs::exists(program.path("out")));
   program.write("full/something", "");  // which the first alone looks for
-  auto const full = run_ranks(program, 2, train("full"));
+  auto const full = run_ranks(program, 2, quick_run("full"));
   EXPECT_EQ(full.status, 2);
   EXPECT_NE(full.err.find("qlora: full: expected an empty folder"), std::string::npos) << full.err;
   auto const predict = run_ranks(program, 2, {"predict", "--out", "out"});

@@ -65,7 +65,7 @@ TEST_F(Examples, ExplainWrongUse) {
 }
 
 TEST_F(Examples, BindingSitesPrintsTheCardsMetricsAndSavesTheAdapter) {
-  auto const [status, out, error] =
+  auto const [status, out, error, peak_bytes] =
       run("binding_sites",
           {QLORA_SOURCE_DIR "/examples/data/nano-esm2", "train.txt", "test.txt", "adapter"});
   ASSERT_EQ(status, 0) << error;
@@ -80,7 +80,7 @@ TEST_F(Examples, BindingSitesPrintsTheCardsMetricsAndSavesTheAdapter) {
 }
 
 TEST_F(Examples, CustomPolicyPrintsARowForEachSplit) {
-  auto const [status, out, error] = run("custom_policy");
+  auto const [status, out, error, peak_bytes] = run("custom_policy");
   ASSERT_EQ(status, 0) << error;
   auto const table = rows(out);
   ASSERT_EQ(table.size(), 4u) << out;  // header, rule, rows
@@ -95,7 +95,7 @@ TEST_F(Examples, CustomPolicyPrintsARowForEachSplit) {
 }
 
 TEST_F(Examples, LayerAblationPrintsARowForEachArm) {
-  auto const [status, out, error] = run("layer_ablation");
+  auto const [status, out, error, peak_bytes] = run("layer_ablation");
   ASSERT_EQ(status, 0) << error;
   auto table = rows(out);
   ASSERT_EQ(table.size(), 3u + 6u) << out;  // title, header, rule; none, four layers, all

@@ -11,7 +11,7 @@
 
 #include <qlora/esm2.hpp>
 
-namespace qlora {
+namespace qlora::together {
 namespace {
 
 using Study = Experiment<model::Dynamic, quant::Any, placement::Sites, CardMetrics,
@@ -136,4 +136,4 @@ TEST(TrainingRanks, SkipAStepTogether) {
 }
 
 }  // namespace
-}  // namespace qlora
+}  // namespace qlora::together

@@ -58,7 +58,8 @@ class Mpi {
   ~Mpi() {
     if (std::uncaught_exceptions() > exceptions_) abort(1);
     // With everybody's heart beating: the first may have much left to do.
-    meet(Meeting::at_end, [] { return false; });
+    meet(Meeting::at_end, never);
+    leave(Meeting::on_the_way);
     heartbeat_.reset();
     auto const deadline = Deadline{patience_, "not all ranks have ended"};
     MPI_Finalize();
@@ -84,8 +85,11 @@ class Mpi {
   /// not, the next call waits for the same ones.
   template <class IsEnough>
   bool meet(Meeting where, IsEnough&& is_enough) {
-    auto& [ranks, request] = places_[static_cast<std::size_t>(where)];
-    if (request.empty()) MPI_Ibarrier(ranks, &request.emplace_back());
+    auto& [ranks, request, times] = places_[static_cast<std::size_t>(where)];
+    if (request.empty()) {
+      MPI_Ibarrier(ranks, &request.emplace_back());
+      ++times;
+    }
     if (!wait(request, is_enough)) return false;
     request.clear();
     return true;
@@ -105,10 +109,20 @@ class Mpi {
       MPI_Isend(to[other].data(), static_cast<int>(to[other].size()), MPI_BYTE, r, 0, messages_,
                 &requests.emplace_back());
     }
-    wait(requests, [] { return false; });
+    wait(requests, never);
   }
 
  private:
+  static bool never() { return false; }
+
+  /// Comes to where others have given up waiting, for MPI wants every request to be completed.
+  void leave(Meeting where) {
+    auto const& place = places_[static_cast<std::size_t>(where)];
+    auto most = place.times;
+    MPI_Allreduce(&place.times, &most, 1, MPI_LONG_LONG, MPI_MAX, messages_);
+    while (place.times < most || !place.request.empty()) meet(where, never);
+  }
+
   /// MPI counts in int.
   static void expect_countable(std::size_t bytes) {
     if (bytes <= std::numeric_limits<int>::max()) return;
@@ -139,6 +153,7 @@ class Mpi {
   struct Place {
     MPI_Comm ranks = MPI_COMM_NULL;
     std::vector<MPI_Request> request;  // where this rank has come and others have not
+    long long times = 0;               // that it has come
   };
   std::array<Place, 3> places_;  // by Meeting
   int exceptions_ = std::uncaught_exceptions();
