@@ -73,4 +73,5 @@ printf 'subdirs(%s)\n' "${trees[*]}" >build/CTestTestfile.cmake
 compile_seconds binding_sites 20
 compile_seconds qlora_cli 90
 if [[ $all == yes ]]; then bash tests/long.sh; fi
-ctest --test-dir build -j "$jobs" --output-on-failure --no-tests=error
+# One more than there are cores, as some tests wait for others.
+ctest --test-dir build -j "$((jobs + 1))" --output-on-failure --no-tests=error
