@@ -39,6 +39,6 @@ EOF
 chmod +x "$folder/enter"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-"$folder/enter" 10.77.0.1 mpirun --hostfile "$folder/hosts" --map-by node --bind-to none \
-  --mca plm_rsh_agent "$folder/enter" --mca btl tcp,self --mca btl_tcp_if_include eth0 \
-  --mca oob_tcp_if_include eth0 "$@"
+command=(mpirun --hostfile "$folder/hosts" --map-by node --bind-to none --mca plm_rsh_agent "$folder/enter"
+  --mca btl tcp,self --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 "$@")
+"$folder/enter" 10.77.0.1 "$(printf '%q ' "${command[@]}")"
