@@ -2,23 +2,12 @@
 # kill.sh PROGRAM [ROUNDS]: kills training at random moments, ROUNDS (200) times, one in four by SIGTERM, resumes
 # it, and fails where what it leaves is not, to the bit, what an uninterrupted run leaves.
 set -euo pipefail
-program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 rounds=${2:-200}
-goldens=$(cd "$(dirname "$0")/../goldens" && pwd)
-folder=$(mktemp -d)
+. "$(dirname "$0")/interrupted.sh" "$1"
 trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-RANDOM=1
 
 train() { # OUT FLAG..., in place of a subshell, so that signals reach the program itself
-  exec "$program" train --model "$goldens/models/odd" --train "$goldens/train/data.txt" --valid "$goldens/train/data.txt" \
-    --select mcc --epochs 40 --batch-sequences 2 --dropout 0.3 --checkpoint-every 3 --quiet --out "$@" >/dev/null
-}
-same() { # OUT
-  for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
-    cmp "whole/$file" "$1/$file"
-  done
-  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 "$1/history.csv")
+  exec "${training[@]}" "$@" >/dev/null
 }
 
 (train whole)

@@ -3,27 +3,15 @@
 # killed or stopped, whichever, or both get SIGTERM. Each time both must have ended within a minute, and in the end
 # what they leave must be, to the bit, what an uninterrupted run leaves.
 set -euo pipefail
-program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 rounds=${2:-50}
-goldens=$(cd "$(dirname "$0")/../goldens" && pwd)
-folder=$(mktemp -d)
+. "$(dirname "$0")/interrupted.sh" "$1"
 trap 'pkill -KILL -f "$folder" || true; rm -rf "$folder"' EXIT
-cd "$folder"
-RANDOM=1
 
 # As root, more of them than cores, without what a container does not allow, and soon impatient.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
   OMPI_MCA_btl_vader_single_copy_mechanism=none QLORA_RANK_TIMEOUT=2 ASAN_OPTIONS=detect_leaks=0
 train() { # OUT FLAG..., in place of a subshell
-  exec mpirun -n 2 "$program" train --model "$goldens/models/odd" --train "$goldens/train/data.txt" \
-    --valid "$goldens/train/data.txt" --select mcc --epochs 40 --batch-sequences 2 --dropout 0.3 \
-    --checkpoint-every 3 --quiet --out "$folder/$1" "${@:2}" >/dev/null
-}
-same() { # OUT
-  for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
-    cmp "whole/$file" "$1/$file"
-  done
-  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 "$1/history.csv")
+  exec mpirun -n 2 "${training[@]}" "$folder/$1" "${@:2}" >/dev/null
 }
 ranks() { pgrep -f "^$program train .*$folder" | sort -n; }
 
