@@ -2,8 +2,9 @@
 # so that a program finds what its own machine has. QLORA_ONEDNN, QLORA_ZLIB, QLORA_MPI, QLORA_CUDA,
 # QLORA_CUDNN and QLORA_NCCL: AUTO, ON or OFF.
 
-# qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, "NAME;VERSION" where
-# that matters, has all the targets.
+# qlora_find_component(NAME PACKAGE IMPORTED_TARGET...): qlora::NAME, if the package, followed by a
+# version or components where they matter, is found and has all the targets. Both are asked, since
+# FindMPI makes its target of nothing.
 function(qlora_find_component name package)
   string(TOUPPER ${name} option)
   if(TARGET qlora::${name} OR "${QLORA_${option}}" STREQUAL "OFF")
@@ -13,6 +14,10 @@ function(qlora_find_component name package)
     find_package(${package} REQUIRED)
   else()
     find_package(${package} QUIET)
+  endif()
+  list(GET package 0 package)
+  if(NOT ${package}_FOUND)
+    return()
   endif()
   foreach(target IN LISTS ARGN)
     if(NOT TARGET ${target})
@@ -34,7 +39,7 @@ if(TARGET qlora::zlib)
 endif()
 
 # MPI's C interface; that of C++, which it has given up, is left out.
-qlora_find_component(mpi MPI MPI::MPI_CXX)
+qlora_find_component(mpi "MPI;COMPONENTS;CXX" MPI::MPI_CXX)
 if(TARGET qlora::mpi)
   target_compile_definitions(qlora::mpi INTERFACE QLORA_HAS_MPI=1 OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 endif()

@@ -1,5 +1,6 @@
 # cmake -DSOURCE=... -DTREE=... -DCOMPILER=... -P check.cmake WAY: uses the library from outside,
-# as an installed package (after WAY install), a subdirectory, or nothing but headers.
+# as an installed package (after WAY install), a subdirectory, or nothing but headers; or configures it
+# on a machine that lacks a part.
 math(EXPR last "${CMAKE_ARGC} - 1")
 set(way ${CMAKE_ARGV${last}})
 set(prefix ${TREE}/package/prefix)
@@ -31,6 +32,15 @@ elseif(way STREQUAL "find_package")
   build(-DCMAKE_PREFIX_PATH=${prefix})
 elseif(way STREQUAL "add_subdirectory")
   build(-DQLORA=${SOURCE})
+elseif(way STREQUAL "without_mpi") # FindMPI makes its target even then
+  file(MAKE_DIRECTORY ${out})
+  run(${CMAKE_COMMAND} -S ${SOURCE} -B ${out} -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER} -DQLORA_TESTS=OFF
+      -DMPI_SKIP_COMPILER_WRAPPER=ON -DMPI_CXX_HEADER_DIR=${out}
+      -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON)
+  file(STRINGS ${out}/build.ninja uses REGEX QLORA_HAS_MPI)
+  if(uses)
+    message(FATAL_ERROR "MPI, which is not there, is used: ${uses}")
+  endif()
 else() # plain, two_units
   file(MAKE_DIRECTORY ${out})
   file(GLOB sources ${consumer}/${way}/*.cpp)
