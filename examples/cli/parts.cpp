@@ -25,7 +25,7 @@ std::string repeated(CLI::App const& command) {
     auto const is_switch = option->get_expected_max() == 0;
     auto const value = is_switch ? std::string{option->as<bool>() ? "true" : "false"}
                                  : option->reduced_results().back();
-    text += " " + shell_word("--" + name + "=" + value);
+    text += " " + shell_word(std::string{"--"}.append(name).append("=").append(value));
   }
   return text;
 }
