@@ -1,7 +1,11 @@
 // qlora demo: the main job on the embedded default, which needs no data and no downloads.
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <system_error>
 
+#include <qlora/core/error.hpp>
 #include <qlora/core/output_folder.hpp>
 #include <qlora/synth/corpus.hpp>
 
@@ -19,22 +23,28 @@ struct Demo {
   std::string out = "qlora-demo";
 
   void operator()(CLI::App const& command) {
-    auto const folder = std::filesystem::path{out};
-    auto const data = folder / "data";
+    auto const data = std::filesystem::path{out} / "data";
     compare.run.model = shared_file("nano-esm2").string();
     compare.files.train = (data / "train.txt").string();
     compare.files.valid = (data / "valid.txt").string();
     compare.files.test = (data / "test.txt").string();
-    compare.out = (folder / "study").string();
+    compare.out = (std::filesystem::path{out} / "study").string();
     compare.prepare();
+    auto folder = std::optional<OutputFolder>{};  // goes again if nothing stays in it
     if (Team::is_first()) {
-      refuse_occupied(out);
-      auto const generated = synth::generate(corpus);
-      create_folder(folder);
-      synth::write(generated, data);
+      folder.emplace(out);
+      synth::write(synth::generate(corpus), data);
     }
     Team::wait();
-    cli::compare(compare, command);
+    try {
+      cli::compare(compare, command);
+    } catch (InputError const&) {  // no data stay of a study that was refused
+      auto ignored = std::error_code{};
+      if (folder && !std::filesystem::exists(compare.out, ignored)) {
+        std::filesystem::remove_all(data, ignored);
+      }
+      throw;
+    }
   }
 };
 

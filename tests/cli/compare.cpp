@@ -257,6 +257,8 @@ TEST(Demo, ComparesOnTheEmbeddedDefault) {
   EXPECT_NE(outcome.out.find("qkv"), std::string::npos);
   program.refuses({"demo", "--families", "10"}, {"qlora-demo", "empty folder"});
   program.refuses({"demo", "--arms", "bogus", "--out", "other"}, {"bogus"});
+  program.refuses({"demo", "--families", "10", "--groups", "none.tsv", "--out", "other"},
+                  {"none.tsv", "expected a file"});
   EXPECT_FALSE(std::filesystem::exists(program.path("other")));
 }
 
