@@ -15,7 +15,6 @@ if(TARGET qlora::cuda)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has C++20
     string(APPEND CMAKE_CUDA_FLAGS " -std=c++20")
   endif()
-  add_custom_target(cuda_sources COMMENT "Programs whose every source is CUDA")
 endif()
 
 # Warnings are errors.
@@ -45,8 +44,5 @@ function(qlora_add_program name)
   if(TARGET qlora::cuda)
     target_link_libraries(${name} PRIVATE qlora::cuda)
     set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF)
-    if(NOT "${ARGN}" MATCHES "\\.cpp(;|$)")
-      add_dependencies(cuda_sources ${name})
-    endif()
   endif()
 endfunction()

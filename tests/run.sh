@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds and tests everything that a change must keep, on Debian 12: with g++, again with its address
-# and undefined-behaviour sanitizers, and the CUDA sources where there is nvcc. With --all also: clang,
-# its thread sanitizer, clang-tidy, more GPU architectures, fuzzing, and a comparison with the
-# Hugging Face stack, which pip installs into build/hf. A chroot of nothing but Debian's base is
-# tests/chroot.sh.
+# and undefined-behaviour sanitizers, and CUDA's tests where there is nvcc. With --all also: clang, its
+# thread sanitizer, clang-tidy, every CUDA program, more GPU architectures, fuzzing, and a comparison
+# with the Hugging Face stack, which pip installs into build/hf. A chroot of nothing but Debian's base
+# is tests/chroot.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 all=no
@@ -53,7 +53,7 @@ if [[ $nvcc ]]; then
   elif [[ $all == yes ]]; then
     build cuda all -DQLORA_BENCH=ON
   else
-    build cuda cuda_sources
+    build cuda cuda_tests
   fi
   # Without a device: what can be asked of libraries, and that the rest says so.
   build/cuda/bin/tests_backend_cuda --gtest_brief=1
@@ -64,7 +64,7 @@ if [[ $all == yes ]]; then
   build tsan
   if [[ $nvcc ]]; then
     cmake --preset cuda -B build/cuda-more -DCMAKE_CUDA_ARCHITECTURES='80-real;100-real' >/dev/null
-    cmake --build build/cuda-more -j "$jobs" --target cuda_sources
+    cmake --build build/cuda-more -j "$jobs" --target cuda_tests
   fi
 fi
 
