@@ -266,7 +266,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
       chart,
       "A dot is a group of related proteins, its average precision a mean over seeds; the bar "
       "is the mean over groups, which the study compares. Groups differ more than arms do.",
-      arms_of(comparison), numbers);
+      {}, numbers);
 
   auto gap = Chart{"Train and test",
                    {.label = "average precision, all residues pooled"},
@@ -287,7 +287,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
       gap,
       "The large dot is the test split, the small one the training split, and the bar between "
       "them what the model card reads as overfitting. Compare it at equal training loss, too.",
-      arms_of(comparison), gaps);
+      {}, gaps);
 }
 
 void add_difference_figure(report::Page& page, Comparison const& comparison) {
@@ -303,7 +303,7 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
       if (!std::isnan(bound)) reach = std::max(reach, std::abs(bound));
     }
   }
-  reach *= 1.08;
+  reach = std::min(1.08 * reach, 1.);  // as far as average precisions can differ
   auto chart = Chart{"Differences from " + comparison.arms.front().arm.name,
                      {.label = "difference in average precision", .low = -reach, .high = reach},
                      {.label = "", .names = names}};

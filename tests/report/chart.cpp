@@ -56,6 +56,15 @@ TEST(Chart, NamesRows) {
   EXPECT_NE(svg.find(">first</text>"), std::string::npos);
 }
 
+TEST(Chart, SamplesAreDotsWhereAllMarksAre) {
+  auto chart = Chart{"costs", {.label = "x"}, {.label = "y"}};
+  chart.dot(2, {.5, .5}, "an arm");
+  chart.line(2, {{.5, .6}});  // a dot, too
+  EXPECT_NE(chart.sample(2).find("<circle class=\"dot s2\""), std::string::npos);
+  chart.line(2, {{0, 0}, {1, 1}});
+  EXPECT_NE(chart.sample(2).find("<path class=\"line s2\""), std::string::npos);
+}
+
 TEST(Page, HoldsTextAsText) {
   auto page = Page{"T & t"};
   auto table = Table{{{"name", Align::left}, {"value"}}};

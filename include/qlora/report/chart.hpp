@@ -124,6 +124,7 @@ class Chart {
       is_broken = false;
     }
     if (path.empty()) return;
+    has_lines_ = true;
     add("<path class=\"line " + series_class(series) + (faint ? " faint" : "") + "\" d=\"" + path +
         "\"/>");
   }
@@ -160,6 +161,15 @@ class Chart {
   }
 
   bool empty() const { return marks_.empty(); }
+
+  /// How a series looks here, for a key: as a line, or as a dot where there are no lines.
+  std::string sample(std::size_t series) const {
+    auto const looks = series_class(series);
+    return "<svg viewBox=\"0 0 24 10\" aria-hidden=\"true\">" +
+           (has_lines_ ? "<path class=\"line " + looks + "\" d=\"M1 5H23\"/>"
+                       : "<circle class=\"dot " + looks + "\" cx=\"12\" cy=\"5\" r=\"4\"/>") +
+           "</svg>";
+  }
 
   std::string svg() const {
     auto text = "<svg viewBox=\"0 0 " + digits(width) + " " + digits(height) +
@@ -244,6 +254,7 @@ class Chart {
   std::string title_, marks_;
   Axis x_, y_;
   double left_ = 0;
+  bool has_lines_ = false;
 };
 
 }  // namespace qlora::inline v1::report

@@ -47,8 +47,8 @@ class Page {
   }
   void table(Table const& table) { body_ += close() + html(table); }
 
-  /// A figure with what it shows and how to read it, the series in it, and its numbers below it,
-  /// folded. Neighbouring figures stand side by side where there is room.
+  /// A figure with what it shows and how to read it, the series that no axis names, and its numbers
+  /// below it, folded. Neighbouring figures stand side by side where there is room.
   void figure(Chart const& chart, std::string_view reading,
               std::vector<std::pair<std::size_t, std::string>> const& series,
               Table const& numbers) {
@@ -56,9 +56,7 @@ class Page {
     in_figures_ = true;
     body_ += "<figure>" + chart.svg() + "<ul class=\"key\">";
     for (auto const& [number, name] : series) {
-      auto const looks = series_class(number);
-      body_ += "<li><svg viewBox=\"0 0 24 10\" aria-hidden=\"true\"><path class=\"line " + looks +
-               "\" d=\"M1 5H23\"/></svg>" + escaped_html(name) + "</li>";
+      body_ += "<li>" + chart.sample(number) + escaped_html(name) + "</li>";
     }
     body_ += "</ul><figcaption><b>" + escaped_html(chart.title()) + ".</b> " +
              escaped_html(reading) + "</figcaption><details><summary>Numbers</summary>" +
