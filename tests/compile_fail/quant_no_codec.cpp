@@ -1,4 +1,4 @@
-// expect: a quantization needs static constexpr name, bits, block and double_quantized
+// expect: encode(float) and decode(code), which returns a float
 #include <cstdint>
 #include <string_view>
 

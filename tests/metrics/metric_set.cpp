@@ -181,6 +181,7 @@ TEST(MetricSet, PublishesTheCardsSevenNumbers) {
   auto const card = std::vector<std::string_view>{"loss", "accuracy", "precision", "recall",
                                                   "f1",   "auc_card", "mcc"};
   EXPECT_TRUE(std::ranges::equal(qlora::CardMetrics::names, card));
+  static_assert(std::is_same_v<MetricSet<F1>::With<Mcc, RocAuc>, MetricSet<F1, Mcc, RocAuc>>);
 }
 
 TEST(MetricSet, RefusesWhatItCannotCount) {

@@ -88,6 +88,10 @@ class MetricSet {
  public:
   static constexpr auto names = std::array{std::string_view{Ms::name}...};
 
+  /// These and more: `CardMetrics::With<F2>`.
+  template <typename... More>
+  using With = MetricSet<Ms..., More...>;
+
   /// Throws InputError if `options.names` holds anything but names of this set.
   explicit MetricSet(metrics::Options const& options = {}) : wanted_{selection(options.names)} {
     start<metrics::Confusion>(options);

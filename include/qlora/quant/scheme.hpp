@@ -9,14 +9,16 @@
 ///       QLORA_HOST_DEVICE static float decode(std::uint8_t code);
 ///     };
 ///
-/// A block's scale is its largest magnitude. Instead of `encode` and `decode` a scheme may have
-/// `codebook`, an array of 2^bits floats, of which an element takes the nearest. Optional:
+/// A block's scale is its largest magnitude. A code of 4 bits is below 16. Instead of `encode` and
+/// `decode` a scheme may have `codebook`, an array of 2^bits floats, some of them twice if it knows
+/// fewer, of which an element takes the nearest. Optional:
 /// `range` (1 if absent) makes encode and decode work on [-range, range], and `prepare(float)` is
 /// what an element becomes before anything else.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <concepts>
 #include <cstdint>
 #include <string_view>
@@ -75,11 +77,14 @@ namespace quant {
 /// Whether a type can stand as a quantization; a compile-time error says what it lacks.
 template <class S>
 consteval bool check_scheme() {
-  static_assert(
-      Quantization<S>,
-      "a quantization needs static constexpr name, bits, block and double_quantized, and either "
-      "codebook (2^bits floats) or encode(float) and decode(code), or, to be chosen at run time, "
-      "visit(body) and static parse(name); see quant/scheme.hpp");
+  static_assert(Described<S>,
+                "a quantization needs static constexpr name, bits, block and double_quantized; see "
+                "quant/scheme.hpp");
+  static_assert(!Described<S> || Quantization<S>,
+                "a quantization needs static codebook, an array of exactly 2^bits floats (one of "
+                "fewer values repeats some), or encode(float) and decode(code), which returns a "
+                "float, or, to be chosen at run time, visit(body) and static parse(name); see "
+                "quant/scheme.hpp");
   if constexpr (Quantization<S> && !Choice<S>) {
     static_assert(S::block > 0 || S::block == per_row || S::block == unscaled,
                   "a quantization's block is a positive size, quant::per_row or quant::unscaled");
@@ -181,7 +186,9 @@ Code<S> encode(float x) {
     constexpr auto const& ranks = detail::ranks_of<S>;
     return ranks.codes[count_below<ranks.midpoints.size()>(ranks.midpoints.data(), x)];
   } else {
-    return S::encode(x);
+    auto const code = S::encode(x);
+    assert(S::bits != 4 || static_cast<unsigned>(code) < 16);
+    return code;
   }
 }
 
