@@ -40,7 +40,9 @@ struct Prepare {
     refuse_occupied(out);
     auto const options = chosen();
     auto const files = std::vector<std::filesystem::path>(inputs.begin(), inputs.end());
-    print(write_prepared(prepare(files, options), options, out));
+    auto const summary = write_prepared(prepare(files, options), options, out);
+    print(summary);
+    if (!machine.quiet) note_single_class(summary);
   }
 
   PrepareOptions chosen() const {
@@ -69,6 +71,18 @@ struct Prepare {
     options.chunk_residues = static_cast<std::size_t>(chunk_residues);
     if (alignment != "residue") options.alignment = LabelAlignment::legacy_shifted;
     return options;
+  }
+
+  /// Nothing can be trained with such data, and that is said before it is tried.
+  static void note_single_class(Json const& summary) {
+    auto const count = [&](char const* key) { return summary.at(key).get<std::int64_t>(); };
+    auto const positives = count("positives");
+    if (positives > 0 && count("residues") > positives + count("unknown")) return;
+    std::cerr
+        << (positives > 0
+                ? "no residue is known to be none: are entries of binding sites, a column "
+                  "'Binding site', missing? --unannotated negative takes all others for none\n"
+                : "no residue is a site: is there a column of --sites?\n");
   }
 
   static void print(Json const& summary) {
@@ -123,7 +137,7 @@ void add_prepare(CLI::App& app) {
              "longer proteins are cut into chunks of so many residues")
       ->check(CLI::Range(std::int64_t{1}, most_residues));
   add_option(*command, "--sites", prepare->sites, "binding, active or binding,active")
-      ->check(IsMember({"binding", "active", "binding,active", "active,binding"}));
+      ->check(IsMember({"binding", "active", "binding,active", "active,binding"}).description("{binding,active}"));
   add_option(*command, "--evidence", prepare->evidence,
              "the least that makes a site positive: experimental, manual or any; residues of "
              "weaker ones are unknown")

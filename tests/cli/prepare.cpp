@@ -9,14 +9,18 @@
 namespace qlora::testing {
 namespace {
 
-std::string uniprot_table() {
-  auto text = std::string{"Entry\tProtein families\tSequence\tBinding site\tActive site\n"};
+std::string uniprot_table(bool has_binding_sites = true) {
+  auto const of_binding = [&](std::string const& cell) {
+    return has_binding_sites ? cell + "\t" : "";
+  };
+  auto text = "Entry\tProtein families\tSequence\t" + of_binding("Binding site") + "Active site\n";
   for (auto i = 0; i < 40; ++i) {
     auto const n = std::to_string(i);
-    text += "P" + n + "\tF" + std::to_string(i % 20) + " superfamily, X family\tMKV" +
-            std::string(static_cast<std::size_t>(i), 'L') + "GG\t" +
-            (i % 4 == 0 ? "" : "BINDING 2..3; /ligand=\"ATP\"; /evidence=\"ECO:0000250\"") + "\t" +
-            (i % 2 == 0 ? "ACT_SITE 1; /evidence=\"ECO:0000269|PubMed:1\"" : "") + "\n";
+    text +=
+        "P" + n + "\tF" + std::to_string(i % 20) + " superfamily, X family\tMKV" +
+        std::string(static_cast<std::size_t>(i), 'L') + "GG\t" +
+        of_binding(i % 4 == 0 ? "" : "BINDING 2..3; /ligand=\"ATP\"; /evidence=\"ECO:0000250\"") +
+        (i % 2 == 0 ? "ACT_SITE 1; /evidence=\"ECO:0000269|PubMed:1\"" : "") + "\n";
   }
   return text;
 }
@@ -40,6 +44,20 @@ TEST(Prepare, MakesWhatTrainTakes) {
   EXPECT_EQ(program.read("d/train.txt"), program.read("e/train.txt"));
   program.done({"prepare", "--input", "u.tsv", "--out", "f", "--seed", "2"});
   EXPECT_NE(program.read("d/groups.tsv"), program.read("f/groups.tsv"));
+}
+
+TEST(Prepare, NotesWhatCannotBeTrained) {
+  auto const program = Program{};
+  program.write("u.tsv", uniprot_table());
+  EXPECT_EQ(program.done({"prepare", "--input", "u.tsv", "--out", "d"}).err, "");
+  program.write("active.tsv", uniprot_table(false));
+  auto const prepare = std::vector<std::string>{"prepare", "--input", "active.tsv", "--out"};
+  EXPECT_NE(program.done(prepare + std::vector<std::string>{"e"})
+                .err.find("no residue is known to be none"),
+            std::string::npos);
+  EXPECT_EQ(program.done(prepare + std::vector<std::string>{"f", "--unannotated", "negative"}).err,
+            "");
+  EXPECT_EQ(program.done(prepare + std::vector<std::string>{"g", "--quiet"}).err, "");
 }
 
 TEST(Prepare, ChoosesSites) {

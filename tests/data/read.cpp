@@ -89,7 +89,10 @@ TEST(ReadBindingSites, NeedsLabels) {
   EXPECT_EQ(refusal(">a\nM\n-\n", read_binding_sites),
             ": expected residues labelled 0 or 1, found only unknown ones");
   EXPECT_EQ(refusal(">a\nMK\nVL\n", read_binding_sites),
-            ":3: column 1: expected a label 0, 1 or -, found 'V'");
+            ":3: column 1: expected a label 0, 1 or -, found 'V'; FASTA has no labels");
+  EXPECT_EQ(refusal("Entry,Sequence\nA,MK\n", read_binding_sites),
+            ":1: expected '>', the columns of a UniProt table between tabs, 'ID' of its flat text, "
+            "or a table of Yu et al., found 'Entry,Sequence'");
   EXPECT_EQ(refusal("", read_binding_sites), ": expected three-line records, found none");
 }
 

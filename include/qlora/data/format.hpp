@@ -35,8 +35,9 @@ constexpr std::string_view format_name(DataFormat format) {
   return {};
 }
 
-/// The format of a file, gzip-compressed or not; FASTA when nothing else fits, so that its reader
-/// says what is wrong. Throws InputError when the file cannot be read as text.
+/// The format of a file, gzip-compressed or not; FASTA when there is hardly anything in it, so that
+/// its reader says what is missing. Throws InputError when the file cannot be read as text, and for
+/// a first line of no format.
 inline DataFormat recognise(std::filesystem::path const& path) {
   auto head = std::array<char, 3>{};
   auto const got = Source{path}.read(head);
@@ -56,7 +57,11 @@ inline DataFormat recognise(std::filesystem::path const& path) {
         (line.find("Entry") != line.npos || line.find("Sequence") != line.npos)) {
       return DataFormat::uniprot_tsv;
     }
-    return line.find(';') != line.npos ? DataFormat::yu : DataFormat::fasta;
+    if (line.find(';') != line.npos) return DataFormat::yu;
+    lines.fail(
+        "expected '>', the columns of a UniProt table between tabs, 'ID' of its flat text, or a "
+        "table of Yu et al., found '" +
+        printable(line, 40) + "'");
   }
   // The third line is one of labels; FASTA cannot have such a line.
   for (auto lines_on = 0; lines_on < 2; ++lines_on) {

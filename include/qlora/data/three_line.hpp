@@ -46,7 +46,7 @@ void for_each_three_line(std::filesystem::path const& path, Use&& use) {
     if (bad) {
       auto const column = labels.find_first_not_of("01-");
       lines.fail("column " + std::to_string(column + 1) + ": expected a label 0, 1 or -, found " +
-                 detail::quoted(labels[column]));
+                 detail::quoted(labels[column]) + (column == 0 ? "; FASTA has no labels" : ""));
     }
     if (labels.size() != protein.sequence.size()) {
       lines.fail("expected " + std::to_string(protein.sequence.size()) + " labels for '" +

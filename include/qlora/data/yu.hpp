@@ -62,7 +62,8 @@ void for_each_yu(std::filesystem::path const& path, Use&& use) {
     if (rest.empty() || (seen.empty() && rest == detail::yu_header)) continue;
     auto const fields = std::ranges::count(rest, ';') + 1;
     if (fields != 4) {
-      lines.fail("expected 4 fields between ';', found " + std::to_string(fields));
+      lines.fail("expected " + std::string{detail::yu_header} + ", found " +
+                 std::to_string(fields) + " fields");
     }
     auto field = std::array<std::string_view, 4>{};
     for (auto& one : field) {

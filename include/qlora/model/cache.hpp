@@ -65,8 +65,12 @@ inline std::filesystem::path find_model(std::string const& name) {
       return snapshot;
     }
   }
-  throw InputError{at(name, "no such folder, and no such model in " + hub_cache().string() +
-                                "; download it with `hf download " + name + "`")};
+  throw InputError{
+      at(name, "no such folder, and no such model in " + hub_cache().string() +
+                   "; download it with `hf download " + name + "`" +
+                   (name.find('/') == name.npos ? " if it has no owner, such as facebook/ in "
+                                                  "facebook/esm2_t6_8M_UR50D"
+                                                : ""))};
 }
 
 }  // namespace qlora::inline v1
