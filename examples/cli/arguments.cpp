@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -77,6 +79,42 @@ CLI::App* find_command(CLI::App& app, std::string const& name) {
   return commands.empty() ? nullptr : commands.front();
 }
 
+/// How many letters must be put in, left out or exchanged to make one word of the other
+/// (Levenshtein, 1966).
+std::size_t edits(std::string_view a, std::string_view b) {
+  auto row = std::vector<std::size_t>(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      auto const exchanged = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({exchanged, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+/// CLI11 would first name a required flag that is missing, which this one may stand for.
+void refuse_unknown_flags(CLI::App const& command, std::span<std::string const> arguments) {
+  for (auto const& argument : arguments) {
+    auto const name = argument.substr(0, argument.find('='));
+    if (!name.starts_with("--") || command.get_option_no_throw(name) != nullptr) continue;
+    auto nearest = std::string{};
+    auto least = std::size_t{3};
+    for (auto const* const option : command.get_options()) {
+      if (option->get_lnames().empty()) continue;
+      auto known = "--" + option->get_lnames().front();
+      if (auto const distance = edits(name, known); distance < least) {
+        least = distance;
+        nearest = std::move(known);
+      }
+    }
+    throw InputError{"expected a flag of `" + command.get_name() + "`, found " + printable(name) +
+                     (nearest.empty() ? "" : "; " + nearest + " is one")};
+  }
+}
+
 /// The flags that a TOML file gives to a command.
 std::vector<Flag> read_settings(CLI::App& command, std::string const& path) {
   auto flags = std::vector<Flag>{};
@@ -124,6 +162,7 @@ std::vector<std::string> expand(CLI::App& app, std::vector<std::string> const& a
                      "; `qlora --help` lists them"};
   }
 
+  refuse_unknown_flags(*command, std::span{arguments}.subspan(1));
   if (command->get_name() == "demo") {  // as defaults, so that --help shows them
     for (auto const& [name, value] : read_settings(*command, shared_file("demo.toml").string())) {
       command->get_option("--" + name)->default_val(value);
@@ -161,10 +200,10 @@ std::string settings(CLI::App const& command, std::vector<Flag> const& settled) 
     if (auto const known = std::ranges::find(settled, names.front(), &Flag::first);
         known != settled.end()) {
       value = known->second;
-    } else if (is_flag) {  // may have been given as --rslora=yes
-      value = option->count() > 0 && option->as<bool>() ? "true" : "false";
-    } else if (option->count() > 0) {
-      value = option->reduced_results().back();
+    } else if (option->count() > 0) {  // a switch may have been given as --rslora=yes
+      value = !is_flag ? option->reduced_results().back() : option->as<bool>() ? "true" : "false";
+    } else if (is_flag && value.empty()) {
+      value = "false";
     }
     if (value.empty()) continue;  // not given, and without a default
     text += names.front() + " = " + (is_flag ? value : toml_value(value)) + "\n";

@@ -6,6 +6,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/core/output_folder.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
@@ -59,6 +60,14 @@ std::string model_fingerprint(std::string const& model) {
   add_file(hash, folder.path() / "config.json");
   for (auto const& file : folder.tensors().files()) add_file(hash, file.path());
   return fingerprint(hash);
+}
+
+void refuse_occupied_run(std::filesystem::path const& out) try {
+  refuse_occupied(out);
+} catch (InputError const& error) {
+  auto ignored = std::error_code{};
+  if (!std::filesystem::exists(out / "config.toml", ignored)) throw;
+  throw InputError{std::string{error.what()} + "; --resume goes on with what was begun there"};
 }
 
 void check_output(std::filesystem::path const& file) {

@@ -34,6 +34,9 @@ std::string file_fingerprint(std::filesystem::path const& file);
 /// InputError for a folder that is no model.
 std::string model_fingerprint(std::string const& model);
 
+/// `refuse_occupied` of a command with --resume, which is named where there is a run to go on with.
+void refuse_occupied_run(std::filesystem::path const& out);
+
 /// Throws InputError, before any work is done, for a path at which no file can be created.
 void check_output(std::filesystem::path const& file);
 

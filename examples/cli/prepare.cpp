@@ -137,7 +137,8 @@ void add_prepare(CLI::App& app) {
              "longer proteins are cut into chunks of so many residues")
       ->check(CLI::Range(std::int64_t{1}, most_residues));
   add_option(*command, "--sites", prepare->sites, "binding, active or binding,active")
-      ->check(IsMember({"binding", "active", "binding,active", "active,binding"}).description("{binding,active}"));
+      ->check(IsMember({"binding", "active", "binding,active", "active,binding"})
+                  .description("{binding,active}"));
   add_option(*command, "--evidence", prepare->evidence,
              "the least that makes a site positive: experimental, manual or any; residues of "
              "weaker ones are unknown")

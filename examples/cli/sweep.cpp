@@ -48,7 +48,7 @@ class Sweep {
     splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
     auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
-    if (Team::is_first() && !goes_on) refuse_occupied(out);
+    if (Team::is_first() && !goes_on) refuse_occupied_run(out);
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
     results_.study = study(command);

@@ -254,6 +254,8 @@ TEST(Demo, ComparesOnTheEmbeddedDefault) {
   EXPECT_FALSE(comparison.contains("null"));
   EXPECT_EQ(comparison.at("groups"), "qlora-demo/data/groups.tsv");
   EXPECT_TRUE(std::filesystem::exists(program.path("qlora-demo/data/groups.tsv")));
+  EXPECT_NE(program.read("qlora-demo/study/config.toml").find("no-null = true\n"),
+            std::string::npos);  // as demo.toml has it
   EXPECT_NE(outcome.out.find("qkv"), std::string::npos);
   program.refuses({"demo", "--families", "10"}, {"qlora-demo", "empty folder"});
   program.refuses({"demo", "--arms", "bogus", "--out", "other"}, {"bogus"});

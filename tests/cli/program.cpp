@@ -30,6 +30,12 @@ TEST(Cli, ExplainsItself) {
             std::string::npos);
 }
 
+TEST(Cli, NamesAFlagThatIsMisspelled) {
+  auto const program = Program{};
+  program.refuses({"compare", "--modle", "x"}, {"`compare`, found --modle; --model is one"});
+  program.refuses({"compare", "--nothing-alike=x"}, {"`compare`, found --nothing-alike\n"});
+}
+
 TEST(Cli, TellsShellsWhatItTakes) {
   auto const program = Program{};
   program.write("qlora.bash", program.done({"completion", "bash"}).out);

@@ -176,7 +176,7 @@ TEST(Resume, RefusesAnotherRunAndNamesTheDifference) {
   auto const program = Program{};
   program.done(train("out", {"--checkpoint-every", "5"}));
   auto const config = program.read("out/config.toml");
-  program.refuses(train("out"), {"out", "empty folder"});
+  program.refuses(train("out"), {"out", "empty folder", "--resume goes on"});
   program.refuses(train("out", {"--resume", "--quiet", "--lr", "1e-5"}), {"safetensors", "lr"});
   program.refuses(train("out", {"--resume", "--quiet", "--seed", "9"}), {"seed"});
   program.refuses(train("out", {"--resume", "--quiet", "--quant", "int8"}), {"quant"});

@@ -53,7 +53,7 @@ TEST(Study, GoesOnWhereItStopped) {
   EXPECT_EQ(program.read("part/config.toml"), config);
   program.write("part/qkv/seed-1/run.json", R"({"run": {}})");
   program.refuses(resumed, {"run.json: expected the same qlora to resume, found none"});
-  program.refuses(study("part", "2"), {"part", "expected an empty folder"});
+  program.refuses(study("part", "2"), {"part", "expected an empty folder", "--resume goes on"});
   program.write("other/config.toml", "epochs = 2\n");  // of another command
   program.refuses(study("other", "2") + Flags{"--resume"}, {"other", "expected an empty folder"});
 }

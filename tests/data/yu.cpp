@@ -35,7 +35,8 @@ TEST(Yu, ReadsChainsWithAndWithoutAHeader) {
 TEST(Yu, RefusesBrokenChains) {
   EXPECT_EQ(refusal("pdb_id;chain_id;binding_residues;sequence\n", read_chains),
             ": expected chains, found none");
-  EXPECT_EQ(refusal("1abc;A;K2\n", read_chains), ":1: expected pdb_id;chain_id;binding_residues;sequence, found 3 fields");
+  EXPECT_EQ(refusal("1abc;A;K2\n", read_chains),
+            ":1: expected pdb_id;chain_id;binding_residues;sequence, found 3 fields");
   EXPECT_EQ(refusal(";A;K2;MK\n", read_chains), ":1: expected a PDB id and a chain, found none");
   EXPECT_EQ(refusal("1abc;A;K2;\n", read_chains),
             ":1: expected a sequence for '1abc_A', found none");
