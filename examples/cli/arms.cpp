@@ -78,6 +78,20 @@ TrainingOptions Arm::apply(TrainingOptions options) const {
   return options;
 }
 
+std::string Arm::meaning() const {
+  auto text = placement == "qkv"   ? std::string{"adapters on query, key and value"}
+              : placement == "all" ? "adapters on every weight matrix"
+              : placement == "card"
+                  ? "adapters on query, key, value and the head, as in the model card"
+              : placement == "head" ? "no adapters: the head alone is trained"
+                                    : "adapters on " + placement;
+  for (auto const& [key, value] : changes) {
+    text.append(&key == &changes.front().first ? ", with " : ", ").append(key);
+    text.append("=").append(value);
+  }
+  return text;
+}
+
 std::string Arm::folder() const {
   auto text = name;
   std::erase(text, '=');

@@ -20,6 +20,8 @@ struct Arm {
 
   /// The common flags with this arm's changes.
   TrainingOptions apply(TrainingOptions options) const;
+  /// In words: "adapters on every weight matrix, with r=6".
+  std::string meaning() const;
   /// A name for its folder: "all-r8-quantnone".
   std::string folder() const;
 };

@@ -105,6 +105,13 @@ constexpr auto names =
 
 }  // namespace
 
+std::string_view baseline_meaning(std::string_view name) {
+  if (name == "frequency") return "no network: how often a residue is a site in training";
+  if (name == "window") return "no network: naive Bayes on the residue and 7 neighbours a side";
+  if (name == "homology") return "no network: sites of similar training proteins";
+  return "what generated the data: the best that these labels allow";
+}
+
 std::vector<std::string> parse_baselines(std::string_view list) {
   auto chosen = std::vector<std::string>{};
   if (list == "none") return chosen;

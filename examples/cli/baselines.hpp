@@ -18,6 +18,9 @@ inline constexpr std::string_view all_baselines = "frequency,window,homology,tru
 /// Some of them, or "none". Throws InputError for anything else.
 std::vector<std::string> parse_baselines(std::string_view list);
 
+/// Of one of them, in words.
+std::string_view baseline_meaning(std::string_view name);
+
 /// Trains each on the training split and evaluates it on all. Their scores are no probabilities, so
 /// their losses are not numbers. Throws InputError for training data of one class, and where the
 /// truth is asked for and is not there; one that nobody asked for may be missing or of other data.

@@ -62,7 +62,8 @@ void CompareOptions::add_to(CLI::App& command) {
   add_switch(command, "--no-equal-loss", no_equal_loss,
              "leave out the metrics after each epoch, which a comparison at equal training loss "
              "needs");
-  add_switch(command, "--published", published, "show the model card's numbers, too");
+  add_switch(command, "--published", published,
+             "print the model card's numbers, too; the report always has them");
   run.intervals.add_to(command);
   run.training.add_to(command);
   run.checkpoints.add_to(command);
@@ -144,6 +145,15 @@ bool is_study(std::filesystem::path const& folder) {
   return std::ranges::find(entries, "arms", &TomlEntry::key) != entries.end();
 }
 
+/// Throws InputError for a folder with something in it that is not to be resumed.
+void refuse_other(std::filesystem::path const& out, bool resume) {
+  if (!resume) {
+    refuse_occupied_run(out);
+  } else if (!is_study(out)) {
+    refuse_occupied(out);
+  }
+}
+
 /// The folder, made and locked. Throws InputError where it is another's, or holds something that is
 /// not to be resumed. A part waits for others, which may just be beginning.
 std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume, bool is_part) {
@@ -161,9 +171,7 @@ std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume,
     }
   };
   wait_for(std::chrono::seconds{120}, [&] { lock = std::make_unique<FolderLock>(out); });
-  wait_for(std::chrono::seconds{3}, [&] {
-    if (!resume || !is_study(out)) refuse_occupied(out);
-  });
+  wait_for(std::chrono::seconds{3}, [&] { refuse_other(out, resume); });
   return lock;
 }
 
@@ -226,7 +234,7 @@ void compare(CompareOptions options, CLI::App const& command) {
   if (!options.rates.empty()) splits.valid.value().expect_both_classes();
   auto const out = std::filesystem::path{options.out};
   auto const is_first = Team::is_first();
-  if (is_first && !is_part && (!options.resume || !is_study(out))) refuse_occupied(out);
+  if (is_first && !is_part) refuse_other(out, options.resume);
   auto runs = ArmRuns{options, command, splits};
   if (is_first && options.resume) runs.check_records();
   auto arms = parse_arms(options.arms);

@@ -47,7 +47,8 @@ std::string groups_line(Comparison const& comparison) {
       std::to_string(interval.groups) +
       (comparison.groups_file.empty()
            ? " proteins with sites and others (no groups.tsv: each is its own group)"
-           : " groups with sites and others, of " + comparison.groups_file);
+           : " groups with sites and others, of " + comparison.groups_file) +
+      (interval.left_out > 0 ? " (" + std::to_string(interval.left_out) + " lack either)" : "");
   return "Test split, mean over " + groups + ", and " + std::to_string(interval.seeds) +
          (interval.seeds == 1 ? " seed" : " seeds") + ":\n";
 }
@@ -58,7 +59,7 @@ report::Table Comparison::rates_table() const {
   auto table = report::Table{{{"arm", report::Align::left},
                               {"learning rate"},
                               {"valid AP, mean over groups"},
-                              {"", report::Align::left}}};
+                              {"choice", report::Align::left}}};
   for (auto const& [arm, rate, value, chosen] : rates) {
     table.add({arm, exact(rate), std::isnan(value) ? report::Cell{"diverged"} : report::Cell{value},
                chosen ? "chosen" : ""});
@@ -203,10 +204,10 @@ std::string Comparison::text(report::Terminal const& terminal) const {
   if (published == Published::shown) text += report::published_table().text(terminal) + "\n";
 
   text +=
-      "Intervals: 95 %, over groups and seeds, both samples of more. Gap: train minus test; at "
-      "equal "
-      "training loss, test loss minus\nthe mean loss of an epoch's steps. auc_card: the balanced "
-      "accuracy that the card published as AUC. AP: average precision,\nall residues pooled. "
+      "Intervals: 95 %, as if groups and seeds had been drawn from more of them. Gap: train minus "
+      "test; at equal training loss,\ntest loss minus the mean loss of an epoch's steps, and - "
+      "where no epoch of an arm comes down to the other's loss.\nauc_card: the balanced accuracy "
+      "that the card published as AUC. AP: average precision, all residues pooled.\n"
       "Seconds: a run with its metrics. Tokens/s: of training alone.\n";
   return text;
 }

@@ -19,7 +19,7 @@ Provenance Provenance::of(CLI::App const& command, std::filesystem::path const& 
 
 void add_provenance(report::Page& page, Provenance const& provenance, Splits const& splits) {
   auto data = report::Table{{{"split", report::Align::left},
-                             {"proteins"},
+                             {"records"},
                              {"skipped"},
                              {"file", report::Align::left},
                              {"fingerprint", report::Align::left}}};

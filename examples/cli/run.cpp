@@ -239,10 +239,10 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     auto text = std::string{note};
     if (options_.outlook != nullptr) {
       auto const ahead = tokens - static_cast<double>(result.tokens);
-      text += ", all runs " +
+      text += " (all runs: " +
               report::duration(
                   options_.outlook->seconds_left(ahead, tokens, result.tokens_per_second())) +
-              " left";
+              " left)";
     }
     progress.update(static_cast<double>(result.tokens), text);
     if (options_.on_tokens) options_.on_tokens(result.tokens);

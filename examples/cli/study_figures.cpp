@@ -147,7 +147,7 @@ void add_loss_figures(report::Page& page, Comparison const& comparison) {
     return values;
   };
   auto const epochs = by_epoch(comparison.arms.front().runs.front()).size();
-  if (epochs == 0) return;
+  if (epochs < 2) return;
   auto places = std::vector<double>{};
   for (std::size_t e = 1; e <= epochs; ++e) places.push_back(static_cast<double>(e));
   auto curves = std::vector<Averaged>{};
@@ -162,7 +162,7 @@ void add_loss_figures(report::Page& page, Comparison const& comparison) {
   auto held_out =
       Chart{"Test average precision after each epoch",
             {.label = "epoch", .low = 1, .high = static_cast<double>(epochs), .whole = true},
-            report::axis_around("mean over groups", bounds, 0)};
+            report::axis_around("average precision, mean over groups", bounds, 0)};
   for (std::size_t a = 0; a < curves.size(); ++a) {
     if (has_bands(comparison)) {
       held_out.band(a, points(places, curves[a].low), points(places, curves[a].high));
@@ -197,14 +197,14 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
   recall.reference({0, prevalence}, {1, prevalence});
   add(std::move(recall), "recall",
       "All test residues pooled, means over seeds, with 95 % bands where there are three. The "
-      "dotted line is the share of "
+      "grey line is the share of "
       "sites, which guessing gives. With few sites this says more than the ROC curve.",
       [](RunResult const& run) { return run.curves.precision; });
   auto roc = Chart{"ROC", {.label = "false positive rate"}, {.label = "true positive rate"}};
   roc.reference({0, 0}, {1, 1});
   add(std::move(roc), "false positive rate",
       "All test residues pooled, means over seeds, with 95 % bands where there are three. The "
-      "dotted line is guessing.",
+      "grey line is guessing.",
       [](RunResult const& run) { return run.curves.sensitivity; });
 
   auto calibration =
@@ -228,9 +228,9 @@ void add_curve_figures(report::Page& page, Comparison const& comparison) {
   }
   page.figure(
       calibration,
-      "Of each arm's first seed: residues in ten bins of calibrated probability. On the dotted "
+      "Of each arm's first seed: residues in ten bins of calibrated probability. On the grey "
       "line a probability means what it says. The more residues a bin has, the larger its dot; "
-      "those of fewer than 30, which stray, are off the line.",
+      "those of fewer than 30, which stray, are joined to no others.",
       arms_of(comparison), numbers);
 }
 
@@ -265,7 +265,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
   page.figure(
       chart,
       "A dot is a group of related proteins, its average precision a mean over seeds; the bar "
-      "is the mean over groups, which the study compares. Groups differ more than arms do.",
+      "is the mean over groups, which the study compares. Groups may differ more than arms do.",
       {}, numbers);
 
   auto gap = Chart{"Train and test",
@@ -321,8 +321,12 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
   page.figure(
       chart,
       "Paired by seed and group, with 95 % intervals. Right of the middle line is better, left of "
-      "it worse; wholly between the outer lines, the margin, is equivalent. The last row, if it "
-      "is there, is the first arm with other seeds: what is found where nothing differs.",
+      "it worse; wholly between the outer lines, the margin, is equivalent. The table above has "
+      "methods without a network, too, which are far away." +
+          std::string{rows.size() == comparison.arms.size()
+                          ? " The last row is the first arm with other seeds: what is found where "
+                            "nothing differs."
+                          : ""},
       {}, report::difference_table(rows));
 }
 
@@ -345,7 +349,7 @@ void add_cost_figures(report::Page& page, Comparison const& comparison) {
       numbers.add({arm.arm.name, x.back(), y.back()});
     }
     auto chart = Chart{title, report::axis_around(label, x, 0),
-                       report::axis_around("test average precision", y, 0)};
+                       report::axis_around("average precision, mean over groups", y, 0)};
     for (std::size_t a = 0; a < comparison.arms.size(); ++a) {
       auto const& name = comparison.arms[a].arm.name;
       chart.dot(a, {x[a + 1], y[a]}, name + ": " + number(x[a + 1], "%g") + ", " + number(y[a]), 6);

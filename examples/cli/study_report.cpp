@@ -1,14 +1,29 @@
 #include "study_report.hpp"
 
+#include <cstddef>
 #include <string>
 
 #include <qlora/report/page.hpp>
 #include <qlora/report/published.hpp>
 
+#include "baselines.hpp"
 #include "scores_table.hpp"
 #include "study_figures.hpp"
 
 namespace qlora::cli {
+namespace {
+
+/// What the names of arms and baselines mean.
+report::Table meanings(Comparison const& comparison) {
+  auto table = report::Table{{{"name", report::Align::left}, {"what it is", report::Align::left}}};
+  for (auto const& one : comparison.arms) table.add({one.arm.name, one.arm.meaning()});
+  for (auto const& [name, result] : comparison.baselines) {
+    table.add({name, std::string{baseline_meaning(name)}});
+  }
+  return table;
+}
+
+}  // namespace
 
 std::string study_report(Comparison const& comparison, Splits const& splits,
                          Provenance const& provenance) {
@@ -23,11 +38,14 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   });
   page.paragraph(data + "; " + std::to_string(comparison.arms.front().seeds.size()) +
                  " seeds an arm.");
+  page.table(meanings(comparison));
   auto rows = comparison.differences();
   auto const nothing = comparison.null_difference();
-  for (auto const& row : rows) page.paragraph(row.sentence() + ".");
-  if (nothing) page.paragraph("Where nothing differs, " + nothing->sentence() + ".");
   page.heading("What the study says");
+  for (std::size_t i = 0; i + 1 < comparison.arms.size(); ++i) {
+    page.paragraph(rows[i].sentence() + ".");
+  }
+  if (nothing) page.paragraph("Where nothing differs, " + nothing->sentence() + ".");
   page.table(report::level_table(comparison.studies()));
   if (nothing) rows.push_back(*nothing);
   if (!rows.empty()) page.table(report::difference_table(rows));
@@ -35,7 +53,9 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   page.heading("Groups and overfitting");
   add_group_figures(page, comparison, splits);
   if (auto const pairs = comparison.at_equal_loss(); !pairs.empty()) {
-    page.paragraph("At equal training loss: where two arms fit the training data equally well.");
+    page.paragraph(
+        "At equal training loss: where two arms fit the training data equally well. Here a gap is "
+        "the test loss minus the mean loss of an epoch's steps.");
     page.table(equal_loss_table(pairs));
   }
   page.heading("Curves");
@@ -43,8 +63,9 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   add_curve_figures(page, comparison);
   page.heading("Residues of single proteins");
   page.paragraph(
-      "Black marks are sites, grey ones unknown; below them, the darker the more probable, by the "
-      "mean of the seeds. Point at a residue for its numbers.");
+      "Test proteins of at most 600 residues, most of them known, from all along the file. Black "
+      "marks are sites, grey ones unknown; below them, probabilities, means of the seeds, from 0, "
+      "blank, to 1, darkest. Point at a residue for its numbers.");
   add_tracks(page, comparison, splits);
   if (!comparison.rates.empty()) {
     page.heading("Learning rates");
@@ -58,10 +79,13 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   add_cost_figures(page, comparison);
   page.heading("Every metric");
   page.paragraph(
-      "Means over seeds. auc_card is the balanced accuracy that the model card published as AUC.");
+      "Means over seeds, all residues of a split pooled; gap is train minus test. auc_card is the "
+      "balanced accuracy that the model card published as AUC.");
   page.table(comparison.metrics_table());
   page.heading("The published study");
-  page.paragraph("The model card's numbers: other data, single runs, mixed protocols.");
+  page.paragraph(
+      "The model card's numbers for ESM-2 8M, its runs under its names: other data, one run each, "
+      "mixed protocols.");
   page.table(report::published_table());
   add_provenance(page, provenance, splits);
   return page.text();

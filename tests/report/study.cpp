@@ -43,6 +43,16 @@ TEST(Study, ShowsLevelsBesideChance) {
   EXPECT_TRUE(contains(table, "chance (prevalence)             0.2000")) << table;
 }
 
+TEST(Study, IntervalsEndWhereTheNumbersDo) {
+  auto const wild = arm("wild", {.9, .1, .95});
+  auto const interval = report::level(wild);
+  EXPECT_EQ(interval.low, 0.);
+  EXPECT_EQ(interval.high, 1.);
+  auto const difference = report::difference(wild, arm("other", {.1, .9, .1}));
+  EXPECT_EQ(difference.interval.low, -1.);
+  EXPECT_EQ(difference.interval.high, 1.);
+}
+
 TEST(Study, SaysWhatADifferenceMeans) {
   auto const better = report::difference(arm("all", {.60, .612, .59}), qkv);
   EXPECT_EQ(better.verdict, metrics::Verdict::better);

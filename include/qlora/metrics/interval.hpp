@@ -1,6 +1,7 @@
 /// An interval, what it rests on, and what it says about a difference.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -41,6 +42,14 @@ struct Interval {
   std::size_t seeds = 0, groups = 0;       ///< it rests on
   std::size_t left_out = 0;                ///< groups that are undefined in some run
   Doubt doubt = Doubt::none;
+
+  /// The part of it where the number can be, which covers it no less often.
+  Interval within(double least, double most) const {
+    auto cut = *this;
+    cut.low = std::clamp(low, least, most);
+    cut.high = std::clamp(high, least, most);
+    return cut;
+  }
 };
 
 enum class Verdict { better, worse, equivalent, undecided };

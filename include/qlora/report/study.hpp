@@ -41,12 +41,13 @@ inline metrics::GroupTable<double> group_table(StudyArm const& arm,
   return table;
 }
 
-/// Of an arm's mean over groups and seeds. Throws ShapeError for an arm without runs.
+/// Of an arm's mean over groups and seeds, from 0 to 1 as the numbers are. Throws ShapeError for an
+/// arm without runs.
 inline metrics::Interval level(
     StudyArm const& arm,
     std::vector<double> metrics::GroupScores::*values = &metrics::GroupScores::average_precision) {
-  return metrics::student_interval(
-      metrics::Estimand<metrics::MeanOverGroups>{group_table(arm, values)});
+  auto const estimand = metrics::Estimand<metrics::MeanOverGroups>{group_table(arm, values)};
+  return metrics::student_interval(estimand).within(0, 1);
 }
 
 /// "[0.4120, 0.5011]", or "-" where there is no interval.
@@ -111,8 +112,8 @@ struct DifferenceOptions {
   double margin = .02;  ///< the smallest difference that would matter, chosen before the runs
 };
 
-/// Of two tables (seeds, groups), runs paired in order. Throws ShapeError where they do not fit,
-/// InputError for a negative margin.
+/// Of two tables (seeds, groups) of numbers from 0 to 1, runs paired in order. Throws ShapeError
+/// where they do not fit, InputError for a negative margin.
 inline Difference difference(std::string arm, metrics::GroupTable<double> const& values,
                              std::string reference,
                              metrics::GroupTable<double> const& reference_values,
@@ -120,7 +121,7 @@ inline Difference difference(std::string arm, metrics::GroupTable<double> const&
   auto const estimand = metrics::Estimand<metrics::MeanOverGroups>{values, reference_values};
   auto result = Difference{.arm = std::move(arm),
                            .reference = std::move(reference),
-                           .interval = metrics::student_interval(estimand),
+                           .interval = metrics::student_interval(estimand).within(-1, 1),
                            .by_seed = estimand.by_seed(),
                            .margin = options.margin};
   result.verdict = metrics::verdict(result.interval, options.margin);
