@@ -5,6 +5,7 @@
 #include <iostream>
 #include <numeric>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include <qlora/core/error.hpp>
@@ -82,7 +83,8 @@ void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergen
   // Dealt arm by arm, so that each process has runs of every arm: they do not cost the same.
   auto by_arm = std::vector<std::size_t>(runs.size());
   std::iota(by_arm.begin(), by_arm.end(), std::size_t{0});
-  std::ranges::stable_sort(by_arm, {}, [&](std::size_t i) { return runs[i].arm.name; });
+  std::ranges::sort(by_arm, {},
+                    [&](std::size_t const& i) { return std::tie(runs[i].arm.name, i); });
   auto own = own_of(runs.size());
   for (auto& i : own) i = by_arm[i];
   std::ranges::sort(own);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace qlora::inline v1::dist {
@@ -15,7 +16,7 @@ namespace qlora::inline v1::dist {
 inline std::vector<int> deal(std::span<double const> costs, int ranks) {
   auto order = std::vector<std::size_t>(costs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return costs[i]; });
+  std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair{-costs[i], i}; });
   auto loads = std::vector<double>(static_cast<std::size_t>(ranks));
   auto rank_of = std::vector<int>(costs.size());
   for (auto const i : order) {
