@@ -48,7 +48,8 @@ std::string groups_line(Comparison const& comparison) {
       (comparison.groups_file.empty()
            ? " proteins with sites and others (no groups.tsv: each is its own group)"
            : " groups with sites and others, of " + comparison.groups_file) +
-      (interval.left_out > 0 ? " (" + std::to_string(interval.left_out) + " lack either)" : "");
+      (interval.left_out > 0 ? " (" + std::to_string(interval.left_out) + " have one class only)"
+                             : "");
   return "Test split, mean over " + groups + ", and " + std::to_string(interval.seeds) +
          (interval.seeds == 1 ? " seed" : " seeds") + ":\n";
 }
@@ -125,6 +126,7 @@ std::vector<EqualLoss> Comparison::at_equal_loss() const {
     }
     pair.difference =
         report::difference(arm.arm.name, values, reference.arm.name, theirs, {.margin = margin});
+    pair.difference.interval = pair.difference.interval.within(-1, 1);
     result.push_back(std::move(pair));
   }
   return result;

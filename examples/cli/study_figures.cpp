@@ -321,12 +321,11 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
   page.figure(
       chart,
       "Paired by seed and group, with 95 % intervals. Right of the middle line is better, left of "
-      "it worse; wholly between the outer lines, the margin, is equivalent. The table above has "
-      "methods without a network, too, which are far away." +
-          std::string{rows.size() == comparison.arms.size()
-                          ? " The last row is the first arm with other seeds: what is found where "
-                            "nothing differs."
-                          : ""},
+      "it worse; wholly between the outer lines, the margin, is equivalent." +
+          std::string{comparison.null ? " The last row is the first arm with other seeds: what is "
+                                        "found where nothing differs."
+                                      : ""} +
+          (comparison.baselines.empty() ? "" : " Methods without a network are in the table."),
       {}, report::difference_table(rows));
 }
 

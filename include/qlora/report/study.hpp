@@ -112,8 +112,8 @@ struct DifferenceOptions {
   double margin = .02;  ///< the smallest difference that would matter, chosen before the runs
 };
 
-/// Of two tables (seeds, groups) of numbers from 0 to 1, runs paired in order. Throws ShapeError
-/// where they do not fit, InputError for a negative margin.
+/// Of two tables (seeds, groups), runs paired in order. Throws ShapeError where they do not fit,
+/// InputError for a negative margin.
 inline Difference difference(std::string arm, metrics::GroupTable<double> const& values,
                              std::string reference,
                              metrics::GroupTable<double> const& reference_values,
@@ -121,18 +121,20 @@ inline Difference difference(std::string arm, metrics::GroupTable<double> const&
   auto const estimand = metrics::Estimand<metrics::MeanOverGroups>{values, reference_values};
   auto result = Difference{.arm = std::move(arm),
                            .reference = std::move(reference),
-                           .interval = metrics::student_interval(estimand).within(-1, 1),
+                           .interval = metrics::student_interval(estimand),
                            .by_seed = estimand.by_seed(),
                            .margin = options.margin};
   result.verdict = metrics::verdict(result.interval, options.margin);
   return result;
 }
-/// Of the primary endpoint.
+/// Of the primary endpoint, which is from 0 to 1.
 inline Difference difference(StudyArm const& arm, StudyArm const& reference,
                              DifferenceOptions const& options = {}) {
   constexpr auto values = &metrics::GroupScores::average_precision;
-  return difference(arm.name, group_table(arm, values), reference.name,
-                    group_table(reference, values), options);
+  auto result = difference(arm.name, group_table(arm, values), reference.name,
+                           group_table(reference, values), options);
+  result.interval = result.interval.within(-1, 1);
+  return result;
 }
 
 /// A row an arm, and one of what chance gives: the prevalence of the same groups.
