@@ -97,11 +97,18 @@ std::size_t edits(std::string_view a, std::string_view b) {
 
 /// CLI11 would first name a required flag that is missing, which this one may stand for.
 void refuse_unknown_flags(CLI::App const& command, std::span<std::string const> arguments) {
-  for (auto const& argument : arguments) {
-    auto const name = argument.substr(0, argument.find('='));
-    if (!name.starts_with("--") || command.get_option_no_throw(name) != nullptr) continue;
+  auto const is_help = [](std::string const& one) { return one == "--help" || one == "-h"; };
+  if (std::ranges::any_of(arguments, is_help)) return;
+  for (auto argument = arguments.begin(); argument < arguments.end(); ++argument) {
+    if (*argument == "--") return;  // what follows are no flags
+    auto const name = argument->substr(0, argument->find('='));
+    if (!name.starts_with("--")) continue;
+    if (auto const* const option = command.get_option_no_throw(name)) {
+      if (name == *argument && option->get_items_expected_min() > 0) ++argument;  // its value
+      continue;
+    }
     auto nearest = std::string{};
-    auto least = std::size_t{3};
+    auto least = std::min(name.size() / 2, std::size_t{3});
     for (auto const* const option : command.get_options()) {
       if (option->get_lnames().empty()) continue;
       auto known = "--" + option->get_lnames().front();

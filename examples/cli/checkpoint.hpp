@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,12 @@ struct CheckpointOptions {
 class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path const& run) : path_{run / "checkpoints"} {}
+
+  /// Whether a run that left checkpoints is in that folder.
+  static bool is_in(std::filesystem::path const& run) {
+    auto ignored = std::error_code{};
+    return std::filesystem::exists(run / "checkpoints", ignored);
+  }
 
   /// The newest one that is whole; `passed_over` gets a sentence for each newer one that is not.
   /// Throws InputError where the run that left it was another, naming the first difference.

@@ -148,7 +148,7 @@ bool is_study(std::filesystem::path const& folder) {
 /// Throws InputError for a folder with something in it that is not to be resumed.
 void refuse_other(std::filesystem::path const& out, bool resume) {
   if (!resume) {
-    refuse_occupied_run(out);
+    refuse_occupied_run(out, is_study);
   } else if (!is_study(out)) {
     refuse_occupied(out);
   }

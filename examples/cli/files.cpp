@@ -62,11 +62,12 @@ std::string model_fingerprint(std::string const& model) {
   return fingerprint(hash);
 }
 
-void refuse_occupied_run(std::filesystem::path const& out) try {
+void refuse_occupied_run(
+    std::filesystem::path const& out,
+    std::function<bool(std::filesystem::path const&)> const& can_be_resumed) try {
   refuse_occupied(out);
 } catch (InputError const& error) {
-  auto ignored = std::error_code{};
-  if (!std::filesystem::exists(out / "config.toml", ignored)) throw;
+  if (!can_be_resumed(out)) throw;
   throw InputError{std::string{error.what()} + "; --resume goes on with what was begun there"};
 }
 

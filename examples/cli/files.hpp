@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,10 @@ std::string file_fingerprint(std::filesystem::path const& file);
 /// InputError for a folder that is no model.
 std::string model_fingerprint(std::string const& model);
 
-/// `refuse_occupied` of a command with --resume, which is named where there is a run to go on with.
-void refuse_occupied_run(std::filesystem::path const& out);
+/// `refuse_occupied` of a command that was not told to --resume, which is named where it would be
+/// of use.
+void refuse_occupied_run(std::filesystem::path const& out,
+                         std::function<bool(std::filesystem::path const&)> const& can_be_resumed);
 
 /// Throws InputError, before any work is done, for a path at which no file can be created.
 void check_output(std::filesystem::path const& file);

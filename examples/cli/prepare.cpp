@@ -80,9 +80,9 @@ struct Prepare {
     if (positives > 0 && count("residues") > positives + count("unknown")) return;
     std::cerr
         << (positives > 0
-                ? "no residue is known to be none: are entries of binding sites, a column "
-                  "'Binding site', missing? --unannotated negative takes all others for none\n"
-                : "no residue is a site: is there a column of --sites?\n");
+                ? "nothing can be trained: no residue is known to be no site, as in UniProt's "
+                  "entries of active sites alone unless --unannotated negative is given\n"
+                : "nothing can be trained: no residue is a site\n");
   }
 
   static void print(Json const& summary) {

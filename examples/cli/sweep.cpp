@@ -47,8 +47,11 @@ class Sweep {
                            base.training.max_length, base.machine);
     splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
-    auto const goes_on = resume && std::filesystem::exists(folder / "sweep.json");
-    if (Team::is_first() && !goes_on) refuse_occupied_run(out);
+    auto const is_sweep = [](std::filesystem::path const& one) {
+      return std::filesystem::exists(one / "sweep.json");
+    };
+    auto const goes_on = resume && is_sweep(folder);
+    if (Team::is_first() && !goes_on) refuse_occupied_run(out, is_sweep);
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
     results_.study = study(command);

@@ -50,7 +50,7 @@ struct Train {
     }
     auto const splits = Splits::read(files, run.training.max_length, run.machine);
     auto const is_first = Team::is_first();
-    if (is_first && !run.checkpoints.resume) refuse_occupied_run(out);
+    if (is_first && !run.checkpoints.resume) refuse_occupied_run(out, CheckpointFolder::is_in);
     run.ranks = &Team::communicator();
     run.fingerprint = model_fingerprint(run.model);
     auto& identity = run.checkpoints.identity;

@@ -53,7 +53,7 @@ TEST(Prepare, NotesWhatCannotBeTrained) {
   program.write("active.tsv", uniprot_table(false));
   auto const prepare = std::vector<std::string>{"prepare", "--input", "active.tsv", "--out"};
   EXPECT_NE(program.done(prepare + std::vector<std::string>{"e"})
-                .err.find("no residue is known to be none"),
+                .err.find("no residue is known to be no site"),
             std::string::npos);
   EXPECT_EQ(program.done(prepare + std::vector<std::string>{"f", "--unannotated", "negative"}).err,
             "");

@@ -34,6 +34,11 @@ TEST(Cli, NamesAFlagThatIsMisspelled) {
   auto const program = Program{};
   program.refuses({"compare", "--modle", "x"}, {"`compare`, found --modle; --model is one"});
   program.refuses({"compare", "--nothing-alike=x"}, {"`compare`, found --nothing-alike\n"});
+  program.refuses({"compare", "--zz"}, {"`compare`, found --zz\n"});
+  // Values and names of files may look like flags.
+  program.refuses({"inspect", "--", "--odd"}, {"--odd"});
+  program.refuses({"evaluate", "--model", golden("models/odd"), "--data", "--odd"}, {"--odd"});
+  EXPECT_NE(program.done({"train", "--odd", "--help"}).out.find("--placement"), std::string::npos);
 }
 
 TEST(Cli, TellsShellsWhatItTakes) {

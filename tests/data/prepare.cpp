@@ -135,8 +135,12 @@ TEST(Prepare, RefusesWhatCannotBeSplit) {
   };
   EXPECT_EQ(says({}), file.string() +
                           ": expected labelled proteins that can be split, found none (no family "
-                          "1); FASTA has no sites, and what has no families is split by clusters "
-                          "or at random");
+                          "1); without families, split by clusters or at random");
+  auto const fasta = folder.write("f", ">a\nMK\n>b\nMKV\n");
+  EXPECT_NE(message_of<InputError>([&] {
+              std::ignore = prepare(Paths{fasta}, {});
+            }).find("FASTA has no labels"),
+            std::string::npos);
   EXPECT_NE(says({.group_by = GroupBy::protein}).find("expected groups"), std::string::npos);
   EXPECT_THROW(prepare(Paths{}, {}), InputError);
   EXPECT_THROW(prepare(Paths{file}, {.chunk_residues = 0}), InputError);

@@ -85,11 +85,12 @@ inline void require_proteins(PreparedData const& data) {
   for (auto const& [reason, count] : data.skipped) {
     reasons += (reasons.empty() ? "" : ", ") + reason + " " + std::to_string(count);
   }
-  throw InputError{
-      at(data.inputs.front().file,
-         "expected labelled proteins that can be split, found none (" + reasons +
-             "); FASTA has no sites, and what has no families is split by clusters or at "
-             "random")};
+  auto const is_fasta = std::ranges::any_of(
+      data.inputs, [](InputCount const& input) { return input.format == DataFormat::fasta; });
+  throw InputError{at(
+      data.inputs.front().file,
+      "expected labelled proteins that can be split, found none (" + reasons + "); " +
+          (is_fasta ? "FASTA has no labels" : "without families, split by clusters or at random"))};
 }
 
 }  // namespace detail

@@ -30,7 +30,7 @@ void for_each_three_line(std::filesystem::path const& path, Use&& use) {
     lines.fail(std::string{"expected the "} + what + " of '" + printable(id) + "', found none");
   };
 
-  while (lines.next()) {
+  for (auto is_first = true; lines.next();) {
     if (lines.line().empty()) continue;
     auto protein = Protein{.id = detail::read_id(lines, seen), .sequence = {}, .labels = {}};
     require("sequence", protein.id);
@@ -46,13 +46,15 @@ void for_each_three_line(std::filesystem::path const& path, Use&& use) {
     if (bad) {
       auto const column = labels.find_first_not_of("01-");
       lines.fail("column " + std::to_string(column + 1) + ": expected a label 0, 1 or -, found " +
-                 detail::quoted(labels[column]) + (column == 0 ? "; FASTA has no labels" : ""));
+                 detail::quoted(labels[column]) +
+                 (is_first && column == 0 ? "; FASTA has no labels" : ""));
     }
     if (labels.size() != protein.sequence.size()) {
       lines.fail("expected " + std::to_string(protein.sequence.size()) + " labels for '" +
                  printable(protein.id) + "', found " + std::to_string(labels.size()));
     }
     use(std::move(protein));
+    is_first = false;
   }
   if (seen.empty()) throw InputError(at(lines.name(), "expected three-line records, found none"));
 }

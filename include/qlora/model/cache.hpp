@@ -67,10 +67,9 @@ inline std::filesystem::path find_model(std::string const& name) {
   }
   throw InputError{
       at(name, "no such folder, and no such model in " + hub_cache().string() +
-                   "; download it with `hf download " + name + "`" +
-                   (name.find('/') == name.npos ? " if it has no owner, such as facebook/ in "
-                                                  "facebook/esm2_t6_8M_UR50D"
-                                                : ""))};
+                   (name.find('/') == name.npos
+                        ? "; `hf download` takes names such as facebook/esm2_t6_8M_UR50D"
+                        : "; download it with `hf download " + name + "`"))};
 }
 
 }  // namespace qlora::inline v1
