@@ -187,7 +187,7 @@ Code<S> encode(float x) {
     return ranks.codes[count_below<ranks.midpoints.size()>(ranks.midpoints.data(), x)];
   } else {
     auto const code = S::encode(x);
-    assert(S::bits != 4 || static_cast<unsigned>(code) < 16);
+    if constexpr (S::bits == 4) assert(code < 16);
     return code;
   }
 }
