@@ -48,7 +48,7 @@ class Heartbeat {
     auto last_heard = Clock::now();
     auto last_look = last_heard;
     auto incoming = there;  // MPI's while a message may come
-    auto receiving = MPI_Request{MPI_REQUEST_NULL}, sending = MPI_Request{MPI_REQUEST_NULL};
+    MPI_Request receiving = MPI_REQUEST_NULL, sending = MPI_REQUEST_NULL;
     auto has_left = false;
     listen(incoming, receiving);
     while (receiving != MPI_REQUEST_NULL || sending != MPI_REQUEST_NULL || !has_left) {
@@ -84,7 +84,8 @@ class Heartbeat {
   [[noreturn]] void give_up() const {
     std::fprintf(stderr, "rank %d has not been heard of for %g s: all ranks end\n", previous_,
                  patience_.count());
-    auto const deadline = Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks"};
+    [[maybe_unused]] auto const deadline =
+        Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks"};
     MPI_Abort(MPI_COMM_WORLD, 1);
     std::abort();  // which MPI_Abort does not return to
   }

@@ -73,7 +73,8 @@ class Mpi {
 
   /// Ends every rank, with that exit status.
   [[noreturn]] static void abort(int status) {
-    auto const deadline = Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks", status};
+    [[maybe_unused]] auto const deadline =
+        Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks", status};
     MPI_Abort(MPI_COMM_WORLD, status);
     std::abort();  // which MPI_Abort does not return to
   }
