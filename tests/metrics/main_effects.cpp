@@ -44,8 +44,31 @@ TEST(MainEffects, AreNumpysOnAFullGrid) {
   EXPECT_NEAR(second.squares, 0., 1e-15);
   EXPECT_NEAR(effects.interactions(), 0.0085046066619419, 1e-13);
   EXPECT_NEAR(effects.share(effects.total), 1., 1e-15);
-  // Two of the five degrees of freedom between trials.
-  EXPECT_NEAR(effects.by_chance(first), (1. - 0.0048 / 0.09406666666666667) * 2. / 5., 1e-12);
+  // The interactions have two degrees of freedom, as the first factor.
+  EXPECT_NEAR(effects.by_chance(first), 0.0085046066619419, 1e-13);
+  EXPECT_NEAR(effects.by_chance(second), 0.0085046066619419 / 2., 1e-13);
+}
+
+TEST(MainEffects, ByChanceDoesNotGrowWithWhatAnotherFactorDoes) {
+  auto runs = grid();
+  auto const before = main_effects(runs, {3, 2});
+  for (auto& run : runs) {
+    if (run.levels[0] == 2) run.value -= 10.;
+  }
+  auto const after = main_effects(runs, {3, 2});
+  EXPECT_NEAR(after.by_chance(after.factors[1]) * after.total,
+              before.by_chance(before.factors[1]) * before.total, 1e-12);
+}
+
+TEST(MainEffects, OfOneFactorAreMeasuredByTheNoiseOfSeeds) {
+  auto const runs =
+      std::vector<Observation>{{{0}, 0, 1.}, {{0}, 0, 2.}, {{1}, 1, 5.}, {{1}, 1, 7.}};
+  auto const effects = main_effects(runs, {2});
+  EXPECT_TRUE(effects.balanced);
+  EXPECT_NEAR(effects.by_chance(effects.factors.at(0)), 2.5 / 2. / effects.total, 1e-15);
+  // Without a second seed nothing tells an effect from noise: whatever it shows may be chance.
+  auto const single = main_effects(std::vector<Observation>{runs[0], runs[2]}, {2});
+  EXPECT_NEAR(single.by_chance(single.factors.at(0)), 1., 1e-15);
 }
 
 TEST(MainEffects, AddUpInAFullGridAlone) {

@@ -50,6 +50,7 @@ struct MainEffects {
   double within = 0.;  ///< the part within trials: noise of the seeds
   std::vector<MainEffect> factors;
   std::size_t trials = 0;
+  std::size_t runs = 0;
   /// Every combination of levels that have a run is one trial, with equally many runs. Then the
   /// factors' sums of squares are orthogonal, and `total` is their sum, `within` and the
   /// interactions. Otherwise each stands for itself: where levels of two factors come together more
@@ -66,12 +67,23 @@ struct MainEffects {
     for (auto const& factor : factors) rest -= factor.squares;
     return share(std::max(rest, 0.));
   }
-  /// The share that a factor has on average when its levels are shuffled among trials of equally
-  /// many runs: what one that does nothing may be expected to show.
+  /// The share that a factor which does nothing may be expected to show. In a full grid the others'
+  /// effects cancel in its means, so that only interactions are left, or the noise of seeds where a
+  /// single factor leaves none: as many of their mean squares as it has degrees of freedom.
+  /// Otherwise what it has on average when its levels are shuffled among trials of equally many
+  /// runs, into which everything goes that the other factors do.
   double by_chance(MainEffect const& factor) const {
     if (trials < 2) return std::numeric_limits<double>::quiet_NaN();
-    return share(total - within) * static_cast<double>(factor.freedom) /
-           static_cast<double>(trials - 1);
+    auto const part = [&](double of, std::size_t freedom) {
+      return of * static_cast<double>(factor.freedom) / static_cast<double>(freedom);
+    };
+    auto freedom = trials - 1;
+    if (balanced) {
+      for (auto const& each : factors) freedom -= each.freedom;
+      if (freedom > 0) return part(interactions(), freedom);
+      if (runs > trials) return part(share(within), runs - trials);
+    }
+    return part(share(total - within), trials - 1);
   }
 };
 
@@ -131,7 +143,8 @@ inline MainEffects main_effects(std::span<Observation const> observations,
     trials[one.trial].add(one.value);
     combinations.insert(one.levels);
   }
-  auto effects = MainEffects{.mean = all.mean(), .factors = {}, .trials = trials.size()};
+  auto effects = MainEffects{
+      .mean = all.mean(), .factors = {}, .trials = trials.size(), .runs = observations.size()};
   for (auto const& one : observations) {
     effects.total += detail::square(one.value - effects.mean);
     effects.within += detail::square(one.value - trials[one.trial].mean());
