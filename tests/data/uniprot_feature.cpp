@@ -66,6 +66,29 @@ TEST(UniprotFeature, ReadsTheOldSyntax) {
   EXPECT_EQ(sites[5].ligand, "Substrate");
 }
 
+TEST(UniprotFeature, ReadsLigandsInNotes) {
+  auto const sites = parse(
+      "METAL 93; /note=\"Zinc 2; catalytic\"; /evidence=\"ECO:0000269|PubMed:1\"; "
+      "NP_BIND 47..55; /note=\"ATP\"; CA_BIND 20..31; /note=\"1\"; CA_BIND 33..44; "
+      "ACT_SITE 50; /note=\"Nucleophile\"; BINDING 60; /ligand=\"heme b\"; /note=\"covalent\"");
+  ASSERT_EQ(sites.size(), 6u);
+  EXPECT_EQ(sites[0].ligand, "Zinc");
+  EXPECT_EQ(sites[0].evidence, Evidence::experimental);
+  EXPECT_EQ(sites[1].ligand, "ATP");
+  EXPECT_EQ(sites[1].last, 55u);
+  EXPECT_EQ(sites[2].ligand, "Ca(2+)");
+  EXPECT_EQ(sites[3].ligand_id, "CHEBI:29108");
+  EXPECT_EQ(sites[4].ligand, "");
+  EXPECT_EQ(sites[5].ligand, "heme b");
+}
+
+TEST(UniprotFeature, ReadsATextOfSemicolonsOnce) {
+  // Minutes, if what is behind each were searched to the end.
+  auto const sites = parse("BINDING 1 1 ATP" + std::string(8 << 20, ';'));
+  ASSERT_EQ(sites.size(), 1u);
+  EXPECT_EQ(sites[0].ligand, "ATP");
+}
+
 TEST(UniprotFeature, MarksPositionsThatAreNotKnown) {
   for (auto const text : {"?", "?58", "<1", ">90", "?..58", "<1..5", "80..>90", "500..?"}) {
     auto const sites = parse("BINDING " + std::string{text} + "; /ligand=\"(1->4)-glucan\"");

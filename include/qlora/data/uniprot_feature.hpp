@@ -1,9 +1,12 @@
-/// Features of UniProt entries, as one text, in today's syntax and in that before 2019:
+/// Features of UniProt entries, as one text, in today's syntax, that from 2019 to 2022, in which
+/// notes name the ligands, and that before:
 ///
 ///     BINDING 57..59; /ligand="ATP"; BINDING 86
+///     METAL 9; /note="Zinc 2; catalytic"; NP_BIND 57..64; /note="ATP"
 ///     BINDING 86 86 ATP. {ECO:0000250}.; METAL 9 9 Zinc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -75,23 +78,24 @@ class FeatureParser {
       } else {
         place_site(site, place.substr(0, dots), place.substr(dots + 2));
       }
-      read_qualifiers(site);
+      auto const note = read_qualifiers(site);
+      if (site.ligand.empty()) name_ligand(site, key, note);
     }
     return site;
   }
 
-  /// `; /name="value"` any number of times, and the `;` behind the feature.
-  void read_qualifiers(SiteFeature& site) {
-    for (;;) {
+  /// `; /name="value"` any number of times, and the `;` behind the feature. Returns the note.
+  std::string read_qualifiers(SiteFeature& site) {
+    for (auto note = std::string{};;) {
       skip_blanks();
-      if (rest_.empty()) return;
+      if (rest_.empty()) return note;
       if (rest_.front() != ';') {
         fail("expected ';' behind a feature's position or value, found '" + printable(rest_, 20) +
              "'");
       }
       rest_.remove_prefix(1);
       skip_blanks();
-      if (!rest_.starts_with('/')) return;
+      if (!rest_.starts_with('/')) return note;
       rest_.remove_prefix(1);
       auto const equals = rest_.find_first_of("=;\"");
       if (equals == rest_.npos || rest_[equals] != '=') {
@@ -106,6 +110,8 @@ class FeatureParser {
         site.ligand_id = value.starts_with("ChEBI:") ? value.substr(6) : std::move(value);
       } else if (name == "evidence") {
         site.evidence = evidence_of(value);
+      } else if (name == "note") {
+        note = std::move(value);
       }
     }
   }
@@ -130,7 +136,9 @@ class FeatureParser {
   std::string_view take_description() {
     for (auto semicolon = rest_.find(';'); semicolon != rest_.npos;
          semicolon = rest_.find(';', semicolon + 1)) {
-      auto const next = trimmed(rest_.substr(semicolon + 1));
+      // Only as far as a key reaches: a text of semicolons is no reason to read it again for each.
+      auto const rest = rest_.substr(semicolon + 1);
+      auto const next = rest.substr(std::min(rest.find_first_not_of(" \t"), rest.size()), 9);
       if (!next.empty() && !site_kind(next.substr(0, next.find(' ')))) continue;
       auto const description = rest_.substr(0, semicolon);
       rest_.remove_prefix(semicolon + 1);
@@ -139,7 +147,7 @@ class FeatureParser {
     return std::exchange(rest_, std::string_view{});
   }
 
-  /// Ligand and evidence of the old syntax: `Zinc 1; catalytic (By similarity). {ECO:0000250}.`.
+  /// Ligand and evidence before 2019: `Zinc 1; catalytic (By similarity). {ECO:0000250}.`.
   static void describe(SiteFeature& site, std::string_view key, std::string_view text) {
     site.evidence = evidence_of(text);
     for (auto const* const known : {"(By similarity)", "(Potential)", "(Probable)"}) {
@@ -147,6 +155,10 @@ class FeatureParser {
         site.evidence = Evidence::manual;
       }
     }
+    name_ligand(site, key, text);
+  }
+
+  static void name_ligand(SiteFeature& site, std::string_view key, std::string_view text) {
     if (site.kind != FeatureKind::binding) return;
     if (key == "CA_BIND") {  // its text counts the sites
       site.ligand = "Ca(2+)";
