@@ -29,6 +29,19 @@ TEST(GroupNames, AreWhatWasAskedFor) {
   EXPECT_TRUE(group_names(grouped_protein("P2", "MK", {}), GroupBy::family, {}).empty());
 }
 
+TEST(Superfamilies, AreTheFirstFieldOfEachFamily) {
+  using Views = std::vector<std::string_view>;
+  EXPECT_EQ(superfamilies("Globin family, Two-domain subfamily; Flavoprotein reductase family"),
+            (Views{"Globin family", "Flavoprotein reductase family"}));
+  EXPECT_EQ(superfamilies("A;B family, C;D; E"), (Views{"A;B family", "E"}));
+  EXPECT_EQ(superfamilies("A; ; , B"), (Views{"A"}));
+  EXPECT_TRUE(superfamilies("").empty());
+  // By its domains a protein ties two superfamilies together; by the card's whole string, none.
+  auto const one = grouped_protein("P1", "MK", {"A superfamily, B family; C family"});
+  EXPECT_EQ(group_names(one, GroupBy::superfamily, {}), (Names{"A superfamily", "C family"}));
+  EXPECT_EQ(group_names(one, GroupBy::family, {}), one.families);
+}
+
 TEST(JoinGroups, KeepsTogetherWhatSharesASequenceOrAProtein) {
   auto const proteins =
       std::vector{grouped_protein("1", "AA", {"d"}), grouped_protein("2", "CC", {"b"}),

@@ -54,7 +54,7 @@ struct Census {
     without_family += protein.family.empty() ? 1 : 0;
     if (protein.family.empty()) return;
     families.insert(protein.family);
-    superfamilies.insert(superfamily(protein.family));
+    for (auto const name : v1::superfamilies(protein.family)) superfamilies.insert(name);
   }
 
   std::size_t unknown() const { return residues - positives - negatives; }

@@ -21,8 +21,9 @@
 
 namespace qlora::inline v1 {
 
-/// What makes a group. `superfamily` is the first field of the family's name, up to a comma: fewer
-/// relatives on two sides than with the whole name.
+/// What makes a group. A `superfamily` is the first field of a family's name, up to a comma: fewer
+/// relatives on two sides than with the whole name. A protein of several domains belongs to as
+/// many.
 enum class GroupBy : std::uint8_t { superfamily, family, clusters, protein };
 
 /// The cluster of each protein, under the name of its representative.
@@ -51,9 +52,18 @@ inline Clusters read_clusters(std::filesystem::path const& path) {
   return clusters;
 }
 
-/// The first field of a family's name, up to a comma.
-inline std::string_view superfamily(std::string_view family) {
-  return detail::trimmed(family.substr(0, family.find(',')));
+/// Of each family, as UniProt lists them, `A superfamily, B family; C family`, the first field;
+/// nothing of no family.
+inline std::vector<std::string_view> superfamilies(std::string_view families) {
+  auto names = std::vector<std::string_view>{};
+  while (!families.empty()) {
+    auto const one = families.substr(0, families.find("; "));
+    if (auto const name = detail::trimmed(one.substr(0, one.find(','))); !name.empty()) {
+      names.push_back(name);
+    }
+    families.remove_prefix(std::min(one.size() + 2, families.size()));
+  }
+  return names;
 }
 
 /// Names of the groups that a protein belongs to by itself; none if it has no family or cluster.
@@ -64,7 +74,9 @@ inline std::vector<std::string> group_names(CollectedProtein const& one, GroupBy
       return one.families;
     case GroupBy::superfamily: {
       auto names = std::vector<std::string>{};
-      for (auto const& family : one.families) names.emplace_back(superfamily(family));
+      for (auto const& family : one.families) {
+        for (auto const name : superfamilies(family)) names.emplace_back(name);
+      }
       return names;
     }
     case GroupBy::clusters: {

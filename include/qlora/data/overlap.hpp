@@ -1,6 +1,7 @@
 /// What two files of proteins share: leaks between training and test data, mostly.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include <qlora/data/annotation.hpp>
@@ -16,7 +17,7 @@ struct Contents {
   void add(AnnotatedProtein const& protein) {
     ids.insert(protein.id);
     sequences.insert(protein.sequence);
-    if (!protein.family.empty()) superfamilies.insert(superfamily(protein.family));
+    for (auto const name : v1::superfamilies(protein.family)) superfamilies.insert(name);
   }
 };
 
@@ -31,8 +32,9 @@ struct Overlap {
   void add(AnnotatedProtein const& protein, Contents const& other) {
     auto const same_id = other.ids.contains(protein.id);
     auto const same_sequence = other.sequences.contains(protein.sequence);
-    auto const same_family =
-        !protein.family.empty() && other.superfamilies.contains(v1::superfamily(protein.family));
+    auto const same_family = std::ranges::any_of(superfamilies(protein.family), [&](auto name) {
+      return other.superfamilies.contains(name);
+    });
     ++records;
     id += same_id ? 1 : 0;
     contradicts += same_id && !same_sequence ? 1 : 0;
