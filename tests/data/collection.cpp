@@ -33,11 +33,24 @@ TEST(Collection, KeepsRecordsOfOneFileApart) {
   auto collection = Collection{};
   EXPECT_EQ(collection.add(protein("a", "MK", {0, 1}), "F", 1), Outcome::added);
   EXPECT_EQ(collection.add(protein("b", "MK", {1, 0}), "G", 1), Outcome::added);
-  EXPECT_EQ(collection.add(protein("b", "MK", {1, 1}), "G", 2), Outcome::merged);
   auto const proteins = collection.take();
   ASSERT_EQ(proteins.size(), 2u);
   EXPECT_EQ(proteins[0].protein.labels, (std::vector<std::int8_t>{0, 1}));
-  EXPECT_EQ(proteins[1].protein.labels, (std::vector<std::int8_t>{1, 1}));
+  EXPECT_EQ(proteins[1].protein.labels, (std::vector<std::int8_t>{1, 0}));
+}
+
+TEST(Collection, TellsAllProteinsOfASequenceWhatALaterFileKnows) {
+  auto collection = Collection{};
+  EXPECT_EQ(collection.add(protein("a", "MKV", {0, 1, -1}), "F", 1), Outcome::added);
+  EXPECT_EQ(collection.add(protein("b", "MKV", {0, 0, -1}), "G", 1), Outcome::added);
+  EXPECT_EQ(collection.add(protein("b", "MKV", {1, 0, -1}), "H", 2), Outcome::merged);
+  EXPECT_EQ(collection.add(protein("c", "MKV", {-1, -1, 0}), "F", 2), Outcome::merged);
+  auto const proteins = collection.take();
+  ASSERT_EQ(proteins.size(), 2u);
+  EXPECT_EQ(proteins[0].protein, protein("a", "MKV", {1, 1, 0}));
+  EXPECT_EQ(proteins[0].families, (std::vector<std::string>{"F", "H"}));
+  EXPECT_EQ(proteins[1].protein, protein("b", "MKV", {1, 0, 0}));
+  EXPECT_EQ(proteins[1].families, (std::vector<std::string>{"G"}));
 }
 
 TEST(Collection, LeavesOutAnIdentifierOfAnotherSequence) {

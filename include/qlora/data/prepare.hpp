@@ -115,7 +115,7 @@ inline PreparedData prepare(std::span<std::filesystem::path const> files,
       auto const outcome = collection.add({.id = std::move(record.id),
                                            .sequence = std::move(record.sequence),
                                            .labels = std::move(labelling.labels)},
-                                          std::move(record.family), data.inputs.size());
+                                          record.family, data.inputs.size());
       if (outcome == Collection::Outcome::merged) skip(skip_reason::merged);
       if (outcome == Collection::Outcome::contradicts) skip(skip_reason::contradicts);
     });
