@@ -7,6 +7,8 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
+#include <qlora/data/format.hpp>
+#include <qlora/data/pickled.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
@@ -24,11 +26,20 @@ std::string fingerprint(Hash const& hash) {
   return "xxh3:" + hash.text();
 }
 
+/// Of all files that labelled proteins are read from: of pickles, both.
+std::string data_fingerprint(std::string const& file) {
+  if (recognise(file) != DataFormat::pickled) return file_fingerprint(file);
+  auto const pair = PickledPair::of(file);
+  auto hash = Hash{};
+  for (auto const& one : {pair.sequences, pair.labels}) add_file(hash, one);
+  return fingerprint(hash);
+}
+
 }  // namespace
 
 DataSet DataSet::read(std::string const& file) {
   auto [proteins, skipped] = read_labelled(file);
-  return {file, file_fingerprint(file), std::move(proteins), std::move(skipped)};
+  return {file, data_fingerprint(file), std::move(proteins), std::move(skipped)};
 }
 
 std::string file_fingerprint(std::filesystem::path const& file) {
