@@ -15,7 +15,8 @@ namespace qlora::inline v1::baseline {
 
 /// Training proteins that share most words of five residues with a protein are aligned to it; each
 /// aligned residue takes over its partner's label, weighted with the identity of the alignment, and
-/// the largest weight of a site counts.
+/// the largest weight of a site counts. No protein is a relative of itself, that is, of one with
+/// its identifier: else the training set would be judged by its own labels.
 class Homology {
  public:
   static constexpr std::string_view name = "homology";
@@ -35,7 +36,8 @@ class Homology {
   std::vector<float> margins(Protein const& protein) const {
     constexpr auto unknown = -1e-3f;
     auto margins = std::vector<float>(protein.sequence.size(), unknown);
-    for (auto const partner : relatives_.of(protein.sequence, partners)) {
+    auto const is_another = [&](auto number) { return proteins_[number].id != protein.id; };
+    for (auto const partner : relatives_.of(protein.sequence, partners, is_another)) {
       auto const& other = proteins_[partner];
       if (other.labels.empty()) continue;
       auto const alignment = align(protein.sequence, other.sequence);

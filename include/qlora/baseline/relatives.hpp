@@ -26,8 +26,11 @@ class Relatives {
     ++size_;
   }
 
-  /// Numbers of at most `count` sequences that share most words with this one, most first.
-  std::vector<std::uint32_t> of(std::string_view sequence, std::size_t count) const {
+  /// Numbers of at most `count` sequences that share most words with this one, most first, of those
+  /// that `is_wanted(number)`.
+  template <class IsWanted>
+  std::vector<std::uint32_t> of(std::string_view sequence, std::size_t count,
+                                IsWanted&& is_wanted) const {
     auto shared = std::unordered_map<std::uint32_t, std::size_t>{};
     for_each_word(sequence, [&](std::string_view letters) {
       auto const found = index_.find(letters);
@@ -35,7 +38,9 @@ class Relatives {
       for (auto const number : found->second) ++shared[number];
     });
     auto ranked = std::vector<std::pair<std::size_t, std::uint32_t>>{};
-    for (auto const& [number, words] : shared) ranked.emplace_back(words, number);
+    for (auto const& [number, words] : shared) {
+      if (is_wanted(number)) ranked.emplace_back(words, number);
+    }
     auto const more = [](auto const& a, auto const& b) {
       return a.first != b.first ? a.first > b.first : a.second < b.second;
     };
@@ -44,6 +49,9 @@ class Relatives {
     auto numbers = std::vector<std::uint32_t>{};
     for (auto i = std::size_t{0}; i < kept; ++i) numbers.push_back(ranked[i].second);
     return numbers;
+  }
+  std::vector<std::uint32_t> of(std::string_view sequence, std::size_t count) const {
+    return of(sequence, count, [](std::uint32_t) { return true; });
   }
 
  private:
