@@ -54,9 +54,11 @@ OrderedJson summary_json(ArmResults const& arm) {
 OrderedJson endpoints_json(report::StudyArm const& arm) {
   auto const at_recall = "precision_at_recall_" + std::to_string(metrics::fixed_recall_percent);
   auto const values = &metrics::GroupScores::precision_at_recall;
+  auto const& groups = arm.runs.front().confusion;
   return {{"average_precision", report::interval_json<OrderedJson>(report::level(arm))},
           {at_recall, report::interval_json<OrderedJson>(report::level(arm, values))},
-          {"prevalence", metrics::mean_prevalence(arm.runs.front().confusion)}};
+          {"random_order", metrics::mean_where_both_classes<metrics::RandomOrder>(groups)},
+          {"prevalence", metrics::mean_where_both_classes<metrics::Prevalence>(groups)}};
 }
 
 }  // namespace

@@ -34,7 +34,25 @@ TEST(GroupedScores, LeaveAFewNumbersAGroup) {
   EXPECT_EQ(scores.confusion.at(0), (Confusion{.tp = 2, .fp = 1, .tn = 1, .fn = 0}));
   EXPECT_EQ(scores.confusion.at(1), (Confusion{.tp = 0, .fp = 1, .tn = 0, .fn = 0}));
   // The group without sites has no say in what chance gives.
-  EXPECT_DOUBLE_EQ(mean_prevalence(scores.confusion), .5);
+  EXPECT_DOUBLE_EQ(mean_where_both_classes<Prevalence>(scores.confusion), .5);
+  // Of two sites and two others there are six orders:
+  // 1 + 1, 1 + 2/3, 1 + 2/4, 1/2 + 2/3, 1/2 + 2/4, 1/3 + 2/4.
+  EXPECT_NEAR(mean_where_both_classes<RandomOrder>(scores.confusion),
+              (2. + 5. / 3. + 1.5 + 7. / 6. + 1. + 5. / 6.) / 12., 1e-15);
+}
+
+TEST(RandomOrder, IsTheMeanOverShuffledOrders) {
+  EXPECT_EQ(RandomOrder::value({.tp = 0, .fp = 3, .tn = 2, .fn = 0}), 0.);
+  EXPECT_EQ(RandomOrder::value({.tp = 1, .fp = 0, .tn = 0, .fn = 1}), 1.);
+  // One site among N: the mean of 1 / rank, H / N. On both sides of the switch to the expansion.
+  auto harmonic = 0.;
+  for (auto n = std::uint64_t{1}; n <= 80; ++n) {
+    harmonic += 1. / static_cast<double>(n);
+    if (n < 2) continue;
+    EXPECT_NEAR(RandomOrder::value({.tp = 1, .fp = n - 1, .tn = 0, .fn = 0}),
+                harmonic / static_cast<double>(n), 1e-14)
+        << n;
+  }
 }
 
 TEST(GroupedScores, PoolTheResiduesOfAllGroups) {

@@ -40,7 +40,8 @@ TEST(Study, ShowsLevelsBesideChance) {
   auto const table = report::level_table(std::array{qkv}).text();
   EXPECT_TRUE(contains(table, "0.5050")) << table;
   EXPECT_TRUE(contains(table, "precision at recall .5")) << table;
-  EXPECT_TRUE(contains(table, "chance (prevalence)             0.2000")) << table;
+  EXPECT_TRUE(contains(table, "random order             0.3715")) << table;
+  EXPECT_TRUE(contains(table, "prevalence               0.2000")) << table;
 }
 
 TEST(Study, IntervalsEndWhereTheNumbersDo) {

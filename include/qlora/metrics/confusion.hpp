@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <string_view>
 
 #include <qlora/metrics/metric.hpp>
@@ -107,11 +108,40 @@ struct AucCard {
   static double value(Confusion const& c) { return BalancedAccuracy::value(c); }
 };
 
-/// The fraction of labelled residues that are sites: what average precision is by chance.
+/// The fraction of labelled residues that are sites: what average precision is by chance, of many.
 struct Prevalence {
   static constexpr std::string_view name = "prevalence";
   using Accumulator = Confusion;
   static double value(Confusion const& c) { return Confusion::ratio(c.positives(), c.total()); }
+};
+
+/// The mean of average precision over all orders of the residues: ((N - H)(P - 1) / (N - 1) + H) /
+/// N of P sites among N residues, H the N-th harmonic number. Of few residues it is well above the
+/// prevalence. Zero without sites, as average precision.
+struct RandomOrder {
+  static constexpr std::string_view name = "random_order";
+  using Accumulator = Confusion;
+  static double value(Confusion const& c) {
+    if (c.positives() == 0) return 0;
+    if (c.negatives() == 0) return 1;
+    auto const n = static_cast<double>(c.total());
+    auto const h = harmonic(c.total());
+    return ((n - h) * static_cast<double>(c.positives() - 1) / (n - 1) + h) / n;
+  }
+
+ private:
+  static double harmonic(std::uint64_t n) {
+    constexpr auto enough = std::uint64_t{64};  // from here on Euler's expansion is exact
+    if (n > enough) {
+      auto const x = static_cast<double>(n);
+      auto const square = x * x;
+      return std::log(x) + std::numbers::egamma + 1 / (2 * x) - 1 / (12 * square) +
+             1 / (120 * square * square);
+    }
+    auto sum = 0.;
+    for (auto i = n; i > 0; --i) sum += 1 / static_cast<double>(i);
+    return sum;
+  }
 };
 
 }  // namespace qlora::inline v1::metrics

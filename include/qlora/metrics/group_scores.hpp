@@ -5,6 +5,7 @@
 ///     auto const scores = grouped.scores();
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -29,11 +30,13 @@ struct GroupScores {
   friend bool operator==(GroupScores const&, GroupScores const&) = default;
 };
 
-/// The mean prevalence of the groups that have both classes: what average precision averaged over
-/// groups is by chance.
-inline double mean_prevalence(std::span<Confusion const> groups) {
+/// The mean of a metric over the groups that have both classes. Of RandomOrder it is what average
+/// precision averaged over groups is by chance.
+template <Metric M>
+requires std::same_as<typename M::Accumulator, Confusion>
+double mean_where_both_classes(std::span<Confusion const> groups) {
   auto values = std::vector<double>{};
-  for (auto const& group : groups) values.push_back(WhereBothClasses<Prevalence>::value(group));
+  for (auto const& group : groups) values.push_back(WhereBothClasses<M>::value(group));
   return mean_over_groups(values).mean;
 }
 

@@ -137,7 +137,7 @@ inline Difference difference(StudyArm const& arm, StudyArm const& reference,
   return result;
 }
 
-/// A row an arm, and one of what chance gives: the prevalence of the same groups.
+/// A row an arm, and of the same groups what an order by chance gives, and the prevalence.
 inline Table level_table(std::span<StudyArm const> arms) {
   auto const recall = "precision at recall ." + std::to_string(metrics::fixed_recall_percent / 10);
   auto table = Table{{{"arm", Align::left},
@@ -152,8 +152,11 @@ inline Table level_table(std::span<StudyArm const> arms) {
         {arm.name, precision.estimate, bounds(precision), at_recall.estimate, bounds(at_recall)});
   }
   if (!arms.empty() && !arms.front().runs.empty()) {
-    auto const chance = metrics::mean_prevalence(arms.front().runs.front().confusion);
-    table.add({"chance (prevalence)", chance, "", chance, ""});
+    auto const& groups = arms.front().runs.front().confusion;
+    auto const prevalence = metrics::mean_where_both_classes<metrics::Prevalence>(groups);
+    table.add({"random order", metrics::mean_where_both_classes<metrics::RandomOrder>(groups), "",
+               "", ""});
+    table.add({"prevalence", prevalence, "", prevalence, ""});
   }
   return table;
 }
