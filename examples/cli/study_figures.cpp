@@ -322,8 +322,9 @@ void add_difference_figure(report::Page& page, Comparison const& comparison) {
       chart,
       "Paired by seed and group, with 95 % intervals. Right of the middle line is better, left of "
       "it worse; wholly between the outer lines, the margin, is equivalent." +
-          std::string{comparison.null ? " The last row is the first arm with other seeds: what is "
-                                        "found where nothing differs."
+          std::string{comparison.null ? " The last row is the first arm against itself with other "
+                                        "seeds, not paired by them: one draw of what is found "
+                                        "where nothing differs."
                                       : ""} +
           (comparison.baselines.empty() ? "" : " Methods without a network are in the table."),
       {}, report::difference_table(rows));
