@@ -1,6 +1,7 @@
 // qlora memory: what runs will take.
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -39,6 +40,28 @@ TEST(Memory, ListsEverySize) {
   EXPECT_GT(peak("15B"), 2 * peak("3B"));
   auto less = rows(program.done({"memory", "--placement", "qkv", "--recompute"}).out);
   EXPECT_LT(std::stod(less["650M"].at(6)), .5 * peak("650M"));
+}
+
+TEST(Memory, CountsThePassesOfData) {
+  auto const program = Program{};
+  auto const model = golden("models/odd");
+  program.write("d.txt", ">a\nMKV\n010\n>b\nMKVAA\n-1-00\n");
+  auto const predicted = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"memory", "--model", model});
+    auto const outcome = program.done(flags);
+    return std::pair{std::stod(rows(outcome.out)[model].at(5)), outcome.err};
+  };
+  auto const of_data = predicted({"--train", "d.txt"});
+  auto const allowed = predicted({});
+  EXPECT_LT(of_data.first, .1 * allowed.first);
+  EXPECT_NE(of_data.second.find("passes of at most 12 tokens,"), std::string::npos);
+  // Of two records one each; of tokens a pass may have nearly all, of sequences half.
+  EXPECT_NE(predicted({"--train", "d.txt", "--accumulate", "2"}).second.find("most 7 tokens,"),
+            std::string::npos);
+  EXPECT_EQ(predicted({"--accumulate", "2"}).first, allowed.first);
+  auto const sequences = predicted({"--batch-sequences", "4", "--accumulate", "2"});
+  EXPECT_NE(sequences.second.find("at most 2004 tokens (--train"), std::string::npos);
+  program.refuses({"memory", "--device", "cuda"}, {"--device: expected cpu"});
 }
 
 TEST(Memory, ReadsAModelsSizes) {

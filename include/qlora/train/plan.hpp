@@ -1,6 +1,8 @@
 /// Which records make up each step of training.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -85,5 +87,24 @@ class EpochPlan {
   std::vector<std::uint32_t> order_;
   std::vector<std::size_t> starts_;
 };
+
+/// Calls `body(records)` for each of the passes that share a step's records: as many as asked for,
+/// or one a record.
+template <class Body>
+void for_each_pass(std::span<std::uint32_t const> records, Index passes, Body&& body) {
+  auto const count = std::min(static_cast<std::size_t>(passes), records.size());
+  for (auto pass = std::size_t{0}; pass < count; ++pass) {
+    auto const first = records.size() * pass / count;
+    auto const last = records.size() * (pass + 1) / count;
+    body(records.subspan(first, last - first));
+  }
+}
+
+inline Index token_count(std::span<Protein const> proteins,
+                         std::span<std::uint32_t const> records) {
+  auto sum = Index{0};
+  for (auto const record : records) sum += token_count(proteins[record]);
+  return sum;
+}
 
 }  // namespace qlora::inline v1

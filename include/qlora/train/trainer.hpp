@@ -223,29 +223,17 @@ class Trainer {
     return tokens * (6. * static_cast<double>(model_.shape().hidden) + tokens);
   }
 
-  /// Calls `body(records)` for the records of each of a step's passes.
-  template <class Body>
-  void for_each_pass(std::span<std::uint32_t const> records, Body&& body) const {
-    auto const passes = std::min(static_cast<std::size_t>(options_.accumulate), records.size());
-    for (auto pass = std::size_t{0}; pass < passes; ++pass) {
-      auto const first = records.size() * pass / passes;
-      auto const last = records.size() * (pass + 1) / passes;
-      body(records.subspan(first, last - first));
-    }
-  }
-
   /// Takes the memory of the run's largest pass, so that no step needs more.
   void reserve() {
     auto tokens = Index{0};
     auto sequences = std::size_t{0};
     for (auto const& plan : plans_) {
       for (auto i = std::size_t{0}; i < plan.steps(); ++i) {
-        for_each_pass(own(plan.step(i)), [&](std::span<std::uint32_t const> records) {
-          auto sum = Index{0};
-          for (auto const record : records) sum += token_count(proteins_[record]);
-          tokens = std::max(tokens, sum);
-          sequences = std::max(sequences, records.size());
-        });
+        for_each_pass(own(plan.step(i)), options_.accumulate,
+                      [&](std::span<std::uint32_t const> records) {
+                        tokens = std::max(tokens, token_count(proteins_, records));
+                        sequences = std::max(sequences, records.size());
+                      });
       }
     }
     batch_.reserve(static_cast<std::size_t>(tokens), sequences);
@@ -281,7 +269,7 @@ class Trainer {
     backend_.clear(parameters.gradients());
     backend_.begin_step(numbers_);
     for (auto const record : records) begun.record.tokens += token_count(proteins_[record]);
-    for_each_pass(own(records), [&](std::span<std::uint32_t const> part) {
+    for_each_pass(own(records), options_.accumulate, [&](std::span<std::uint32_t const> part) {
       pack(part);
       pass_over_batch(step, begun.total_weight);
     });
