@@ -178,9 +178,11 @@ void inspect_checkpoint(std::filesystem::path const& path) {
   table.add({"steps", checkpoint.training.steps})
       .add({"updates", checkpoint.training.updates})
       .add({"trained parameters", checkpoint.training.parameters.size()})
-      .add({"epochs ended", checkpoint.epochs.losses.size()})
       .add({"time", report::duration(checkpoint.seconds)});
-  if (!checkpoint.steps.empty()) table.add({"last loss", checkpoint.steps.back().loss});
+  if (!checkpoint.steps.empty()) {
+    auto const& last = checkpoint.steps.back();
+    table.add({"epoch", last.epoch}).add({"last loss", last.loss});
+  }
   if (checkpoint.best_epoch > 0) table.add({"best epoch so far", checkpoint.best_epoch});
   print(table);
   auto run = report::Table{{{"run", Align::left}, {"", Align::left}}};

@@ -63,26 +63,6 @@ class Best {
   std::vector<float> parameters_;
 };
 
-/// The mean loss of an epoch's steps.
-class EpochLoss {
- public:
-  void add(double loss) {
-    sum_ += loss;
-    steps_ += 1.;
-  }
-  /// Not a number without a step; starts the next epoch.
-  double take() { return std::exchange(sum_, 0.) / std::exchange(steps_, 0.); }
-
- private:
-  double sum_ = 0., steps_ = 0.;
-};
-
-void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
-                  metrics::GroupScores const& groups) {
-  epochs.held_out_losses.push_back(scores["loss"]);
-  epochs.groups.push_back(groups.average_precision);
-}
-
 dist::Any& alone() {
   static auto self = dist::Any{};
   return self;
@@ -212,7 +192,6 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
   auto finite = true;  // the last step's numbers
-  auto epoch_loss = EpochLoss{};
   auto behind = std::vector<StepRecord>{};
   auto steps = std::vector<double>{}, losses = std::vector<double>{};
   auto const account = [&](StepRecord const& step) {
@@ -227,9 +206,6 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     result.skipped_steps += step.skipped ? 1 : 0;
     result.tokens += step.tokens;
     result.training_seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
-    // Of epochs whose end has been seen to, which a resumed run may begin with, nothing is left.
-    auto const ended = static_cast<std::int64_t>(result.epochs.losses.size());
-    if (!step.skipped && step.epoch > ended) epoch_loss.add(step.loss);
   };
   auto const on_step = [&](StepRecord const& step) {
     account(step);
@@ -256,7 +232,6 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
                                    report::Progress::Style::silent, {.grouped = &*grouped});
       record_epoch(result.epochs, scores, grouped->scores());
     }
-    result.epochs.losses.push_back(epoch_loss.take());
     if (options_.select.empty()) return;
     auto const scores =
         evaluate(*session_, splits_.valid.value(), options_.label, report::Progress::Style::silent);
@@ -348,6 +323,14 @@ void Run::evaluate_split(std::string const& name, DataSet const& data, RunResult
   add_ranking(result.curves, ranking,
               decision_ ? decision_->calibration.log_odds
                         : metrics::prior_correction(session_->class_weights()));
+}
+
+void Run::record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
+                       metrics::GroupScores const& groups) {
+  epochs.losses.push_back(evaluate(*session_, splits_.train_sample, options_.label,
+                                   report::Progress::Style::silent)["loss"]);
+  epochs.held_out_losses.push_back(scores["loss"]);
+  epochs.groups.push_back(groups.average_precision);
 }
 
 void Run::evaluate_splits(RunResult& result) {

@@ -78,6 +78,9 @@ class Run {
   void train(RunResult& result, std::filesystem::path const& folder);
   void evaluate_split(std::string const& name, DataSet const& data, RunResult& result);
   void evaluate_splits(RunResult& result);
+  /// Of the test split, beside the loss on the training split's sample.
+  void record_epoch(metrics::EpochHistory& epochs, metrics::Scores const& scores,
+                    metrics::GroupScores const& groups);
   void decide(RunResult& result, std::string const& split, metrics::Ranking const& ranking);
 
   /// Whether this is the rank that writes.

@@ -19,6 +19,16 @@ bool lists_all(GroupFile const& file, DataSet const& data) {
                              [&](Protein const& one) { return file.find(one.id) != nullptr; });
 }
 
+/// Every n-th protein, so that about so many residues are left, or all.
+DataSet sample(DataSet const& data, std::int64_t wanted) {
+  auto result = DataSet{data.file, data.fingerprint, {}, {}};
+  auto const every = std::max(residues(data.proteins) / wanted, std::int64_t{1});
+  for (auto i = std::size_t{0}; i < data.proteins.size(); i += static_cast<std::size_t>(every)) {
+    result.proteins.push_back(data.proteins[i]);
+  }
+  return result;
+}
+
 /// Relatives on both sides of the split would make the test easier than the future.
 void note_shared_groups(Splits const& splits, GroupFile const& file) {
   auto trained = std::unordered_set<std::string>{};
@@ -68,6 +78,7 @@ Splits Splits::read(SplitFiles const& files, std::int64_t max_length,
   auto splits = Splits{.train = DataSet::read(files.train),
                        .valid = {},
                        .test = {},
+                       .train_sample = {},
                        .records = {},
                        .groups_file = {},
                        .train_groups = {},
@@ -78,6 +89,7 @@ Splits Splits::read(SplitFiles const& files, std::int64_t max_length,
   if (!machine.quiet) {
     splits.for_each([](auto const&, DataSet const& data) { data.report_skipped(); });
   }
+  if (splits.test) splits.train_sample = sample(splits.train, residues(splits.test->proteins));
   splits.find_groups(files, machine.quiet);
   auto chunks = chunk(splits.train.proteins, static_cast<std::size_t>(max_length));
   if (chunks.cut > 0 && !machine.quiet) {

@@ -25,6 +25,9 @@ struct SplitFiles {
 struct Splits {
   DataSet train;
   std::optional<DataSet> valid, test;
+  /// Of `train`, from all along it, about as many residues as `test` has, if there is one: enough
+  /// for a loss after each epoch.
+  DataSet train_sample;
   std::vector<Protein> records;  ///< of `train`, long proteins cut into chunks
   std::string groups_file;       ///< empty: each protein is a group of its own
   /// Of the training split none where the file lists the others alone.

@@ -104,7 +104,7 @@ TEST(Inspect, ShowsWhatTrainingLeft) {
                 "--checkpoint-every", "2", "--out", "run"});
   auto checkpoint = inspect(program, "run/checkpoints/step-000000000002.safetensors");
   EXPECT_EQ(checkpoint["steps"], "2");
-  EXPECT_EQ(checkpoint["epochs ended"], "1");
+  EXPECT_EQ(checkpoint["epoch"], "2");
   EXPECT_EQ(checkpoint["flags.epochs"], "3");
 }
 

@@ -13,10 +13,10 @@
 
 namespace qlora::inline v1::metrics {
 
-/// The training loss is the mean over an epoch's steps, under dropout, as a training log has it: an
-/// evaluation of the training split after every epoch would cost as much as training on it.
+/// What two runs are compared by must be measured as they then are: the mean over an epoch's steps,
+/// which a training log has, lags behind the faster a run learns, and is under dropout.
 struct EpochHistory {
-  std::vector<double> losses;               // (epochs), of training
+  std::vector<double> losses;               // (epochs), on training data, after the epoch
   std::vector<double> held_out_losses;      // (epochs), of the split that is reported on
   std::vector<std::vector<double>> groups;  // (epochs, groups), a metric of that split
 
