@@ -68,6 +68,22 @@ report::Table Comparison::rates_table() const {
   return table;
 }
 
+report::Table Comparison::decisions_table() const {
+  auto columns = std::vector<report::Column>{{"decided on valid", report::Align::left}};
+  for (auto const& metric : decided_metrics) columns.push_back({std::string{metric.heading}});
+  auto table = report::Table{columns};
+  for (auto const& arm : arms) {
+    auto row = std::vector<report::Cell>{arm.arm.name};
+    for (auto const& metric : decided_metrics) {
+      auto const values = of_metric(arm, metric);
+      if (values.empty()) return table;
+      row.emplace_back(spread(values).mean);
+    }
+    table.add(std::move(row));
+  }
+  return table;
+}
+
 report::StudyArm ArmResults::study() const {
   auto study = report::StudyArm{arm.name, {}};
   for (auto const& run : runs) study.runs.push_back(*run.find_groups("test"));
@@ -188,7 +204,11 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
 
 std::string Comparison::text(report::Terminal const& terminal) const {
   auto text = rates.empty() ? std::string{} : rates_table().text(terminal) + "\n";
-  text += metrics_table().text(terminal) + "\n" + cost_table(*this).text(terminal) + "\n";
+  text += metrics_table().text(terminal) + "\n";
+  if (auto const decided = decisions_table(); !decided.empty()) {
+    text += decided.text(terminal) + "\n";
+  }
+  text += cost_table(*this).text(terminal) + "\n";
   text += groups_line(*this) + "\n" + report::level_table(studies()).text(terminal) + "\n";
 
   auto rows = differences();
@@ -207,9 +227,12 @@ std::string Comparison::text(report::Terminal const& terminal) const {
 
   text +=
       "Intervals: 95 %, as if groups and seeds had been drawn from more of them. Gap: train minus "
-      "test; at equal training loss,\ntest loss minus the mean loss of an epoch's steps, and - "
-      "where no epoch of an arm comes down to the other's loss.\nauc_card: the balanced accuracy "
-      "that the card published as AUC. AP: average precision, all residues pooled.\n"
+      "test; at equal training loss,\ntest loss minus the loss on a sample of the training "
+      "split after an epoch, and - where no epoch of an arm comes down\nto the other's loss. "
+      "Decided on valid: on the test "
+      "split, by the thresholds (of MCC, of F1) and the calibration that each run\nchose there. "
+      "auc_card: the balanced accuracy that the card published as AUC. AP: average precision, all "
+      "residues pooled.\n"
       "Seconds: a run with its metrics. Tokens/s: of training alone.\n";
   return text;
 }

@@ -60,6 +60,9 @@ struct Comparison {
   report::Table metrics_table() const;
   /// Which rates arms chose from.
   report::Table rates_table() const;
+  /// Metrics of the test split by what runs chose on the validation split, means over seeds; no
+  /// rows without one.
+  report::Table decisions_table() const;
 
   /// Each arm, and then each baseline, against the first arm.
   std::vector<report::Difference> differences() const;

@@ -44,6 +44,10 @@ OrderedJson summary_json(ArmResults const& arm) {
       add(split, metric, of_metric(arm, split, metric));
     }
   }
+  for (auto const& metric : decided_metrics) {
+    if (auto const values = of_metric(arm, metric); !values.empty())
+      add("test", metric.name, values);
+  }
   for (auto const& [metric, value] : arm.runs.front().scores.front().second.values) {
     add("gap", metric, gap(arm, metric));
   }

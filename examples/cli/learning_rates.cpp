@@ -6,7 +6,7 @@
 #include <optional>
 
 #include <qlora/core/error.hpp>
-#include <qlora/metrics/groups.hpp>
+#include <qlora/metrics/group_scores.hpp>
 
 #include "comma_list.hpp"
 #include "numbers.hpp"
@@ -23,7 +23,7 @@ Arm at_rate(Arm arm, std::string const& rate) {
 
 double validation_precision(std::optional<RunResult> const& run) {
   if (!run) return std::numeric_limits<double>::quiet_NaN();
-  return metrics::mean_over_groups(run->find_groups("valid")->average_precision).mean;
+  return run->find_groups("valid")->mean_average_precision();
 }
 
 }  // namespace

@@ -94,10 +94,6 @@ report::Table curve_numbers(Comparison const& comparison, std::string const& x,
   return table;
 }
 
-double mean_precision(metrics::GroupScores const& groups) {
-  return metrics::mean_over_groups(groups.average_precision).mean;
-}
-
 }  // namespace
 
 void add_loss_figures(report::Page& page, Comparison const& comparison) {
@@ -257,7 +253,7 @@ void add_group_figures(report::Page& page, Comparison const& comparison, Splits 
   }
   for (std::size_t a = 0; a < comparison.arms.size(); ++a) {
     auto const mean = spread(over_runs(comparison.arms[a], [](RunResult const& run) {
-                        return mean_precision(*run.find_groups("test"));
+                        return run.find_groups("test")->mean_average_precision();
                       })).mean;
     auto const row = static_cast<double>(a);
     chart.whisker(a, {mean, row + .1}, {mean, row + .9});
@@ -334,7 +330,7 @@ void add_cost_figures(report::Page& page, Comparison const& comparison) {
   auto const precision = [&](ArmResults const& arm) {
     return spread(over_runs(arm,
                             [](RunResult const& run) {
-                              return mean_precision(*run.find_groups("test"));
+                              return run.find_groups("test")->mean_average_precision();
                             }))
         .mean;
   };

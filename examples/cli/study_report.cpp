@@ -55,7 +55,7 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
   if (auto const pairs = comparison.at_equal_loss(); !pairs.empty()) {
     page.paragraph(
         "At equal training loss: where two arms fit the training data equally well. Here a gap is "
-        "the test loss minus the mean loss of an epoch's steps.");
+        "the test loss minus that on a sample of the training split after an epoch.");
     page.table(equal_loss_table(pairs));
   }
   page.heading("Curves");
@@ -82,6 +82,15 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
       "Means over seeds, all residues of a split pooled; gap is train minus test. auc_card is the "
       "balanced accuracy that the model card published as AUC.");
   page.table(comparison.metrics_table());
+  if (auto const decided = comparison.decisions_table(); !decided.empty()) {
+    page.paragraph(
+        "Those numbers are at the argmax, which class weights move far from where it serves best. "
+        "Each "
+        "run also chose on the validation split the thresholds at which MCC and F1 are largest, "
+        "and a "
+        "calibration. On the test split they give:");
+    page.table(decided);
+  }
   page.heading("The published study");
   page.paragraph(
       "The model card's numbers for ESM-2 8M, its runs under its names: other data, one run each, "

@@ -202,7 +202,10 @@ class Sweep {
     Termination::check();  // one that came when the run before had just ended
     try {
       auto const found = Run{std::move(options), splits_}(folder);
-      result.value = (*found.find("valid"))[results_.space.metric];
+      auto const& metric = results_.space.metric;
+      result.value = metric == by_group_metric
+                         ? found.find_groups("valid")->mean_average_precision()
+                         : (*found.find("valid"))[metric];
       result.seconds = found.total_seconds;
     } catch (DivergedError const&) {
       result.value = std::numeric_limits<double>::quiet_NaN();  // and the sweep goes on

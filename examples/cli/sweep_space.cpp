@@ -100,6 +100,7 @@ class SpaceReader {
       space_.seeds = count(entry, most_seeds);
     } else if (entry.key == "metric") {
       space_.metric = word(entry.key, entry.value);
+      if (space_.metric == by_group_metric) return;
       here("metric", [&] { metrics::Chosen{metrics::Options{.names = space_.metric}}; });
     } else {
       auto list = std::string{};

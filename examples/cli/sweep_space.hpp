@@ -34,6 +34,9 @@ struct Factor {
 /// A value for each factor, in their order.
 using Settings = std::vector<std::string>;
 
+/// The metric by which `compare` judges arms, in a sweep: average precision, mean over groups.
+inline constexpr std::string_view by_group_metric = "average_precision_by_group";
+
 struct Space {
   enum class Search { grid, random };
 

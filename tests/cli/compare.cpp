@@ -48,15 +48,19 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
   EXPECT_EQ(arms[1].at("trainable_parameters"), 3 * 4 * (4 * 80 + 2 * 144) + 82);
   EXPECT_EQ(arms[2].at("trainable_parameters"), 82);
   for (auto const& arm : arms) {
-    auto mean = 0.;
+    auto mean = 0., decided = 0.;
     ASSERT_EQ(arm.at("runs").size(), 2u);
     for (auto const& run : arm.at("runs")) {
       auto const folder = "study/" + run.at("folder").get<std::string>();
       EXPECT_EQ(run.at("metrics"), program.json(folder + "/metrics.json"));
       EXPECT_TRUE(std::filesystem::exists(program.path(folder) / "adapter_model.safetensors"));
-      mean += run.at("metrics").at("test").at("f1").get<double>() / 2.;
+      auto const& test = run.at("metrics").at("test");
+      mean += test.at("f1").get<double>() / 2.;
+      decided += test.at("at_valid_threshold").at("f1").get<double>() / 2.;
     }
     EXPECT_NEAR(arm.at("summary").at("test").at("f1").at("mean").get<double>(), mean, 1e-12);
+    auto const& at_threshold = arm.at("summary").at("test").at("f1_at_valid_threshold");
+    EXPECT_NEAR(at_threshold.at("mean").get<double>(), decided, 1e-12);
 
     auto const name = arm.at("name").get<std::string>();
     auto const& summary = arm.at("summary");
@@ -76,6 +80,7 @@ TEST(Compare, RunsEveryArmWithEverySeed) {
     EXPECT_NEAR(std::stod(costs.at(3)), precision.at("mean").get<double>(), 5.01e-5);
     EXPECT_NEAR(std::stod(costs.at(4)), precision.at("deviation").get<double>(), 5.01e-5);
   }
+  EXPECT_EQ(row(outcome.out, {"decided", "on", "valid"}).size(), 6u) << outcome.out;
   EXPECT_EQ(program.json("study/all-r4-quantnone/seed-6/qlora.json").at("quant"), "none");
   ASSERT_EQ(comparison.at("differences").size(), 2u);
   EXPECT_EQ(comparison.at("published").at(0).at("mcc"), .2639);

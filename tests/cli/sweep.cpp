@@ -33,6 +33,19 @@ std::vector<std::string> quick_sweep(std::string const& out) {
           "--quiet"};
 }
 
+TEST(Sweep, JudgesByTheMeanOverGroups) {
+  auto const program = Program{};
+  program.write("space.toml", "placement = [\"head\"]\nmetric = \"average_precision_by_group\"\n");
+  program.done(quick_sweep("found"));
+  auto const sweep = program.json("found/sweep.json");
+  EXPECT_EQ(sweep.at("metric"), "average_precision_by_group");
+  auto const run = sweep.at("trials").at(0).at("runs").at(0);
+  auto const folder = "found/" + run.at("folder").get<std::string>();
+  EXPECT_GT(run.at("value"), 0.);
+  EXPECT_NE(run.at("value"),
+            program.json(folder + "/metrics.json").at("valid").at("average_precision"));
+}
+
 TEST(Sweep, RunsEveryCombinationWithEverySeed) {
   auto const program = Program{};
   program.write("space.toml",

@@ -27,6 +27,8 @@ struct GroupScores {
   std::vector<Confusion> confusion;         // (groups), at the argmax
 
   std::size_t size() const { return confusion.size(); }
+  /// The study's endpoint: of the groups that have both classes.
+  double mean_average_precision() const { return mean_over_groups(average_precision).mean; }
   friend bool operator==(GroupScores const&, GroupScores const&) = default;
 };
 

@@ -72,6 +72,7 @@ class Table {
  public:
   explicit Table(std::vector<Column> columns) : columns_{std::move(columns)} {}
 
+  bool empty() const { return rows_.empty(); }
   /// Appends a row. Throws ShapeError if it has not one cell for each column.
   Table& add(std::vector<Cell> row) {
     if (row.size() != columns_.size())
