@@ -117,20 +117,20 @@ struct EncoderLayer {
   }
 
   /// d (n, hidden), the gradient of y, becomes that of x; gradients of adapters +=. What is cheap
-  /// is computed again: normalised inputs and GELU. With `lowest`, nothing below needs a gradient,
-  /// and d is left unfinished.
+  /// is computed again where an adapter reads it: normalised inputs and GELU. With `lowest`,
+  /// nothing below needs a gradient, and d is left unfinished.
   void backward(B& backend, EncoderShape const& shape, Pass<space> const& pass,
                 Matrix<A const, space> x, State const& state, Scratch const& scratch, bool lowest,
                 Matrix<A, space> d) const {
     auto const hidden = shape.hidden;
     auto const dh = [&](auto const& linear) { return scratch.dh.columns(0, linear.hidden()); };
 
-    backend.gelu(state.up, scratch.activated);
+    if (down.adapted()) backend.gelu(state.up, scratch.activated);
     backend.round(d, scratch.narrow);
     down.backward(backend, pass, scratch.activated, state.h_down, scratch.narrow, scratch.panels,
                   dh(down), scratch.d_up);
     backend.gelu_backward(state.up, scratch.d_up, scratch.d_up);
-    normalise(backend, shape, ffn_norm, state.middle, scratch, state.ffn_stats);
+    if (up.adapted()) normalise(backend, shape, ffn_norm, state.middle, scratch, state.ffn_stats);
     up.backward(backend, pass, scratch.normed, state.h_up, scratch.d_up, scratch.panels, dh(up),
                 scratch.d_normed);
     backend.layer_norm_backward(scratch.d_normed, state.middle, ffn_norm.gamma, state.ffn_stats, d);
@@ -147,7 +147,7 @@ struct EncoderLayer {
                                dk, part(scratch.d_qkv, 2));
     backend.rotary(dq, shape.heads, pass.packing, query_scale(shape), Rotation::inverse);
     backend.rotary(dk, shape.heads, pass.packing, A{1}, Rotation::inverse);
-    normalise(backend, shape, attention_norm, x, scratch, state.attention_stats);
+    if (qkv.adapted()) normalise(backend, shape, attention_norm, x, scratch, state.attention_stats);
     qkv.backward(backend, pass, scratch.normed, state.h_qkv, scratch.d_qkv, scratch.panels, dh(qkv),
                  lowest ? Matrix<A, space>{} : scratch.d_normed);
     if (lowest) return;
