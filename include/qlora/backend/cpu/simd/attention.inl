@@ -25,39 +25,27 @@ void pack(Strided<T const> x, Index rows, Index features, Index stride, float* o
 }
 
 template <class T>
-void unpack(float const* x, Index rows, Index features, Index stride, Strided<T> out) {
-  for (auto i = Index{0}; i < rows; ++i) {
-    for (auto c = Index{0}; c < features; c += width) {
-      store(out.row(i) + c, load(x + i * stride + c), features - c);
-    }
-  }
-}
-
-// Scores beyond the last key: their exponential is zero.
-QLORA_SIMD_INLINE void hide_padding(float* scores, Index length, Index keys) {
-  for (auto j = length; j < keys; ++j) scores[j] = -3e38f;
-}
-
-template <class T>
 void attention(Strided<T const> q, Strided<T const> k, Strided<T const> v, Index length,
                Index head_dim, float* scratch, Strided<T> out, float* lse) {
-  auto const keys = padded_keys(length);
+  auto const keys = padded(length);
+  auto const stride = padded_keys(length);
   auto const features = padded(head_dim);
-  auto* const k_transposed = scratch;                   // (head_dim, keys)
-  auto* const values = k_transposed + head_dim * keys;  // (length, features)
+  auto* const k_transposed = scratch;                     // (head_dim, stride)
+  auto* const values = k_transposed + head_dim * stride;  // (length, features)
   auto* const queries = values + length * features;     // (query_block, features)
   auto* const sums = queries + query_block * features;  // (query_block, features)
-  auto* const scores = sums + query_block * features;   // (query_block, keys)
-  pack_transposed(k, length, head_dim, keys, k_transposed);
+  auto* const scores = sums + query_block * features;   // (query_block, stride)
+  pack_transposed(k, length, head_dim, stride, k_transposed);
   pack(v, length, head_dim, features, values);
   for (auto first = Index{0}; first < length; first += query_block) {
     auto const rows = length - first < query_block ? length - first : query_block;
     pack(Strided<T const>{q.row(first), q.stride}, rows, head_dim, features, queries);
-    product(rows, keys, head_dim, {queries, features, 1, k_transposed, keys, scores, keys},
+    product(rows, keys, head_dim,
+            ProductOperands<float>{queries, features, 1, k_transposed, stride, scores, stride},
             Write::assign);
     float totals[query_block];
     for (auto i = Index{0}; i < rows; ++i) {
-      auto* const row = scores + i * keys;
+      auto* const row = scores + i * stride;
       hide_padding(row, length, keys);
       auto most = load(row);
       for (auto j = width; j < keys; j += width) {
@@ -74,7 +62,8 @@ void attention(Strided<T const> q, Strided<T const> k, Strided<T const> v, Index
       totals[i] = sum(total);
       lse[first + i] = maximum + __builtin_logf(totals[i]);
     }
-    product(rows, features, length, {scores, keys, 1, values, features, sums, features},
+    product(rows, features, length,
+            ProductOperands<float>{scores, stride, 1, values, features, sums, features},
             Write::assign);
     for (auto i = Index{0}; i < rows; ++i) {
       auto const inverse = 1.f / totals[i];
@@ -92,29 +81,32 @@ void attention_backward(Strided<T const> q, Strided<T const> k, Strided<T const>
                         Strided<T const> out, Strided<T const> dout, float const* lse, Index length,
                         Index head_dim, float* scratch, Strided<T> dq, Strided<T> dk,
                         Strided<T> dv) {
-  auto const keys = padded_keys(length);
+  auto const keys = padded(length);
+  auto const stride = padded_keys(length);
   auto const features = padded(head_dim);
-  auto* const k_transposed = scratch;                         // (head_dim, keys)
-  auto* const v_transposed = k_transposed + head_dim * keys;  // (head_dim, keys)
-  auto* const k_rows = v_transposed + head_dim * keys;        // (length, features)
+  auto* const k_transposed = scratch;                           // (head_dim, stride)
+  auto* const v_transposed = k_transposed + head_dim * stride;  // (head_dim, stride)
+  auto* const k_rows = v_transposed + head_dim * stride;        // (length, features)
   auto* const dk_sums = k_rows + length * features;           // (length, features)
   auto* const dv_sums = dk_sums + length * features;          // (length, features)
   auto* const queries = dv_sums + length * features;          // (query_block, features)
   auto* const gradients = queries + query_block * features;   // (query_block, features)
   auto* const dq_sums = gradients + query_block * features;   // (query_block, features)
-  auto* const p = dq_sums + query_block * features;           // (query_block, keys)
-  auto* const ds = p + query_block * keys;                    // (query_block, keys)
-  pack_transposed(k, length, head_dim, keys, k_transposed);
-  pack_transposed(v, length, head_dim, keys, v_transposed);
+  auto* const p = dq_sums + query_block * features;           // (query_block, stride)
+  auto* const ds = p + query_block * stride;                  // (query_block, stride)
+  pack_transposed(k, length, head_dim, stride, k_transposed);
+  pack_transposed(v, length, head_dim, stride, v_transposed);
   pack(k, length, head_dim, features, k_rows);
   for (auto first = Index{0}; first < length; first += query_block) {
     auto const rows = length - first < query_block ? length - first : query_block;
     auto const write = first == 0 ? Write::assign : Write::accumulate;
     pack(Strided<T const>{q.row(first), q.stride}, rows, head_dim, features, queries);
     pack(Strided<T const>{dout.row(first), dout.stride}, rows, head_dim, features, gradients);
-    product(rows, keys, head_dim, {queries, features, 1, k_transposed, keys, p, keys},
+    product(rows, keys, head_dim,
+            ProductOperands<float>{queries, features, 1, k_transposed, stride, p, stride},
             Write::assign);
-    product(rows, keys, head_dim, {gradients, features, 1, v_transposed, keys, ds, keys},
+    product(rows, keys, head_dim,
+            ProductOperands<float>{gradients, features, 1, v_transposed, stride, ds, stride},
             Write::assign);
     for (auto i = Index{0}; i < rows; ++i) {
       auto products = Floats{};
@@ -122,8 +114,8 @@ void attention_backward(Strided<T const> q, Strided<T const> k, Strided<T const>
         products += load(gradients + i * features + c) * load(out.row(first + i) + c, head_dim - c);
       }
       auto const delta = sum(products);
-      auto* const p_row = p + i * keys;
-      auto* const ds_row = ds + i * keys;
+      auto* const p_row = p + i * stride;
+      auto* const ds_row = ds + i * stride;
       hide_padding(p_row, length, keys);
       for (auto j = Index{0}; j < keys; j += width) {
         auto const weight = exp(load(p_row + j) - lse[first + i]);
@@ -131,10 +123,13 @@ void attention_backward(Strided<T const> q, Strided<T const> k, Strided<T const>
         store(ds_row + j, weight * (load(ds_row + j) - delta));
       }
     }
-    product(rows, features, length, {ds, keys, 1, k_rows, features, dq_sums, features},
+    product(rows, features, length,
+            ProductOperands<float>{ds, stride, 1, k_rows, features, dq_sums, features},
             Write::assign);
-    product(length, features, rows, {ds, 1, keys, queries, features, dk_sums, features}, write);
-    product(length, features, rows, {p, 1, keys, gradients, features, dv_sums, features}, write);
+    product(length, features, rows,
+            ProductOperands<float>{ds, 1, stride, queries, features, dk_sums, features}, write);
+    product(length, features, rows,
+            ProductOperands<float>{p, 1, stride, gradients, features, dv_sums, features}, write);
     unpack(dq_sums, rows, head_dim, features, Strided<T>{dq.row(first), dq.stride});
   }
   unpack(dk_sums, length, head_dim, features, dk);

@@ -4,6 +4,7 @@
 /// not depend on what else is computed, but may differ between levels.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 
 #include <qlora/backend/concepts.hpp>
@@ -47,15 +48,16 @@ inline constexpr Index query_block = 32;
 constexpr Index padded(Index count) {
   return (count + row_multiple - 1) / row_multiple * row_multiple;
 }
-/// Rows of keys are an odd number of cache lines: at powers of two, rows would evict each other.
+/// From row to row of keys: room for pairs of vectors, and an odd number of cache lines, since at
+/// powers of two rows would evict each other.
 constexpr Index padded_keys(Index length) {
-  return padded(length) | row_multiple;
+  return (length + 2 * row_multiple - 1) / (2 * row_multiple) * (2 * row_multiple) + row_multiple;
 }
 /// Floats of scratch that a head needs, forward or backward.
 constexpr Index attention_scratch(Index length, Index head_dim) {
   auto const keys = padded_keys(length);
   auto const features = padded(head_dim);
-  return 2 * head_dim * keys + 3 * length * features + query_block * (2 * keys + 3 * features);
+  return (2 * head_dim + 3 * features) * keys + query_block * (2 * keys + 3 * features);
 }
 /// Floats of scratch that a tile of LoRA needs, `ranks` being the rows of a or the columns of b.
 constexpr Index lora_scratch(Index columns, Index ranks) {
@@ -115,7 +117,8 @@ struct Kernels {
                       float const* scales, T* out);
 };
 
-enum class Level { baseline, avx2, avx512 };
+/// The last has products of bf16 numbers with sums in float, and multiplies attention's so.
+enum class Level { baseline, avx2, avx512, avx512_bf16 };
 
 }  // namespace qlora::inline v1::simd
 
@@ -164,6 +167,24 @@ enum class Level { baseline, avx2, avx512 };
 #pragma GCC pop_options
 #endif
 
+#define QLORA_SIMD_LEVEL avx512_bf16
+#define QLORA_SIMD_BYTES 64
+#define QLORA_SIMD_BF16 1
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4", "avx512bf16")
+#endif
+#include <qlora/backend/cpu/simd/level.inl>
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#undef QLORA_SIMD_BF16
 #undef QLORA_SIMD_X86
 #endif
 #undef QLORA_SIMD_INLINE
@@ -185,7 +206,11 @@ inline Level best_level() {
     auto const avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
-    return avx512 ? Level::avx512 : Level::avx2;
+    if (!avx512) return Level::avx2;
+    // Where there are also half floats, bf16 is multiplied at half the speed.
+    auto const is_slow = __builtin_cpu_is("intel") && __builtin_cpu_supports("avx512fp16");
+    auto const has_bf16 = __builtin_cpu_supports("avx512bf16") && !is_slow;
+    return has_bf16 ? Level::avx512_bf16 : Level::avx512;
   }();
   return best;
 #else
@@ -197,7 +222,10 @@ inline Level best_level() {
 template <class T>
 Kernels<T> const& kernels(Level level = best_level()) {
 #if defined(__x86_64__)
-  if (level == Level::avx512) return avx512::table<T>;
+  if constexpr (std::same_as<T, bf16>) {
+    if (level == Level::avx512_bf16) return avx512_bf16::table;
+  }
+  if (level >= Level::avx512) return avx512::table<T>;
   if (level == Level::avx2) return avx2::table<T>;
 #endif
   return baseline::table<T>;

@@ -4,12 +4,28 @@
 namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 // clang-format off: each uses those before it
 #include <qlora/backend/cpu/simd/vector.inl>
-#include <qlora/backend/cpu/simd/rows.inl>
+#if defined(QLORA_SIMD_BF16)
+#include <qlora/backend/cpu/simd/words.inl>
+#endif
 #include <qlora/backend/cpu/simd/product.inl>
+#include <qlora/backend/cpu/simd/attention_rows.inl>
+#if defined(QLORA_SIMD_BF16)
+#include <qlora/backend/cpu/simd/attention_bf16.inl>
+#else
+#include <qlora/backend/cpu/simd/rows.inl>
 #include <qlora/backend/cpu/simd/attention.inl>
 #include <qlora/backend/cpu/simd/lora.inl>
+#endif
 // clang-format on
 
+#if defined(QLORA_SIMD_BF16)
+constexpr Kernels<bf16> with_attention(Kernels<bf16> kernels) {
+  kernels.attention = attention;
+  kernels.attention_backward = attention_backward;
+  return kernels;
+}
+inline constexpr auto table = with_attention(avx512::table<bf16>);
+#else
 template <class T>
 inline constexpr Kernels<T> table = {
     .widen = widen<T>,
@@ -28,6 +44,7 @@ inline constexpr Kernels<T> table = {
     .lora_expand_backward = lora_expand_backward<T>,
     .dequantize4 = dequantize4<T>,
 };
+#endif
 }  // namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL
 
 #undef QLORA_SIMD_LEVEL
