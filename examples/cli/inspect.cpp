@@ -99,19 +99,21 @@ std::string described_head(PeftAdapter const& adapter) {
 void print_targets(ModuleNames const& targets, std::vector<std::string> const& paths) {
   auto const listed = std::get_if<std::vector<std::string>>(&targets);
   auto const names = listed != nullptr ? *listed : std::vector{std::get<std::string>(targets)};
-  auto const matches = [&](std::string const& name, std::string const& module) {
-    return listed != nullptr ? peft::has_suffix(module, name) : peft::matches(targets, module);
-  };
+  auto counts = std::map<std::string_view, Index>{};
+  for (auto const& module : paths) {
+    // A module counts once: "output.dense" is the end of "attention.output.dense", too.
+    auto best = std::string_view{};
+    for (auto const& name : names) {
+      auto const matches =
+          listed != nullptr ? peft::has_suffix(module, name) : peft::matches(targets, module);
+      if (matches && name.size() > best.size()) best = name;
+    }
+    if (!best.empty()) ++counts[best];
+  }
   auto table = report::Table{{{"target", Align::left}, {"modules"}, {"", Align::left}}};
   for (auto const& name : names) {
-    // A module counts once: "output.dense" is the end of "attention.output.dense", too.
-    auto const is_best = [&](std::string const& module) {
-      return matches(name, module) && std::ranges::none_of(names, [&](std::string const& other) {
-               return other.size() > name.size() && matches(other, module);
-             });
-    };
-    auto const count = std::ranges::count_if(paths, is_best);
-    table.add({name, count, count == 0 ? "matches nothing" : ""});
+    auto const count = counts[name];
+    table.add({printable(name), count, count == 0 ? "matches nothing" : ""});
   }
   std::cout << "\n";
   print(table);
@@ -155,8 +157,8 @@ void add_values(report::Table& table, Json const& document, std::string const& p
     if (value.is_object()) {
       add_values(table, value, prefix + name + ".");
     } else {
-      table.add(
-          {prefix + name, value.is_string() ? printable(value.get<std::string>()) : value.dump()});
+      table.add({printable(prefix + name),
+                 printable(value.is_string() ? value.get<std::string>() : value.dump())});
     }
   }
 }
@@ -212,7 +214,7 @@ void inspect_adapter(std::filesystem::path const& path, std::string const& model
   }
   auto const stabilised = lora.scaling == LoraScaling::rank_stabilised;
   auto table = properties("adapter", path);
-  table.add({"base model", adapter.config.base_model})
+  table.add({"base model", printable(adapter.config.base_model)})
       .add({"rank", lora.rank})
       .add({"alpha", lora.alpha})
       .add({"scaling", stabilised ? "alpha / sqrt(rank)" : "alpha / rank"})
@@ -223,7 +225,7 @@ void inspect_adapter(std::filesystem::path const& path, std::string const& model
       .add({"trained parameters", parameters});
   print(table);
 
-  print_targets(target_modules, paths);
+  located<InputError>(path.string(), [&] { print_targets(target_modules, paths); });
   print_matrices(adapter, model);
   print_training(path);
 }

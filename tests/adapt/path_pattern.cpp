@@ -97,12 +97,21 @@ TEST(PathMatcher, RefusesWhatItCannotRead) {
 TEST(PathMatcher, BoundsTheWork) {
   EXPECT_FALSE((PathMatcher{"(.*)*(.*)*(.*)*(.*)*(.*)*x", path}.run()));
   EXPECT_FALSE((PathMatcher{"(([a-z.0-9]+)+)+x", path}.run()));
-  auto const error = testing::input_error_of([] {
-    auto pattern = std::string{"a?"};
-    for (auto i = 0; i < 8; ++i) pattern.insert(0, "(").append("){999}");
-    PathMatcher{pattern, std::string(900, 'a')}.run();
-  });
-  EXPECT_NE(error.find("takes too many steps"), std::string::npos) << error;
+  auto nested = std::string{"a?"};
+  for (auto i = 0; i < 8; ++i) nested.insert(0, "(").append("){999}");
+  auto classes = std::string{"("};
+  for (auto i = 0; i < 400; ++i) classes += "\\w";
+  auto const cases = std::vector<std::pair<std::string, std::string>>{
+      {nested, std::string(900, 'a')},
+      {"((" + std::string(900, '|') + "){999}){999}", ""},
+      {"((){999}){999}", ""},
+      {"((?P<" + std::string(900, 'a') + ">){999}){999}", ""},
+      {"((([\x01-\x7f]?){99}){999}){999}", ""},
+      {classes + "?){999}", std::string(900, 'a')}};
+  for (auto const& [pattern, text] : cases) {
+    auto const error = testing::input_error_of([&] { PathMatcher{pattern, text}.run(); });
+    EXPECT_NE(error.find("takes too many steps"), std::string::npos) << pattern << error;
+  }
 }
 
 }  // namespace

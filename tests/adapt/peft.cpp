@@ -227,6 +227,16 @@ TEST(PeftAdapter, RefusesWhatDoesNotFit) {
          draft.erase(b);
        },
        "target_modules: \".*nothing\" matches no module of the model"},
+      // Work that is little for no text at all, and too much for a path.
+      {targets("((){999}){99}"), "takes too many steps"},
+      {[](Draft& draft) { draft.config["exclude_modules"] = "((){999}){99}"; },
+       "takes too many steps"},
+      {[](Draft& draft) {
+         draft.tensors.push_back({"classifier.lora_A.weight", {2, 40}});
+         draft.tensors.push_back(
+             {"classifier.modules_to_save.lora_A.weight" + std::string(10'000, 'x'), {2, 40}});
+       },
+       "expected a copy of base_model.model.classifier.lora_A.weightx"},
   };
   for (auto const& [change, expected] : cases) {
     auto const folder = TemporaryFolder{};
@@ -238,6 +248,7 @@ TEST(PeftAdapter, RefusesWhatDoesNotFit) {
     EXPECT_NE(error.find(expected), std::string::npos)
         << "expected " << expected << ", got " << error;
     EXPECT_TRUE(error.starts_with(path.string())) << error;
+    EXPECT_LT(error.size(), path.string().size() + 400) << error;
   }
 }
 

@@ -158,6 +158,30 @@ TEST(PeftConfig, RefusesAMalformedPattern) {
             "f: target_modules: regular expression \".*(query\", character 8: expected ')'");
 }
 
+TEST(PeftConfig, TakesAListOfNamesForASet) {
+  auto document = minimal();
+  document["target_modules"] = std::vector<std::string>(20'000, "query");
+  document["target_modules"].push_back("key");
+  EXPECT_EQ(PeftConfig::from_json(document, "f").target_modules,
+            ModuleNames(std::vector<std::string>{"query", "key"}));
+}
+
+TEST(PeftConfig, BoundsItsLists) {
+  auto names = Json::array();
+  auto numbers = Json::array();
+  for (auto i = 0; i < 8'193; ++i) {
+    names.push_back("m" + std::to_string(i));
+    numbers.push_back(i);
+  }
+  for (auto const* const key : {"target_modules", "exclude_modules", "modules_to_save",
+                                "layers_pattern", "layers_to_transform"}) {
+    auto document = minimal();
+    document[key] = key == std::string{"layers_to_transform"} ? numbers : names;
+    EXPECT_EQ(input_error_of([&] { PeftConfig::from_json(document, "f"); }),
+              "f: " + std::string{key} + ": expected at most 8192, found 8193");
+  }
+}
+
 TEST(PeftConfig, RefusesOtherMathematics) {
   struct Case {
     std::string key, value, expected;

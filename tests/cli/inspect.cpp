@@ -1,6 +1,8 @@
 // qlora inspect: what folders and files hold.
+#include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -66,6 +68,28 @@ TEST(Inspect, DescribesAnAdapter) {
       program.done({"inspect", golden("card/adapter"), "--model", golden("models/odd")});
   EXPECT_NE(beside.out.find("attention.self.key      0-2      3\n"), std::string::npos)
       << beside.out;
+}
+
+TEST(Inspect, ShowsTextsOfAnAdapterOnceAndPlain) {
+  auto const program = Program{};
+  std::filesystem::copy(golden("card/adapter"), program.path("adapter"));
+  auto config = program.json("adapter/adapter_config.json");
+  config["base_model_name_or_path"] = "base\x1b[31m";
+  config["target_modules"] = std::vector<std::string>(100'000, "query");
+  config["target_modules"].push_back("key\x1b[2J");
+  program.write("adapter/adapter_config.json", config.dump());
+  program.write("adapter/qlora.json", R"({"a\u001b[2J": ["\u001b"], "b": {"c": "\u001b[0m"}})");
+  auto adapter = inspect(program, "adapter");
+  EXPECT_EQ(adapter["base model"], "base?[31m");
+  EXPECT_EQ(adapter["query"], "3");
+  EXPECT_EQ(adapter["key?[2J"], "0  matches nothing");
+  EXPECT_EQ(adapter["a?[2J"], "[\"\\u001b\"]");
+  EXPECT_EQ(adapter["b.c"], "?[0m");
+  EXPECT_EQ(program.done({"inspect", "adapter"}).out.find('\x1b'), std::string::npos);
+
+  config["target_modules"] = "((){999}){99}";
+  program.write("adapter/adapter_config.json", config.dump());
+  program.refuses({"inspect", "adapter"}, {"qlora: adapter: ", "takes too many steps"});
 }
 
 TEST(Inspect, DescribesData) {
@@ -155,6 +179,8 @@ TEST(Inspect, ShowsSitesAndEvidence) {
   EXPECT_EQ(data["families"], "1");
   EXPECT_EQ(data["without a family or group"], "1");
   EXPECT_EQ(data["prevalence"], "0.3000");
+  program.write("v", "Entry\tSequence\tBinding site\nP1\tMK\tBINDING 1; /ligand=\"\x1b[2J\"\n");
+  EXPECT_EQ(inspect(program, "v")["?[2J"], "1");
 }
 
 TEST(Inspect, RefusesWhatIsNeither) {

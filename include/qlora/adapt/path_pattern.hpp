@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bitset>
 #include <cctype>
 #include <cstddef>
 #include <string>
@@ -54,9 +55,16 @@ class PathMatcher {
     return true;
   }
 
+  /// The work of a pass over `size` characters, of the text, the pattern or a class.
+  void spend(std::size_t size) {
+    work_ += size + 1;
+    if (work_ > most_steps) fail("takes too many steps");
+  }
+
   bool more() const { return at_ < pattern_.size(); }
   char next() {
     if (!more()) fail("unexpected end");
+    spend(0);
     return pattern_[at_++];
   }
   bool accept(std::string_view token) {
@@ -72,6 +80,7 @@ class PathMatcher {
   }
 
   Positions sequence(Positions positions) {
+    spend(text_.size());
     while (more() && pattern_[at_] != '|' && pattern_[at_] != ')') positions = repeated(positions);
     return positions;
   }
@@ -130,8 +139,7 @@ class PathMatcher {
   }
 
   Positions atom(Positions const& starts) {
-    work_ += text_.size() + 1;
-    if (work_ > 2'000'000) fail("takes too many steps");
+    spend(text_.size());
     auto const c = next();
     switch (c) {
       case '(':
@@ -210,20 +218,21 @@ class PathMatcher {
     return kept;
   }
 
-  /// Characters of a class: members listed one by one, 256 at most.
   struct CharacterSet {
-    std::string members;
+    std::bitset<256> members;
     bool negated = false;
 
-    bool operator()(char c) const { return (members.find(c) != members.npos) != negated; }
+    bool operator()(char c) const { return members[static_cast<unsigned char>(c)] != negated; }
+    void insert(char c) { members.set(static_cast<unsigned char>(c)); }
   };
 
-  static std::string all_that(int (*is)(int)) {
-    auto members = std::string{};
-    for (auto c = 1; c < 128; ++c) {
-      if (is(c) != 0) members += static_cast<char>(c);
+  CharacterSet all_that(int (*is)(int), bool negated) {
+    auto set = CharacterSet{{}, negated};
+    spend(128);
+    for (auto c = 0; c < 128; ++c) {
+      if (is(c) != 0) set.insert(static_cast<char>(c));
     }
-    return members;
+    return set;
   }
 
   CharacterSet escape() {
@@ -231,27 +240,30 @@ class PathMatcher {
     switch (c) {
       case 'd':
       case 'D':
-        return {all_that(std::isdigit), c == 'D'};
+        return all_that(std::isdigit, c == 'D');
       case 's':
       case 'S':
-        return {all_that(std::isspace), c == 'S'};
+        return all_that(std::isspace, c == 'S');
       case 'w':
       case 'W':
-        return {all_that(std::isalnum) + "_", c == 'W'};
-      default:
+        return all_that([](int i) { return std::isalnum(i) != 0 || i == '_' ? 1 : 0; }, c == 'W');
+      default: {
         if (std::isalnum(static_cast<unsigned char>(c)) != 0) fail("unsupported escape");
-        return {std::string(1, c)};
+        auto set = CharacterSet{};
+        set.insert(c);
+        return set;
+      }
     }
   }
 
   CharacterSet character_class() {
-    auto set = CharacterSet{"", accept("^")};
+    auto set = CharacterSet{{}, accept("^")};
     for (auto first = true; first || !accept("]"); first = false) {
       auto const c = next();
       if (c == '\\') {
         auto const part = escape();
         if (part.negated) fail("unsupported escape in a class");
-        set.members += part.members;
+        set.members |= part.members;
         continue;
       }
       auto last = c;
@@ -259,16 +271,19 @@ class PathMatcher {
         ++at_;
         last = next();
         if (last < c || last == '\\') fail("unsupported range");
+        spend(static_cast<std::size_t>(last - c));
       }
-      for (auto member = int{c}; member <= last; ++member) set.members += static_cast<char>(member);
+      for (auto member = int{c}; member <= last; ++member) set.insert(static_cast<char>(member));
     }
     return set;
   }
 
+  static constexpr auto most_steps = std::size_t{500'000};
+
   std::string_view pattern_;
   std::string_view text_;
   std::size_t at_ = 0;
-  std::size_t work_ = 0;  ///< positions looked at
+  std::size_t work_ = 0;  ///< characters looked at
   int depth_ = 0;
 };
 

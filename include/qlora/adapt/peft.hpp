@@ -163,7 +163,7 @@ class AdapterReader {
     auto const original = file_.find(name);
     if (original == nullptr || original->dtype != copy.dtype || original->shape != copy.shape ||
         !std::ranges::equal(original->bytes, copy.bytes)) {
-      fail(copy.name, "expected a copy of " + name + ", found other numbers");
+      fail(copy.name, "expected a copy of " + printable(name) + ", found other numbers");
     }
   }
 
@@ -258,7 +258,8 @@ std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
   for (auto layer = 0; layer < layers; ++layer) {
     for (auto kind = 0; kind < static_cast<int>(SiteKind::classifier); ++kind) {
       auto const path = module_path({layer, static_cast<SiteKind>(kind)});
-      if (config.adapts(path) != pairs.contains(path)) {
+      auto const adapts = located<InputError>(file, [&] { return config.adapts(path); });
+      if (adapts != pairs.contains(path)) {
         throw InputError{
             at(file,
                path + (pairs.contains(path) ? ": found LoRA factors for a module that is no target"
@@ -266,7 +267,8 @@ std::vector<std::string> PeftAdapter::check(int layers, ShapeOf&& shape_of,
       }
     }
   }
-  auto unmatched = peft::unmatched(config.target_modules, layers);
+  auto unmatched =
+      located<InputError>(file, [&] { return peft::unmatched(config.target_modules, layers); });
   for (auto const& name : unmatched) {
     if (std::ranges::count(CardLiteral::targets, name) != 0) continue;
     throw InputError{

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -149,12 +150,29 @@ inline std::vector<std::string> unmatched(ModuleNames const& targets, int layers
 
 namespace detail {
 
+/// More than any model has modules.
+inline constexpr std::size_t most_names = 8'192;
+
+inline void refuse_many(std::size_t count, std::string_view key, std::string_view file) {
+  if (count <= most_names) return;
+  throw InputError{at(file, std::string{key} + ": expected at most " + std::to_string(most_names) +
+                                ", found " + std::to_string(count))};
+}
+
+/// Each name once, as PEFT makes a set of them.
+inline std::vector<std::string> read_list(Json const& document, std::string_view key,
+                                          std::string_view file) {
+  auto names = json::find<std::vector<std::string>>(document, key, file)
+                   .value_or(std::vector<std::string>{});
+  auto seen = std::set<std::string>{};
+  std::erase_if(names, [&](std::string const& name) { return !seen.insert(name).second; });
+  refuse_many(names.size(), key, file);
+  return names;
+}
+
 inline ModuleNames read_names(Json const& document, std::string_view key, std::string_view file) {
   auto const entry = document.find(key);
-  if (entry == document.end() || !entry->is_string()) {
-    return json::find<std::vector<std::string>>(document, key, file)
-        .value_or(std::vector<std::string>{});
-  }
+  if (entry == document.end() || !entry->is_string()) return read_list(document, key, file);
   auto pattern = entry->get<std::string>();
   located<InputError>(at(file, key), [&] { std::ignore = PathMatcher{pattern, ""}.run(); });
   return pattern;
@@ -203,6 +221,7 @@ inline std::vector<std::int64_t> read_layers(Json const& document, std::string_v
     }
     layers.push_back(*number);
   }
+  refuse_many(layers.size(), key, file);
   return layers;
 }
 
@@ -250,8 +269,7 @@ inline PeftConfig PeftConfig::from_json(Json const& document, std::string_view f
       (!config.layers_to_transform.empty() || !config.layers_pattern.empty())) {
     refuse("target_modules", "a list where layers are chosen");
   }
-  config.modules_to_save = json::find<std::vector<std::string>>(document, "modules_to_save", file)
-                               .value_or(std::vector<std::string>{});
+  config.modules_to_save = peft::detail::read_list(document, "modules_to_save", file);
   config.task_type = json::find<std::string>(document, "task_type", file).value_or("");
   config.base_model =
       json::find<std::string>(document, "base_model_name_or_path", file).value_or("");

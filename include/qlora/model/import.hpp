@@ -166,7 +166,8 @@ inline ImportedTargets import_adapter_folder(std::filesystem::path const& folder
                                        : Extents{adapter.head->classes, adapter.head->in};
   };
   adapter.check(layers, shape_of, file.path().string());
-  auto targets = detail::keep_matched_targets(adapter, folded);
+  auto targets = located<InputError>(folder.string(),
+                                     [&] { return detail::keep_matched_targets(adapter, folded); });
   auto output = OutputFolder{out};
   for (auto const* const name : {"adapter_model.safetensors", "adapter_config.json"}) {
     std::ignore = output.file(name);  // removed again should writing fail
