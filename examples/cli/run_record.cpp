@@ -152,7 +152,8 @@ void check_identity(Json const& recorded, OrderedJson const& expected, std::stri
 }
 
 OrderedJson read_identified(std::filesystem::path const& path) {
-  auto record = json::parse<OrderedJson>(read_text(path, record_limit_bytes), path.string());
+  auto const text = read_text(path, record_limit_bytes);
+  auto record = json::parse<OrderedJson>(text, path.string(), text.size());
   if (!record.is_object() || !record.contains("run") || !record["run"].is_object()) {
     throw InputError{at(path.string(), "expected the record of a run, found none")};
   }

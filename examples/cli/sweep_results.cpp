@@ -82,7 +82,8 @@ SweepTrial read_trial(Json const& trial, Settings const& settings, std::string c
 
 void SweepResults::resume(std::filesystem::path const& path, std::vector<Settings> const& wanted) {
   auto const file = path.string();
-  auto const recorded = json::parse(read_text(path, std::size_t{64} << 20), file);
+  auto const text = read_text(path, std::size_t{64} << 20);
+  auto const recorded = json::parse(text, file, text.size());
   auto const fail = [&](std::string const& what) { throw InputError{at(file, what)}; };
   if (!recorded.is_object() || !recorded.contains("study") || !recorded.contains("trials") ||
       !recorded["trials"].is_array()) {

@@ -81,6 +81,8 @@ TEST(Memory, IsBoundedWhateverAHeaderClaims) {
   expect_bounded(program, {"model.safetensors", "", {}}, content, 2);
   expect_bounded(program, {"long.safetensors", "", {}}, std::string(7, '\xff') + "\x0f", 2);
   expect_bounded(program, {"checkpoint.safetensors", "", {}}, std::string(1 << 20, '{'), 2);
+  header = "{\"" + std::string(64 * mebibyte, 'a');
+  expect_bounded(program, {"open.safetensors", "", {}}, safetensors_bytes(header, ""), 2);
 }
 
 #endif

@@ -62,6 +62,31 @@ TEST(Json, RefusesMalformedText) {
   }
 }
 
+/// Whatever is open at the end of the text: the lexer would hold it, and spell it in its message.
+TEST(Json, RefusesTokensThatAreNone) {
+  auto const most = std::size_t{1} << 20;
+  EXPECT_EQ(json::parse("\"" + std::string(most - 2, 'a') + "\"", "f").size(), 1u);
+  auto const cases = std::vector<std::pair<std::string, std::string>>{
+      {"{\"" + std::string(most, 'a'), "byte 2"},
+      {"[\"" + std::string(most, '\\'), "byte 2"},
+      {"[1." + std::string(most, '0') + "]", "byte 1"},
+      {"{\"a\":\"" + std::string(most, 'a') + "\"}", "byte 6"},
+      {"{" + std::string(most + 1, '\n') + "x", "byte 1"}};
+  for (auto const& [text, place] : cases) {
+    EXPECT_EQ(input_error_of([&, &text = text] { json::parse(text, "f"); }),
+              "f: invalid JSON at " + place + ": expected tokens of at most 1048576 bytes");
+  }
+}
+
+TEST(Json, BoundsTheValues) {
+  auto text = std::string{"[{}"};
+  for (auto i = 0; i < 200'000; ++i) text += ",{}";
+  text += "]";
+  EXPECT_EQ(input_error_of([&] { json::parse(text, "f"); }),
+            "f: expected at most 200000 values, found more");
+  EXPECT_EQ(json::parse(text, "f", text.size()).size(), 200'001u);
+}
+
 TEST(Json, ReadsAnObjectFromAFile) {
   auto const folder = testing::TemporaryFolder{};
   EXPECT_EQ(json::read_object(folder.write("a", "{\"a\": 1}")), Json({{"a", 1}}));

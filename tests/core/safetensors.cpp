@@ -120,6 +120,8 @@ TEST(SafetensorsFile, RefusesMalformedFiles) {
       {file(entry("F32", "[-1]", "[0,4]"), 4),
        "shape: expected a list of non-negative integers, f"},
       {file(entry("F32", "[1.0]", "[0,4]"), 4), "found 1.0"},
+      {file(entry("F32", "[1." + std::string(1'000, '0') + "]", "[0,4]"), 4), "found 1.0"},
+      {file("{\"" + std::string(2 << 20, 'a'), 0), "invalid JSON at byte 2: expected tokens of at"},
       {file(entry("F32", "[[1]]", "[0,4]"), 4), "found a list"},
       {file(entry("F32", "[{}]", "[0,4]"), 4), "found an object"},
       {file(entry("F32", "[true]", "[0,4]"), 4), "found true or false"},

@@ -2,6 +2,7 @@
 /// and getters that refuse a value of the wrong type.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -30,6 +31,29 @@ namespace json {
 /// A parsed document is held to about 16 bytes of memory a byte of text; this bounds it.
 inline constexpr std::size_t text_limit_bytes = std::size_t{4} << 20;
 inline constexpr std::size_t depth_limit = 64;
+/// A value takes 100 bytes and more, however short its text.
+inline constexpr std::size_t value_limit = 200'000;
+inline constexpr std::size_t token_limit_bytes = std::size_t{1} << 20;
+
+/// Refuses a token, with the blanks around it, that nlohmann's lexer would hold, and its message
+/// spell, several times over.
+inline void refuse_long_tokens(std::string_view text, std::string_view file) {
+  for (auto begin = std::size_t{0}; begin < text.size();) {
+    auto end = begin + 1;
+    if (text[begin] == '"') {
+      while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, text.size());
+    } else {
+      end = std::min(text.find_first_of("\",:[]{}", end), text.size());
+    }
+    if (end - begin > token_limit_bytes) {
+      throw InputError{at(file, "invalid JSON at byte " + std::to_string(begin + 1) +
+                                    ": expected tokens of at most " +
+                                    std::to_string(token_limit_bytes) + " bytes")};
+    }
+    begin = end;
+  }
+}
 
 /// Runs nlohmann's SAX parser, which validates UTF-8 and does not recurse. Handlers are called
 /// through their base, so that a program has one parser. Json::sax_parse would do the same, but
@@ -40,6 +64,7 @@ inline void parse_events(std::string_view text, nlohmann::json_sax<Json>& handle
   if (auto const nul = text.find('\0'); nul != text.npos) {
     throw InputError{at(file, "invalid JSON at byte " + std::to_string(nul + 1) + ": a NUL byte")};
   }
+  refuse_long_tokens(text, file);
   auto input = nlohmann::detail::input_adapter(text);
   // NOLINTNEXTLINE(performance-move-const-arg): other versions' adapters are not trivial
   nlohmann::detail::parser<Json, decltype(input)>{std::move(input)}.sax_parse(&handler);
@@ -71,7 +96,8 @@ namespace detail {
 template <class Document>
 class DocumentBuilder : public SaxErrors {
  public:
-  using SaxErrors::SaxErrors;
+  DocumentBuilder(std::string_view file, std::size_t most_values)
+      : SaxErrors{file}, most_values_{most_values} {}
 
   Document document;
 
@@ -95,6 +121,9 @@ class DocumentBuilder : public SaxErrors {
 
  private:
   Document* place(Document&& value) {
+    if (++values_ > most_values_) {
+      fail("expected at most " + std::to_string(most_values_) + " values, found more");
+    }
     if (open_.empty()) return &(document = std::move(value));
     if (open_.back()->is_object()) return &(*slot_ = std::move(value));
     return &open_.back()->emplace_back(std::move(value));
@@ -118,6 +147,8 @@ class DocumentBuilder : public SaxErrors {
   // Containers not yet closed; stable, as only the innermost one grows.
   std::vector<Document*> open_;
   Document* slot_ = nullptr;  // value of the object's latest key
+  std::size_t most_values_;
+  std::size_t values_ = 0;
 };
 
 template <class T>
@@ -160,11 +191,13 @@ std::optional<T> convert(Json const& value) {
 
 }  // namespace detail
 
-/// The document in `text`; `file` names it in errors. Throws InputError with the byte position. An
-/// OrderedJson looks for a key among all before it: for objects of few.
+/// The document in `text`; `file` names it in errors. Throws InputError with the byte position, and
+/// for more values than `most_values`, of which text.size() allows any. An OrderedJson looks for a
+/// key among all before it: for objects of few.
 template <class Document = Json>
-Document parse(std::string_view text, std::string_view file) {
-  auto builder = detail::DocumentBuilder<Document>{file};
+Document parse(std::string_view text, std::string_view file,
+               std::size_t most_values = value_limit) {
+  auto builder = detail::DocumentBuilder<Document>{file, most_values};
   parse_events(text, builder, file);
   return std::move(builder.document);
 }

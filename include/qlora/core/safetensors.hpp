@@ -58,7 +58,7 @@ class HeaderReader : public json::SaxErrors {
     return unexpected(std::to_string(value));
   }
   bool number_float(Json::number_float_t, std::string const& text) override {
-    return unexpected(text);
+    return unexpected(printable(text, 40));
   }
   bool binary(Json::binary_t&) override { return unexpected("bytes"); }
   bool number_unsigned(Json::number_unsigned_t value) override {
