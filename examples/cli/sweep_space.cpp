@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <set>
 #include <span>
 #include <utility>
@@ -130,7 +131,12 @@ class SpaceReader {
       if (factor.name == "alpha_over_rank" && seen_.contains("alpha")) {
         fail("alpha_over_rank: expected no alpha beside it, which it sets");
       }
-      combinations *= static_cast<double>(factor.values.size());
+      combinations *= count_of(factor);
+    }
+    if (random && combinations < static_cast<double>(space_.trials)) {
+      line_ = trials_line_;
+      fail("trials: expected at most " + exact(combinations) +
+           ", as many as there are different settings, found " + std::to_string(space_.trials));
     }
     if (!random && combinations > static_cast<double>(most_trials)) {
       line_ = 0;
@@ -166,6 +172,12 @@ class SpaceReader {
     fail(entry.key + ": expected an integer from 1 to " + std::to_string(most) + ", found " +
          shown(entry.value));
   }
+  /// Different values; of a range of reals there are more than anybody counts.
+  static double count_of(Factor const& factor) {
+    if (!factor.range) return static_cast<double>(factor.values.size());
+    if (factor.name != "rank") return std::numeric_limits<double>::infinity();
+    return factor.range->high - factor.range->low + 1.;
+  }
   static std::string shown(TomlValue const& value) {
     if (value.kind == Kind::array) return "an array";
     if (value.kind == Kind::table) return "a table";
@@ -187,6 +199,11 @@ class SpaceReader {
            shown(value));
     }
     if (value.items.empty()) fail(result.name + ": expected at least one value, found none");
+    if (value.items.size() > static_cast<std::size_t>(most_trials)) {
+      fail(result.name + ": expected at most " + std::to_string(most_trials) + " values, found " +
+           std::to_string(value.items.size()));
+    }
+    auto seen = std::set<std::string>{};
     auto const wanted = known.takes == Takes::words ? Kind::string : Kind::number;
     for (auto const& item : value.items) {
       if (item.kind != wanted) {
@@ -195,8 +212,8 @@ class SpaceReader {
       }
       check_value(result.name, item.text);
       auto text = wanted == Kind::string ? item.text : exact(*parse_number<double>(item.text));
-      if (std::ranges::find(result.values, text) != result.values.end()) {
-        fail(result.name + ": expected each value once, found " + text + " again");
+      if (!seen.insert(text).second) {
+        fail(result.name + ": expected each value once, found " + printable(text, 40) + " again");
       }
       result.values.push_back(std::move(text));
     }
@@ -310,7 +327,7 @@ std::vector<Settings> Space::draw(std::uint64_t seed) const {
   auto const wanted = static_cast<std::size_t>(trials);
   auto all = std::vector<Settings>{};
   auto seen = std::set<Settings>{};
-  constexpr auto tries = std::uint32_t{1000};  // for each; the same again is no trial
+  constexpr auto tries = std::uint32_t{100};  // for each; the same again is no trial
   for (auto i = std::uint32_t{0}; all.size() < wanted; ++i) {
     if (i >= tries * static_cast<std::uint32_t>(trials)) {
       throw InputError{"trials: expected at most " + std::to_string(all.size()) +

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include <qlora/core/error.hpp>
@@ -96,10 +97,11 @@ class Line {
   }
   TomlValue table() {
     auto result = TomlValue{.kind = TomlValue::Kind::table, .text = {}, .items = {}, .keys = {}};
+    auto seen = std::set<std::string>{};
     take(1);
     for (skip_spaces(); !starts_with('}');) {
       auto name = key();
-      if (std::ranges::find(result.keys, name) != result.keys.end()) {
+      if (!seen.insert(name).second) {
         fail("duplicate key \"" + printable(name) + "\"");
       }
       result.keys.push_back(std::move(name));

@@ -205,6 +205,12 @@ TEST(Sweep, IsResumedAfterTheTrialsThatItHas) {
 TEST(Sweep, RefusesSpacesThatAreNone) {
   auto const program = Program{};
   auto const random = std::string{"search = \"random\"\ntrials = 3\n"};
+  auto many = std::string{};
+  auto keys = std::string{};
+  for (auto i = 10'001; many.size() < 900'000; ++i) {
+    many.append(std::to_string(i)).append(", ");
+    if (keys.size() < 900'000) keys.append("a").append(std::to_string(i)).append(" = 1, ");
+  }
   auto const cases = std::vector<std::pair<std::string, std::string>>{
       {"ranks = [2]", ":1: unknown key \"ranks\"; expected placement, quant, rank, alpha"},
       {"seeds = 2", ": expected at least one flag to sweep, found none"},
@@ -232,7 +238,11 @@ TEST(Sweep, RefusesSpacesThatAreNone) {
       {"rank = [2]\nsearch = \"best\"", ":2: search: expected grid or random, found best"},
       {"rank = [2]\nseeds = 0", ":2: seeds: expected an integer from 1 to 1000, found 0"},
       {"rank = [2]\nmetric = \"f2\"", ":2: metric: metrics: expected one of loss"},
-      {random + "rank = [2, 3]", ": trials: expected at most 2"},
+      {random + "rank = [2, 3]", ":2: trials: expected at most 2, as many as there are different"},
+      {random + "rank = {low = 2, high = 3}", ":2: trials: expected at most 2"},
+      {"search = \"random\"\ntrials = 10000\nrank = [2, 3]", ":2: trials: expected at most 2"},
+      {"lr = [" + many + "1]", ":1: lr: expected at most 10000 values, found 1"},
+      {"lr = {" + keys + "b = 1}", ":1: lr: expected low, high and scale, found a10001"},
       {random + "lr = {low = 1}", ":3: lr: expected low and high"},
       {random + "lr = {low = 2, high = 1}", ":3: lr: expected low below high"},
       {random + "lr = {low = 0, high = 1, scale = \"log\"}", ":3: lr: expected low above 0"},
