@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/import.hpp>
 #include <qlora/report/table.hpp>
@@ -37,7 +38,7 @@ struct Import {
   void import_adapter(std::filesystem::path const& folder) const {
     auto const imported = import_adapter_folder(folder, out);
     auto table = report::Table{{{"target", report::Align::left}, {"modules"}}};
-    for (auto const& [name, modules] : imported.targets) table.add({name, modules});
+    for (auto const& [name, modules] : imported.targets) table.add({printable(name), modules});
     std::cout << table.text();
     if (imported.folded_classifier && !machine.quiet) {
       std::cerr << input << ": LoRA on the classifier is folded into the saved classifier\n";

@@ -209,7 +209,7 @@ void print_sites(std::vector<File> const& files) {
   ranked.resize(shown);
   auto ligands = ByFile{"ligands, of " + std::to_string(total.size()), files};
   for (auto const& [name, ignored] : ranked) {
-    ligands.add(name, [&, &name = name](File const& file) {
+    ligands.add(printable(name), [&, &name = name](File const& file) {
       auto const found = file.census.ligands.find(name);
       return found == file.census.ligands.end() ? std::size_t{0} : found->second;
     });

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include <qlora/core/file.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/merge.hpp>
 
@@ -29,7 +30,8 @@ struct Merge {
       std::cerr << *note << "\n";
     }
     for (auto const& target : unmatched) {
-      std::cerr << adapter << ": target \"" << target << "\" matches no module of the model\n";
+      std::cerr << adapter << ": target \"" << printable(target)
+                << "\" matches no module of the model\n";
     }
     std::cerr << "merged model in " << out << "\n";
   }

@@ -55,7 +55,8 @@ std::unique_ptr<Session> open_session(SessionOptions options,
   options.placement = placement_of(stored);
   auto session = make_session(options);
   for (auto const& target : session->load_adapter(adapter)) {
-    session->notes.push_back(adapter.string() + ": target \"" + target + "\" matches no module");
+    session->notes.push_back(adapter.string() + ": target \"" + printable(target) +
+                             "\" matches no module");
   }
   note_fresh_weights(*session, options);
   if (auto note = note_of_other_base(adapter, stored.config.base_model, options.model)) {

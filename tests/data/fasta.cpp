@@ -60,6 +60,8 @@ TEST(Fasta, RefusesBrokenRecords) {
   EXPECT_EQ(refusal("> a\nMKV\n", read), ":1: expected an identifier after '>', found none");
   EXPECT_EQ(refusal(">a\nM\n>b\n>c\nM\n", read), ":3: expected a sequence for 'b', found none");
   EXPECT_EQ(refusal(">a\nM\n>b\n*\n", read), ":3: expected a sequence for 'b', found none");
+  EXPECT_EQ(refusal(">\x1b[31ma\nM\n", read),
+            ":1: expected an identifier without blanks and control characters, found '?[31ma'");
   EXPECT_EQ(refusal(">a\nM\n>a x\nM\n", read), ":3: expected a new identifier, found 'a' again");
 }
 

@@ -77,7 +77,7 @@ TEST(UniprotTsv, RefusesBrokenTables) {
             ":3: expected a new identifier, found 'P1' again");
   EXPECT_EQ(refusal(head + "\tMK\t\n", read_rows), ":2: expected an identifier, found none");
   EXPECT_EQ(refusal(head + "P 1\tMK\t\n", read_rows),
-            ":2: expected an identifier without blanks, found 'P 1'");
+            ":2: expected an identifier without blanks and control characters, found 'P 1'");
   EXPECT_EQ(refusal(head + "P1\t\t\n", read_rows), ":2: expected a sequence for 'P1', found none");
   EXPECT_EQ(refusal(head + "P1\tM-\t\n", read_rows),
             ":2: column 2: expected a residue letter, found '-'");

@@ -101,6 +101,13 @@ TEST(Structure, RefusesWhatIsNone) {
   EXPECT_NE(message(replaced(mmcif, "B_iso_or_equiv", "B_other")).find("_atom_site.B_iso_or_equiv"),
             std::string::npos);
   EXPECT_NE(message(replaced(mmcif, "\"C5'\"", "\"C5'")).find("closing quote"), std::string::npos);
+  auto const name = std::string{"expected a chain's name without blanks and control characters, "};
+  EXPECT_NE(message(replaced(pdb, "MET A", "MET \t")).find("x:3: " + name + "found '?'"),
+            std::string::npos);
+  EXPECT_NE(message(replaced(mmcif, " 11 X 1", " 11 'X\tY' 1")).find("x:16: " + name),
+            std::string::npos);
+  EXPECT_NE(message(replaced(mmcif, " 11 X 1", " 11 'X Y' 1")).find("found 'X Y'"),
+            std::string::npos);
   auto const structure = Structure::read(folder.write("a.pdb", pdb));
   EXPECT_THROW(structure.with_b_factors(std::vector<std::vector<float>>{{1.f}}), ShapeError);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -25,6 +26,12 @@ constexpr bool is_known(std::int8_t label) {
 /// The class of a known label: 0 or 1.
 constexpr std::size_t class_of(std::int8_t label) {
   return static_cast<std::uint8_t>(label);
+}
+
+/// Whether a text has neither blanks nor control characters, so that it can be a cell of a table
+/// and be shown on a terminal.
+inline bool is_plain_id(std::string_view text) {
+  return std::ranges::all_of(text, [](unsigned char c) { return c > ' ' && c != 0x7f; });
 }
 
 struct Protein {

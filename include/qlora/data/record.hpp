@@ -11,6 +11,7 @@
 
 #include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
+#include <qlora/data/protein.hpp>
 
 namespace qlora::inline v1::detail {
 
@@ -24,11 +25,12 @@ inline std::string quoted(char byte) {
 }
 
 /// An identifier as a string, noted in `seen`. Throws InputError when it is empty, holds blanks or
-/// comes twice.
+/// control characters, or comes twice.
 inline std::string new_id(Lines const& lines, std::string_view text, IdSet& seen) {
   if (text.empty()) lines.fail("expected an identifier, found none");
-  if (text.find_first_of(" \t") != text.npos) {
-    lines.fail("expected an identifier without blanks, found '" + printable(text) + "'");
+  if (!is_plain_id(text)) {
+    lines.fail("expected an identifier without blanks and control characters, found '" +
+               printable(text) + "'");
   }
   if (!seen.insert(text)) {
     lines.fail("expected a new identifier, found '" + printable(text) + "' again");

@@ -141,6 +141,13 @@ class Structure {
     throw InputError{at(file_, what, line)};
   }
 
+  /// Names of chains are identifiers, which tables hold.
+  std::string_view chain_name(std::string_view name, std::size_t line) const {
+    if (is_plain_id(name)) return name;
+    fail(line, "expected a chain's name without blanks and control characters, found '" +
+                   printable(name) + "'");
+  }
+
   static std::string_view trimmed(std::string_view text) {
     auto const first = text.find_first_not_of(' ');
     if (first == text.npos) return {};
@@ -169,8 +176,9 @@ class Structure {
       if (line.size() < 66) fail(number, "expected an atom of at least 66 columns, found fewer");
       auto residue = find_amino_acid(trimmed(line.substr(17, 3)));
       if (residue && line.starts_with("HETATM") && !residue->is_modified) residue.reset();
-      add({.begin = begin + 60, .length = 6, .residue = {}}, trimmed(line.substr(21, 1)),
-          trimmed(line.substr(22, 4)), trimmed(line.substr(26, 1)), residue);
+      add({.begin = begin + 60, .length = 6, .residue = {}},
+          chain_name(trimmed(line.substr(21, 1)), number), trimmed(line.substr(22, 4)),
+          trimmed(line.substr(26, 1)), residue);
     });
   }
 
@@ -226,8 +234,8 @@ class Structure {
     add({.begin = begin + static_cast<std::size_t>(factor.data() - line.data()),
          .length = factor.size(),
          .residue = {}},
-        value("auth_asym_id", "label_asym_id"), value("auth_seq_id", "label_seq_id"),
-        is_known(insertion) ? insertion : std::string_view{},
+        chain_name(value("auth_asym_id", "label_asym_id"), number),
+        value("auth_seq_id", "label_seq_id"), is_known(insertion) ? insertion : std::string_view{},
         is_polymer ? find_amino_acid(name) : std::nullopt);
   }
 
