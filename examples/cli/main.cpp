@@ -93,18 +93,19 @@ int run(std::vector<std::string> arguments) {
   qlora::cli::add_completion(app);
   qlora::cli::add_manual(app);
   refuse_teams(app);
+  auto status = EXIT_SUCCESS;
   try {
     arguments = qlora::cli::expand(app, arguments);
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
     qlora::cli::say_notes();
-    if (!std::cout.flush()) throw qlora::SystemError{"standard output: cannot write to it"};
   } catch (CLI::Success const& request) {  // --help, --version
-    return app.exit(request);
+    status = app.exit(request);
   } catch (CLI::ParseError const& error) {
     return complain(error.what(), bad_input);
   }
-  return EXIT_SUCCESS;
+  if (!std::cout.flush()) throw qlora::SystemError{"standard output: cannot write to it"};
+  return status;
 }
 
 /// What `body` returns, or the status of what it throws.

@@ -113,7 +113,8 @@ class Predict {
     auto total = 0.;  // a first look at the file finds what is wrong with it before work begins
     for_each([&](Protein const& protein) {
       total += static_cast<double>(protein.sequence.size());
-      if (format == "defattr") attributes.admit(protein.id);
+      if (format != "defattr") return;
+      located<InputError>(input(), [&] { attributes.admit(protein.id); });
     });
     open_members();
     auto const rule = labelling();

@@ -62,6 +62,16 @@ TEST(Cli, TellsShellsWhatItTakes) {
   EXPECT_NE(manual.find("\\-\\-placement"), std::string::npos);
 }
 
+TEST(Cli, SaysThatItCouldNotWrite) {
+  auto const program = Program{};
+  for (auto const* const request : {"--help", "--version", "train --help"}) {
+    auto const script = std::string{QLORA_PROGRAM " "} + request + " > /dev/full";
+    auto const outcome = run_program("/bin/bash", {"-c", script}, program.path(""));
+    EXPECT_EQ(outcome.status, 1) << request;
+    EXPECT_EQ(outcome.err, "qlora: standard output: cannot write to it\n");
+  }
+}
+
 TEST(Cli, PredictsInEveryFormatAndInWindows) {
   auto const program = Program{};
   program.write("proteins.fasta", ">1abc_A\nMKVLWAAKRRGDEHHCWYMKVLWAAKRRGDEHHCWY\n>1abc_B\nMKV\n");
@@ -97,6 +107,10 @@ TEST(Cli, PredictsInEveryFormatAndInWindows) {
   program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "proteins.fasta", "--out",
                    "sites", "--format", "gff3", "--logits", "--quiet"},
                   {"--logits: expected --format tsv or jsonl, found gff3"});
+  program.write("two.fasta", ">a\nMKV\n>b\nMK\n");
+  program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "two.fasta", "--out",
+                   "sites", "--format", "defattr", "--quiet"},
+                  {"two.fasta: b: expected one protein for an attribute file"});
   program.refuses({"predict", "--model", golden("models/odd"), "--fasta", "proteins.fasta", "--out",
                    "sites", "--window", "256", "--quiet"},
                   {"window: expected more than both margins of 128, found 256"});

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -154,12 +155,14 @@ TEST(Prepare, WritesAllOrNothing) {
   // A protein that is named as another one's chunk.
   auto const clash =
       folder.write("clash", table() + row("P27/1-20", "H superfamily", "MKL", "BINDING 1"));
-  auto const options = PrepareOptions{.chunk_residues = 20};
-  auto const clashing = prepare(Paths{clash}, options);
   auto const out = folder.path() / "out";
-  EXPECT_EQ(message_of<InputError>([&] { write_prepared(clashing, options, out); }),
-            "prepare: expected names that differ from those of chunks, found 'P27/1-20' twice");
-  EXPECT_FALSE(std::filesystem::exists(out));
+  for (auto seed = std::uint64_t{0}; seed < 8; ++seed) {  // on one side, or on two
+    auto const options = PrepareOptions{.split = {.seed = seed}, .chunk_residues = 20};
+    auto const clashing = prepare(Paths{clash}, options);
+    EXPECT_EQ(message_of<InputError>([&] { write_prepared(clashing, options, out); }),
+              clash.string() + ": expected no protein of a chunk's name, found 'P27/1-20'");
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
 }
 
 }  // namespace

@@ -43,15 +43,13 @@ class Inflater {
       if (stream_.avail_in == 0) {
         auto const got = refill(std::span<char>{input_});
         if (got == 0 && at_member_end_) return 0;
-        if (got == 0) throw InputError{at(name_, "expected a whole gzip file, found it cut short")};
+        if (got == 0) fail("expected a whole gzip file, found it cut short");
         read_ += got;
         stream_.next_in = reinterpret_cast<Bytef*>(input_.data());
         stream_.avail_in = static_cast<uInt>(got);
       }
       if (at_member_end_) {
-        if (*stream_.next_in != 0x1f) {
-          throw InputError{at(name_, "expected the gzip file to end, found further bytes")};
-        }
+        if (*stream_.next_in != 0x1f) fail("expected the gzip file to end, found further bytes");
         ::inflateReset(&stream_);
         at_member_end_ = false;
       }
@@ -59,22 +57,28 @@ class Inflater {
     }
     auto const given = into.size() - stream_.avail_out;
     given_ += given;
-    if (given_ > unsuspicious_bytes && given_ > most_growth * (read_ - stream_.avail_in)) {
-      throw InputError{at(name_, "expected a gzip file that grows at most " +
-                                     std::to_string(most_growth) + "-fold, found more")};
+    if (given_ > unsuspicious_bytes && given_ > most_growth * taken()) {
+      fail("expected a gzip file that grows at most " + std::to_string(most_growth) +
+           "-fold, found more");
     }
     return given;
   }
 
  private:
+  /// Bytes of the file that are inflated.
+  std::uint64_t taken() const { return read_ - stream_.avail_in; }
+
+  [[noreturn]] void fail(std::string const& what) const {
+    throw InputError{at(name_, "byte " + std::to_string(taken()) + ": " + what)};
+  }
+
   void inflate_some() {
     auto const status = ::inflate(&stream_, Z_NO_FLUSH);
     if (status == Z_MEM_ERROR) throw std::bad_alloc{};
     at_member_end_ = status == Z_STREAM_END;
     if (at_member_end_ || status == Z_OK || status == Z_BUF_ERROR) return;
     auto const reason = std::string_view{stream_.msg != nullptr ? stream_.msg : "unknown reason"};
-    throw InputError{at(name_, std::string{"expected a sound gzip file, found damage: "}  //
-                                   .append(reason))};
+    fail(std::string{"expected a sound gzip file, found damage: "}.append(reason));
   }
 
   std::string name_;

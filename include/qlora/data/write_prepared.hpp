@@ -17,6 +17,7 @@
 #include <qlora/core/json.hpp>
 #include <qlora/core/output_folder.hpp>
 #include <qlora/data/chunk.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/legacy_alignment.hpp>
 #include <qlora/data/prepare.hpp>
 #include <qlora/data/protein.hpp>
@@ -77,21 +78,16 @@ inline std::string cell(std::string text) {
   return text;
 }
 
-/// Names chunks of proteins that were cut, `ID/FIRST-LAST`, residues from 1.
-inline void name_chunks(Chunks& chunks, std::span<Protein const> proteins) {
-  auto names = std::unordered_set<std::string_view>{};
-  for (auto i = std::size_t{0}; i < chunks.proteins.size(); ++i) {
-    auto& [id, sequence, labels] = chunks.proteins[i];
-    auto const& origin = chunks.origins[i];
-    if (sequence.size() < proteins[origin.protein].sequence.size()) {
-      id += "/" + std::to_string(origin.offset + 1) + "-" +
-            std::to_string(origin.offset + sequence.size());
-    }
-    if (!names.insert(id).second) {
-      throw InputError{"prepare: expected names that differ from those of chunks, found '" +
-                       printable(id) + "' twice"};
-    }
-  }
+/// Names a chunk of a protein that was cut `ID/FIRST-LAST`, residues from 1. Throws InputError for
+/// a name that is taken.
+inline void name_chunk(Protein& chunk, Protein const& whole, std::size_t offset, IdSet& names,
+                       std::string_view file) {
+  if (chunk.sequence.size() == whole.sequence.size()) return;
+  chunk.id +=
+      "/" + std::to_string(offset + 1) + "-" + std::to_string(offset + chunk.sequence.size());
+  if (names.insert(chunk.id)) return;
+  throw InputError{
+      at(file, "expected no protein of a chunk's name, found '" + printable(chunk.id) + "'")};
 }
 
 }  // namespace detail
@@ -108,6 +104,8 @@ inline Json write_prepared(PreparedData data, PrepareOptions const& options,
   auto total = detail::SideCounts{};
   auto summary = Json::object();
   auto read = std::size_t{0};
+  auto names = IdSet{};  // of all sides, since groups.tsv lists them together
+  for (auto const& one : data.proteins) names.insert(one.protein.id);
   for (auto const side : sides) {
     auto const name = std::string{side_name(side)};
     auto numbers = std::vector<std::size_t>{};
@@ -119,7 +117,6 @@ inline Json write_prepared(PreparedData data, PrepareOptions const& options,
     }
     if (proteins.empty()) continue;
     auto chunks = chunk(proteins, options.chunk_residues);
-    detail::name_chunks(chunks, proteins);
     auto counts = detail::SideCounts{};
     counts.proteins = proteins.size();
     for (auto i = std::size_t{0}; i < chunks.proteins.size(); ++i) {
@@ -127,6 +124,8 @@ inline Json write_prepared(PreparedData data, PrepareOptions const& options,
       auto const& [protein, offset] = chunks.origins[i];
       auto const number = numbers[protein];
       auto const group = data.groups.of[number];
+      detail::name_chunk(one, proteins[protein], offset, names,
+                         data.inputs[data.proteins[number].file - 1].file);
       if (options.alignment == LabelAlignment::legacy_shifted) shift_labels_as_published(one);
       counts.add(one);
       counts.groups.insert(group);
