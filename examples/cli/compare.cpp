@@ -73,6 +73,7 @@ void CompareOptions::add_to(CLI::App& command) {
 
 void CompareOptions::prepare() {
   check();
+  if (part.empty()) Team::expect_all();
   run.machine.apply();
 }
 

@@ -7,6 +7,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/dist/launcher.hpp>
 
 #include "numbers.hpp"
 #include "shell.hpp"
@@ -45,8 +46,11 @@ std::string slurm_script(CLI::App const& command, int parts) {
   auto const again = repeated(command);
   auto const count = std::to_string(parts);
   // A job that an interactive one submits would inherit what started that.
-  auto const start =
-      "#!/usr/bin/env bash\nexec env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK -u PMI_RANK " + again;
+  auto start = std::string{"#!/usr/bin/env bash\nexec env"};
+  for (auto const& variables : {dist::rank_variables, dist::size_variables}) {
+    for (auto const* const name : variables) start.append(" -u ").append(name);
+  }
+  start += " " + again;
   return "#!/usr/bin/env bash\n"
          "# Runs a study as a Slurm array of " +
          count +

@@ -38,6 +38,7 @@ class Sweep {
   bool resume = false;
 
   void operator()(CLI::App const& command) {
+    Team::expect_all();
     base.machine.apply();
     base.placement = placement::Sites::parse(placement);
     auto const text = read_text(space_file, 1 << 20);

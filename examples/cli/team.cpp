@@ -18,6 +18,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/thread_pool.hpp>
+#include <qlora/dist/launcher.hpp>
 
 #if defined(QLORA_HAS_MPI)
 #include <qlora/dist/mpi.hpp>
@@ -37,15 +38,6 @@ dist::Any& here() {
 }
 
 #if defined(QLORA_HAS_MPI)
-
-/// Whether a launcher says that it started this process as one of several: without it, MPI would
-/// only cost time.
-bool is_launched() {
-  for (auto const* const name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
-    if (std::getenv(name) != nullptr) return true;  // NOLINT(concurrency-mt-unsafe)
-  }
-  return false;
-}
 
 std::chrono::duration<double> patience() {
   constexpr auto name = "QLORA_RANK_TIMEOUT";
@@ -69,7 +61,7 @@ bool have_met = false;
 
 Team::Team() {
 #if defined(QLORA_HAS_MPI)
-  if (!is_launched()) return;
+  if (!dist::is_launched()) return;
   auto joined = std::make_unique<dist::Mpi>(patience());
   mpi = joined.get();
   here() = dist::Any{std::move(joined)};
@@ -115,6 +107,18 @@ int Team::default_threads() {
 #else
   return threads;
 #endif
+}
+
+void Team::expect_all() {
+  auto const launched = dist::launched();
+  if (!launched || launched->size == 1 || size() > 1) return;
+  auto const variable = std::string{launched->variable};
+  throw InputError{
+      "expected " + std::to_string(launched->size) + " processes that find each other, as " +
+      variable +
+      " says, found one alone; start them with `srun --mpi=pmix`, or the mpirun of the "
+      "MPI that qlora was built with, or unset " +
+      variable};
 }
 
 void Team::expect_same(std::string const& text, std::string const& what) {

@@ -36,6 +36,9 @@ class Team {
   static std::vector<T> gather(T const& own) {
     return dist::Collective{communicator()}.each(own);
   }
+  /// Throws InputError where a launcher started several processes that do not find each other: each
+  /// would make the same, and in the same folder.
+  static void expect_all();
   /// Throws InputError, "expected WHAT, found others", unless all have the same text.
   static void expect_same(std::string const& text, std::string const& what);
   /// Throws InputError unless all find the same file there, which the first has written.

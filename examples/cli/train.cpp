@@ -30,6 +30,7 @@ struct Train {
   std::string placement = "all";
 
   void operator()(CLI::App const& command) {
+    Team::expect_all();
     run.machine.apply();
     if (!run.select.empty() && files.valid.empty()) {
       throw InputError{"--select: expected --valid beside it, found none"};

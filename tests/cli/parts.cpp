@@ -50,6 +50,23 @@ TEST(Parts, AreRefusedWhereTheyAreNone) {
   program.refuses(study("other") + Flags{"--part", "2/2", "--lr", "1"}, {"lr"});
 }
 
+TEST(Parts, AreWantedOfSeveralProcessesThatDoNotFindEachOther) {
+  auto const program = Program{};
+  auto const launched = [&](std::string const& variable, Flags const& flags) {
+    return run_program("/usr/bin/env", Flags{variable, QLORA_PROGRAM} + flags, program.path("."));
+  };
+  auto const refused = launched("SLURM_STEP_NUM_TASKS=8", study("out"));
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.err,
+            "qlora: expected 8 processes that find each other, as SLURM_STEP_NUM_TASKS says, found "
+            "one alone; start them with `srun --mpi=pmix`, or the mpirun of the MPI that qlora was "
+            "built with, or unset SLURM_STEP_NUM_TASKS\n");
+  EXPECT_EQ(launched("PMI_SIZE=2", quick_training("train", "out")).status, 2);
+  EXPECT_FALSE(fs::exists(program.path("out")));
+  EXPECT_EQ(launched("SLURM_STEP_NUM_TASKS=1", quick_training("train", "one")).status, 0);
+  EXPECT_EQ(launched("SLURM_STEP_NUM_TASKS=8", study("out") + Flags{"--part", "1/8"}).status, 0);
+}
+
 /// With a Slurm that runs at once whatever it is given.
 TEST(Parts, AreMadeByTheScriptForSlurm) {
   auto const program = Program{};
