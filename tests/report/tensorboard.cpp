@@ -41,5 +41,18 @@ TEST(EventFile, IsRecordsOfEvents) {
   EXPECT_EQ(bytes.substr(0, 8), std::string_view("\x1a\0\0\0\0\0\0\0", 8));
 }
 
+TEST(EventFile, IsLeftAloneByWhoWritesNothing) {
+  auto const folder = testing::TemporaryFolder{};
+  auto const path = folder.path() / "events.out.tfevents.0.qlora";
+  auto first = EventFile{path, 1.5};
+  first.write();
+  auto const bytes = testing::read_file(path);
+  auto another = EventFile{path, 2.};
+  another.add("train/loss", 1, .5, 2.);
+  EXPECT_EQ(testing::read_file(path), bytes);
+  another.write();
+  EXPECT_NE(testing::read_file(path), bytes);
+}
+
 }  // namespace
 }  // namespace qlora::report

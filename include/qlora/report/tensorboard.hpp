@@ -15,6 +15,7 @@
 #include <ios>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <qlora/core/error.hpp>
 
@@ -80,10 +81,8 @@ inline void append_record(std::string& file, std::string_view record) {
 
 class EventFile {
  public:
-  /// Replaces a file of that name. `seconds` since 1970, here and below. Throws SystemError when it
-  /// cannot be written.
-  EventFile(std::filesystem::path const& path, double seconds)
-      : path_{path.string()}, file_{path, std::ios::binary} {
+  /// `seconds` since 1970, here and below.
+  EventFile(std::filesystem::path path, double seconds) : path_{std::move(path)} {
     auto event = begin(seconds, 0);
     detail::append_bytes(event, 3, "brain.Event:2");
     detail::append_record(bytes_, event);
@@ -102,11 +101,12 @@ class EventFile {
     detail::append_record(bytes_, event);
   }
 
-  /// Appends what was added since the last time: readers follow a file that grows. Throws
-  /// SystemError when it cannot.
+  /// Replaces a file of that name, and from then on appends what was added since the last time:
+  /// readers follow a file that grows. Throws SystemError when it cannot.
   void write() {
+    if (!file_.is_open()) file_.open(path_, std::ios::binary);
     file_.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size())).flush();
-    if (!file_) throw SystemError{at(path_, "cannot write to it")};
+    if (!file_) throw SystemError{at(path_.string(), "cannot write to it")};
     bytes_.clear();
   }
 
@@ -120,7 +120,8 @@ class EventFile {
     return event;
   }
 
-  std::string path_, bytes_;
+  std::filesystem::path path_;
+  std::string bytes_;
   std::ofstream file_;
 };
 
