@@ -109,7 +109,8 @@ Checkpoint checkpoint_of(SafetensorsFile const& file, Json const& state) {
   checkpoint.best_value = numbers[0];
   checkpoint.seconds = numbers[1];
   checkpoint.best_parameters = elements<float>(file, "best_parameters");
-  checkpoint.ranks = json::find<std::int64_t>(state, "ranks", name).value_or(1);
+  checkpoint.ranks = json::find<std::vector<std::int64_t>>(state, "numbers_of_ranks", name)
+                         .value_or(std::vector<std::int64_t>{1});
   return checkpoint;
 }
 
@@ -159,7 +160,7 @@ void write_checkpoint(std::filesystem::path const& path, OrderedJson const& iden
                                  {"failures", training.failures},
                                  {"updates", training.updates},
                                  {"best_epoch", best_epoch},
-                                 {"ranks", ranks}};
+                                 {"numbers_of_ranks", ranks}};
   auto metadata = Metadata{{"format", std::string{format}},
                            {"run", identity.dump(-1, ' ', true, Json::error_handler_t::replace)},
                            {"state", state.dump()}};

@@ -25,8 +25,9 @@ struct Checkpoint {
   std::int64_t best_epoch = 0;
   double best_value = 0.;
   std::vector<float> best_parameters;
-  double seconds = 0.;     ///< that the run has taken
-  std::int64_t ranks = 1;  ///< that made it together
+  double seconds = 0.;  ///< that the run has taken
+  /// How many ranks made it together, and how many after them, where it went on with others.
+  std::vector<std::int64_t> ranks;
 };
 
 /// Writes a safetensors file, whole or not at all, with a checksum over all that it says and with

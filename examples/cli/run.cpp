@@ -159,17 +159,21 @@ std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
   auto passed_over = std::vector<std::string>{};
   auto found = checkpoints.newest(options_.checkpoints.identity, passed_over);
   expect_same_on_all_ranks(found ? found->training.steps : 0);
+  // Whatever --quiet says of progress, as it is about the bits of the result.
+  if (found && writes() && found->ranks != std::vector<std::int64_t>{ranks_.size()}) {
+    std::cerr << options_.label << "the checkpoint is of ";
+    for (auto const* between = ""; auto const count : found->ranks) {
+      std::cerr << std::exchange(between, ", then ") << count;
+    }
+    std::cerr << " processes, and there are " << ranks_.size()
+              << ": sums may differ in their last bits from those of an uninterrupted run\n";
+  }
   if (options_.machine.quiet) return found;
   for (auto const& sentence : passed_over) std::cerr << options_.label << sentence << "\n";
   std::cerr << options_.label
             << (found ? "resumes after step " + std::to_string(found->training.steps)
                       : std::string{"no checkpoint: starts from the beginning"})
             << "\n";
-  if (found && found->ranks != ranks_.size()) {
-    std::cerr << options_.label << "the checkpoint is of " << found->ranks
-              << " processes, and there are " << ranks_.size()
-              << ": sums may differ in their last bits from those of an uninterrupted run\n";
-  }
   return found;
 }
 
@@ -260,7 +264,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     latest_->steps.insert(latest_->steps.end(), behind.begin() + known, behind.end());
     latest_->epochs = result.epochs;
     latest_->seconds = seconds_since(start_);
-    latest_->ranks = ranks_.size();
+    if (latest_->ranks.empty() || latest_->ranks.back() != ranks_.size()) {
+      latest_->ranks.push_back(ranks_.size());
+    }
     best.put_into(*latest_);
     if (writes() && options_.checkpoints.is_due(latest_->training.steps)) {
       checkpoints.write(*latest_, options_.checkpoints);
@@ -364,6 +370,9 @@ RunResult Run::run(std::filesystem::path const& folder) {
   }
   // First, so that no adapter is ever without it.
   auto described = description(options_, splits_, *session_, result.best_epoch);
+  if (auto const& ranks = latest_.value().ranks; ranks != std::vector<std::int64_t>{1}) {
+    described["ranks"] = ranks;
+  }
   if (writes()) {
     write_json(folder / "qlora.json", described);
     session_->save_adapter(folder);

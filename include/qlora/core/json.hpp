@@ -157,6 +157,7 @@ constexpr std::string_view type_name() {
   if constexpr (std::same_as<T, std::int64_t>) return "an integer";
   if constexpr (std::same_as<T, double>) return "a finite number";
   if constexpr (std::same_as<T, std::string>) return "a string";
+  if constexpr (std::same_as<T, std::vector<std::int64_t>>) return "a list of integers";
   if constexpr (std::same_as<T, std::vector<double>>) return "a list of finite numbers";
   if constexpr (std::same_as<T, std::vector<std::string>>) return "a list of strings";
 }
@@ -175,8 +176,10 @@ std::optional<T> convert(Json const& value) {
   } else if constexpr (std::same_as<T, std::string>) {
     if (value.is_string()) return value.get<std::string>();
   } else {
-    static_assert(std::same_as<T, std::vector<double>> || std::same_as<T, std::vector<std::string>>,
-                  "T must be bool, int64_t, double, string, vector<double> or vector<string>");
+    static_assert(std::same_as<T, std::vector<std::int64_t>> ||
+                      std::same_as<T, std::vector<double>> ||
+                      std::same_as<T, std::vector<std::string>>,
+                  "T must be bool, int64_t, double, string, or a vector of one of the last three");
     if (!value.is_array()) return std::nullopt;
     auto list = T{};
     for (auto const& entry : value) {
