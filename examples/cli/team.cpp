@@ -176,6 +176,7 @@ std::optional<std::string> Team::place_of_error([[maybe_unused]] bool terminated
 int Team::end(int status) {
 #if defined(QLORA_HAS_MPI)
   if (status != 0 && size() > 1 && !have_met) dist::Mpi::abort(status);
+  if (mpi != nullptr) mpi->will_end(status);
 #endif
   return status;
 }

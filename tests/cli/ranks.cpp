@@ -9,27 +9,16 @@
 
 #if defined(QLORA_MPIRUN)
 
+#include "support/mpirun.hpp"
+
 namespace qlora::testing {
 namespace {
 
 namespace fs = std::filesystem;
 using Flags = std::vector<std::string>;
 
-/// `mpirun -n RANKS qlora ARGUMENTS` in the program's folder.
 Outcome run_ranks(Program const& program, int ranks, Flags const& arguments) {
-  // As root, more of them than cores, and without what a container does not allow. Open MPI leaves
-  // memory behind, which is for its own tests to mind.
-  auto command = Flags{"OMPI_ALLOW_RUN_AS_ROOT=1",
-                       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                       "OMPI_MCA_rmaps_base_oversubscribe=1",
-                       "OMPI_MCA_btl_vader_single_copy_mechanism=none",
-                       "ASAN_OPTIONS=detect_leaks=0",
-                       QLORA_MPIRUN,
-                       "-n",
-                       std::to_string(ranks),
-                       QLORA_PROGRAM};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_program("/usr/bin/env", command, program.path("."));
+  return mpirun(ranks, QLORA_PROGRAM, arguments, program.path("."));
 }
 
 Outcome done(Program const& program, int ranks, Flags const& arguments) {
@@ -83,10 +72,16 @@ TEST(Ranks, LeaveTheSameBitsAgainAndAfterAStop) {
     EXPECT_EQ(program.read(std::string{"again/"} + file), expected) << file;
     EXPECT_EQ(program.read(std::string{"resumed/"} + file), expected) << file;
   }
-  // Another number of them goes on, and says so.
-  auto flags = quick_run("alone") + Flags{"--resume"};
-  std::erase(flags, "--quiet");
-  EXPECT_NE(program.done(flags).err.find("of 2 processes, and there are 1"), std::string::npos);
+  EXPECT_EQ(program.json("whole/qlora.json").at("ranks"), nlohmann::json({2}));
+  // Another number of them goes on, and says so whenever it does: the result stays of both.
+  auto const go_on = quick_run("alone") + often + Flags{"--resume"};
+  EXPECT_EQ(program.done(go_on).err,
+            "the checkpoint is of 2 processes, and there are 1: sums may differ in their last bits "
+            "from those of an uninterrupted run\n");
+  fs::remove(program.path("alone/qlora.json"));
+  EXPECT_NE(program.done(go_on).err.find("of 2, then 1 processes, and there are 1: "),
+            std::string::npos);
+  EXPECT_EQ(program.json("alone/qlora.json").at("ranks"), nlohmann::json({2, 1}));
 }
 
 TEST(Ranks, ShareTheRunsOfAStudy) {

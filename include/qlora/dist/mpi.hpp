@@ -31,8 +31,9 @@ namespace qlora::inline v1::dist {
 /// waiting: let it out, or call abort().
 class Mpi {
  public:
-  /// A rank of which nothing was heard for so long ends all. Throws SystemError for an MPI that
-  /// does not support threads.
+  /// Made by the thread that is to work. A rank of which nothing was heard for so long, or that has
+  /// been blocked for so long while another waits for it, ends all. Throws SystemError for an MPI
+  /// that does not support threads.
   explicit Mpi(std::chrono::duration<double> patience = std::chrono::seconds{30})
       : patience_{patience} {
     auto const deadline = Deadline{patience, "not all ranks have started"};
@@ -61,7 +62,7 @@ class Mpi {
     meet(Meeting::at_end, never);
     leave(Meeting::on_the_way);
     heartbeat_.reset();
-    auto const deadline = Deadline{patience_, "not all ranks have ended"};
+    auto const deadline = Deadline{patience_, "not all ranks have ended", status_};
     MPI_Finalize();
   }
 
@@ -71,13 +72,10 @@ class Mpi {
   int local_rank() const { return local_rank_; }
   int local_size() const { return local_size_; }
 
+  /// What this process is to end with where MPI cannot end though all ranks have come to their end.
+  void will_end(int status) { status_ = status; }
   /// Ends every rank, with that exit status.
-  [[noreturn]] static void abort(int status) {
-    [[maybe_unused]] auto const deadline =
-        Deadline{std::chrono::seconds{5}, "MPI has not ended all ranks", status};
-    MPI_Abort(MPI_COMM_WORLD, status);
-    std::abort();  // which MPI_Abort does not return to
-  }
+  [[noreturn]] static void abort(int status) { end_all_ranks(status); }
 
   /// Where ranks may wait for each other: those at one place are not met by those at another.
   enum class Meeting { on_the_way, after_error, at_end };
@@ -134,18 +132,20 @@ class Mpi {
   /// Whether all are done before it is enough. MPI's own waiting burns a core, which ranks that
   /// share a machine do not have to spare.
   template <class IsEnough>
-  static bool wait(std::vector<MPI_Request>& requests, IsEnough&& is_enough) {
+  bool wait(std::vector<MPI_Request>& requests, IsEnough&& is_enough) {
     constexpr auto looks_before_sleep = 1000;
     constexpr auto nap = std::chrono::microseconds{50};
     auto done = 0;
+    heartbeat_->waits(true);
     for (auto looks = 0; done == 0; ++looks) {
       if (looks > looks_before_sleep) {
-        if (is_enough()) return false;
+        if (is_enough()) break;
         std::this_thread::sleep_for(nap);
       }
       MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
     }
-    return true;
+    heartbeat_->waits(false);
+    return done != 0;
   }
 
   std::chrono::duration<double> patience_;
@@ -157,6 +157,7 @@ class Mpi {
     long long times = 0;               // that it has come
   };
   std::array<Place, 3> places_;  // by Meeting
+  int status_ = 0;
   int exceptions_ = std::uncaught_exceptions();
   std::unique_ptr<Heartbeat> heartbeat_;
 };
