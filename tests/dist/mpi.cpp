@@ -30,6 +30,11 @@ TEST(Mpi, WaitsForARankThatWorks) {
   EXPECT_EQ(outcome.status, 0) << outcome.err;
 }
 
+TEST(Mpi, DoesNotNapAtEveryExchange) {
+  auto const outcome = outcome_of("exchange");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
 TEST(Mpi, EndsWithTheStatusOfWhatAllHaveDone) {
   auto const outcome = outcome_of("end");
   EXPECT_EQ(outcome.status, 3) << outcome.err;

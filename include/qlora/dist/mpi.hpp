@@ -133,12 +133,16 @@ class Mpi {
   /// share a machine do not have to spare.
   template <class IsEnough>
   bool wait(std::vector<MPI_Request>& requests, IsEnough&& is_enough) {
-    constexpr auto looks_before_sleep = 1000;
+    using Clock = std::chrono::steady_clock;
     constexpr auto nap = std::chrono::microseconds{50};
+    // A nap takes twice its time. Who looked for less would nap, too, while the other does, and
+    // both would in turn at every exchange from then on.
+    constexpr auto looking = 8 * nap;
+    auto const start = Clock::now();
     auto done = 0;
     heartbeat_->waits(true);
-    for (auto looks = 0; done == 0; ++looks) {
-      if (looks > looks_before_sleep) {
+    while (done == 0) {
+      if (Clock::now() - start > looking) {
         if (is_enough()) break;
         std::this_thread::sleep_for(nap);
       }
