@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What training on several ranks should take, by a model that docs/scaling.md explains:
+r"""What training on several ranks should take, by a model that docs/scaling.md explains:
 
-    bench/dist/model.py --tokens 16000 --rate 1.7e6 --parameters 13000 --latency 5e-6 --message 1e-6 --bandwidth 2e10
+    bench/dist/model.py --tokens 16384 --rate 2.0e6 --fixed 1.1e-3 --parameters 23682 \
+        --latency 20e-6 --message 2e-6 --bandwidth 1e11
 
 prints for 1, 2, 4 ... ranks how well a step's proteins can be dealt, the time of a step and of its
 exchanges, and the speed-up. Lengths are those of bench/lengths.txt, drawn at random.
@@ -40,7 +41,7 @@ def exchange(ranks, size, flags):
     """Seconds of one exchange with `size` bytes from each rank to the others together."""
     if ranks == 1:
         return 0.0
-    return flags.latency + (ranks - 1) * flags.message + size / flags.bandwidth
+    return flags.latency + (ranks - 1) * flags.message + size / (flags.bandwidth * flags.reached)
 
 
 def main():
@@ -53,6 +54,8 @@ def main():
     parser.add_argument("--latency", type=float, required=True, help="seconds of an empty exchange of two ranks")
     parser.add_argument("--message", type=float, required=True, help="seconds that one rank more adds")
     parser.add_argument("--bandwidth", type=float, required=True, help="bytes a second out of a rank")
+    parser.add_argument("--reached", type=float, default=1, help="share of the bandwidth that messages reach")
+    parser.add_argument("--few", type=int, default=2, help="exchanges of a few bytes a step: the loss, whether to stop")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     flags = parser.parse_args()
 
@@ -61,9 +64,9 @@ def main():
     for ranks in flags.ranks:
         dealt = balance(flags.tokens, ranks, flags.hidden)
         work = flags.tokens / flags.rate / ranks / dealt + flags.fixed
-        # Gradients twice, a share at a time; the loss and whether to stop.
+        # Gradients twice, a share at a time.
         sent = 4 * flags.parameters * (ranks - 1) / ranks
-        exchanges = 2 * exchange(ranks, sent, flags) + 2 * exchange(ranks, 8, flags)
+        exchanges = 2 * exchange(ranks, sent, flags) + flags.few * exchange(ranks, 8, flags)
         step = work + exchanges
         print(
             f"{ranks:5}  {dealt:5.2f}  {1e3 * step:7.2f}  {1e3 * exchanges:12.3f}  {exchanges / step:5.1%}"
