@@ -10,11 +10,11 @@ training=("$program" train --model "$goldens/models/odd" --train "$goldens/train
   --valid "$goldens/train/data.txt" --select mcc --epochs 40 --batch-sequences 2 --dropout 0.3
   --checkpoint-every 3 --quiet --out)
 
-# Fails unless a run left, to the bit, what the one in the folder whole did.
-same() { # OUT
+# Fails unless a run left, to the bit, what an uninterrupted one did.
+same() { # WHOLE OUT
   local file
   for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
-    cmp "whole/$file" "$1/$file"
+    cmp "$1/$file" "$2/$file"
   done
-  cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 "$1/history.csv")
+  cmp <(cut -d, -f1-6 "$1/history.csv") <(cut -d, -f1-6 "$2/history.csv")
 }

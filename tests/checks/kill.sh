@@ -33,7 +33,7 @@ while ((kills < rounds)); do
         ;;
     esac
   done
-  same "$out"
+  same whole "$out"
   rm -rf "$out"
   ((++runs))
 done
