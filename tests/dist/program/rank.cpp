@@ -9,7 +9,7 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto patience = std::chrono::milliseconds{1500};
+constexpr auto patience = std::chrono::milliseconds{2000};
 
 auto is_stuck_at_the_end = false;
 
@@ -50,12 +50,12 @@ int main(int, char** argv) {
   if (does == "work") {
     // Blocked for long where nobody waits, and at work for long where the other waits.
     if (is_first) {
-      compute_for(patience * 4 / 3);
+      compute_for(patience * 5 / 4);
     } else {
-      std::this_thread::sleep_for(patience * 4 / 3);
+      std::this_thread::sleep_for(patience * 5 / 4);
     }
     ranks.wait();
-    if (!is_first) compute_for(patience * 4 / 3);
+    if (!is_first) compute_for(patience * 5 / 4);
   }
   auto const is_slow = does == "exchange" && naps(ranks) > 50;
   is_stuck_at_the_end = does == "end" && !is_first;
