@@ -19,6 +19,7 @@
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
 
+#include "best_epoch.hpp"
 #include "description.hpp"
 #include "evaluation.hpp"
 #include "peak_memory.hpp"
@@ -26,42 +27,6 @@
 
 namespace qlora::cli {
 namespace {
-
-/// The parameters of the epoch at which a metric was best.
-class Best {
- public:
-  Best(std::string metric, Session& session) : metric_{std::move(metric)}, session_{session} {}
-
-  void offer(double score, std::int64_t epoch) {
-    auto const value = metric_.starts_with("loss") ? -score : score;
-    if (epoch_ > 0 && !(value > value_)) return;
-    value_ = value;
-    epoch_ = epoch;
-    parameters_ = session_.parameters();
-  }
-  void restore() const {
-    if (epoch_ > 0) session_.set_parameters(parameters_);
-  }
-  std::int64_t epoch() const { return epoch_; }
-
-  void put_into(Checkpoint& checkpoint) const {
-    checkpoint.best_epoch = epoch_;
-    checkpoint.best_value = value_;
-    checkpoint.best_parameters = parameters_;
-  }
-  void take_from(Checkpoint const& checkpoint) {
-    epoch_ = checkpoint.best_epoch;
-    value_ = checkpoint.best_value;
-    parameters_ = checkpoint.best_parameters;
-  }
-
- private:
-  std::string metric_;
-  Session& session_;
-  double value_ = 0.;
-  std::int64_t epoch_ = 0;
-  std::vector<float> parameters_;
-};
 
 dist::Any& alone() {
   static auto self = dist::Any{};
@@ -191,7 +156,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   auto const checkpoints = CheckpointFolder{folder};
   auto found = resumed(checkpoints);
   auto& history = history_.emplace(folder);
-  auto best = Best{options_.select, *session_};
+  auto best = BestEpoch{options_.select, *session_};
   auto const tokens = static_cast<double>(splits_.tokens(fit_.epochs));
   auto progress =
       report::Progress{options_.label + "training", tokens, "tokens", options_.machine.progress()};
