@@ -11,6 +11,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/safetensors_writer.hpp>
+#include <qlora/core/stored_tensor.hpp>
 
 #include "hash.hpp"
 
@@ -109,6 +110,9 @@ Checkpoint checkpoint_of(SafetensorsFile const& file, Json const& state) {
   checkpoint.best_value = numbers[0];
   checkpoint.seconds = numbers[1];
   checkpoint.best_parameters = elements<float>(file, "best_parameters");
+  if (!training.is_finite() || !all_finite(checkpoint.best_parameters)) {
+    throw InputError{at(name, "expected finite parameters and moments, found NaN or infinity")};
+  }
   checkpoint.ranks = json::find<std::vector<std::int64_t>>(state, "numbers_of_ranks", name)
                          .value_or(std::vector<std::int64_t>{1});
   return checkpoint;

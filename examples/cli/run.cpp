@@ -222,7 +222,10 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     is_stopped = ranks_.any(Termination::requested());
     return ends_epoch || options_.checkpoints.is_due(step) || is_stopped;
   };
+  checkpointing.stop = [&] { return is_stopped = Termination::requested(); };
   checkpointing.save = [&](TrainingState<float> state) {
+    // What was kept at the end of an epoch is from before the epoch was looked at.
+    if (latest_ && latest_->training.steps == state.steps) throw Terminated{};
     if (!latest_) latest_.emplace();
     auto const known = static_cast<std::ptrdiff_t>(latest_->steps.size());
     latest_->training = std::move(state);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 
+#include "cli/checkpoint_file.hpp"
 #include "program.hpp"
 
 namespace qlora::testing {
@@ -155,6 +157,28 @@ TEST(Resume, PassesOverWhatIsNotWhole) {
   auto flipped = newest;
   flipped[newest.size() - 100] ^= 4;  // in a tensor
   damaged("flipped", flipped);
+}
+
+TEST(Resume, LeavesNothingThatIsNotFinite) {
+  auto const program = Program{};
+  auto const diverging =
+      Flags{"--lr", "1e38", "--weight-decay", "10", "--clip", "0", "--checkpoint-every", "1"};
+  auto const outcome = program.run(train("out", diverging));
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("expected finite parameters"), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(program.path("out/adapter_model.safetensors")));
+
+  program.done(train("whole", {"--checkpoint-every", "5", "--keep-checkpoints", "100"}));
+  auto const all = checkpoints(program, "whole");
+  cut_off(program, "again", all[0]);
+  auto [identity, checkpoint] = cli::read_checkpoint(all[1]);
+  checkpoint.training.second_moments.back() = std::numeric_limits<float>::infinity();
+  cli::write_checkpoint(program.path("again/checkpoints") / all[1].filename(), identity,
+                        checkpoint);
+  auto const resumed = program.done(train("again", {"--resume"}));
+  EXPECT_NE(resumed.err.find("expected finite parameters"), std::string::npos) << resumed.err;
+  EXPECT_NE(resumed.err.find("resumes after step 5\n"), std::string::npos) << resumed.err;
+  expect_same(program, "whole", "again");
 }
 
 TEST(Resume, NoticesFlippedBits) {

@@ -1,4 +1,6 @@
 // Stopped after any step and gone on with, training is what it would have been, to the bit.
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -68,8 +70,25 @@ Trace interrupted(Setting const& setting, std::int64_t after) {
   return trace;
 }
 
+/// Stops when it is asked for that time, likewise.
+Trace stopped(Setting const& setting, int question) {
+  auto trace = Trace{};
+  auto kept = State{};
+  auto first = study(setting);
+  trace.run(
+      first, setting.fit,
+      {.save = [&](State const& state) { kept = state; }, .stop = [&] { return --question == 0; }});
+  EXPECT_EQ(kept.steps, static_cast<std::int64_t>(trace.steps.size()));
+  auto second = study(setting);
+  trace.run(second, setting.fit, {.from = kept});
+  // What follows an epoch may follow it twice.
+  auto const repeated = std::ranges::unique(trace.epochs);
+  trace.epochs.erase(repeated.begin(), repeated.end());
+  return trace;
+}
+
 void expect_same(Trace const& whole, Trace const& parts, std::int64_t after) {
-  SCOPED_TRACE("stopped after step " + std::to_string(after));
+  SCOPED_TRACE("stopped after " + std::to_string(after));
   ASSERT_EQ(parts.steps.size(), whole.steps.size());
   for (auto i = std::size_t{0}; i < whole.steps.size(); ++i) {
     EXPECT_EQ(parts.steps[i].step, whole.steps[i].step);
@@ -105,6 +124,44 @@ TEST(Checkpointing, GoesOnAfterAnyStep) {
       expect_same(whole, interrupted(setting, after), after);
     }
   }
+}
+
+TEST(Checkpointing, DropsAStepWithinWhichItStops) {
+  auto const setting = Setting{"nf4",
+                               placement::Sites::of(AllLinear{}),
+                               {.epochs = 2,
+                                .learning_rate = 1e-2,
+                                .batch = {.sequences = 15},
+                                .accumulate = 2,
+                                .keep = Keep::inputs}};
+  auto whole = Trace{};
+  auto questions = 0;
+  auto uninterrupted = study(setting);
+  whole.run(uninterrupted, setting.fit, {.stop = [&] { return ++questions == 0; }});
+  auto const passes = 2 * static_cast<int>(whole.steps.size());
+  auto const layers = static_cast<int>(uninterrupted.network().shape().layers);
+  EXPECT_EQ(questions, passes * (1 + 2 * layers));
+  auto const epoch = questions / 2;
+  for (auto const question : {1, 4, epoch / 2 + 2, epoch, epoch + 1, questions}) {
+    expect_same(whole, stopped(setting, question), question);
+  }
+}
+
+/// A finite gradient may make an update that is not.
+TEST(Checkpointing, KeepsNoStateThatIsNotFinite) {
+  auto const setting =
+      Setting{"none",
+              placement::Sites::of(Qkv{}),
+              {.epochs = 1, .learning_rate = 1e38, .weight_decay = 10., .batch = {.tokens = 500}}};
+  auto diverging = study(setting);
+  auto trace = Trace{};
+  auto const sentence = testing::message_of<DivergedError>([&] {
+    trace.run(diverging, setting.fit,
+              {.due = [](std::int64_t, bool) { return true; },
+               .save = [](State const& state) { EXPECT_TRUE(state.is_finite()); }});
+  });
+  EXPECT_TRUE(std::isfinite(trace.steps.back().loss));
+  EXPECT_NE(sentence.find("expected finite parameters"), std::string::npos) << sentence;
 }
 
 /// Every placement on every kind of base; tests/cli/resume.cpp does so in bf16.

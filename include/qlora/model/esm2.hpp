@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -69,19 +70,24 @@ class Esm2 {
   Parameters<A, space> const& parameters() const { return parameters_; }
   std::vector<Layer> const& layers() const { return layers_; }
 
+  /// Called before each layer; what it throws ends the pass.
+  using BeforeLayer = std::function<void()>;
+
   /// Logits (tokens, 2) of a batch, valid until the next call. `dropout` is inactive outside
   /// training.
   Matrix<A, space> forward(B& backend, PackedBatch const& batch, Keep keep, Dropout dropout = {}) {
     return forward(backend, backend.stage(batch.view()), keep, dropout);
   }
   /// The same of a batch that is where the backend computes.
-  Matrix<A, space> forward(B& backend, TokenBatch<space> const& batch, Keep keep,
-                           Dropout dropout = {}) {
+  Matrix<A, space> forward(
+      B& backend, TokenBatch<space> const& batch, Keep keep, Dropout dropout = {},
+      BeforeLayer const& before_layer = [] {}) {
     reserve(batch.packing.tokens(), keep);
     pass_ = {batch.packing, dropout};
     auto const scale = shape_.token_dropout ? static_cast<A>(token_dropout_scale) : A{1};
     backend.embed(batch.ids, scale, embedding_, inputs_[0]);
     for (auto i = std::size_t{0}; i < layers_.size(); ++i) {
+      before_layer();
       layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, input(i + 1));
     }
     backend.template layer_norm<A>(input(layers_.size()), final_norm_.gamma, final_norm_.beta,
@@ -98,7 +104,8 @@ class Esm2 {
 
   /// Gradients of every parameter += from d_logits (tokens, 2) of the last forward pass, which must
   /// have kept inputs or everything.
-  void backward(B& backend, Matrix<A const, space> d_logits) {
+  void backward(
+      B& backend, Matrix<A const, space> d_logits, BeforeLayer const& before_layer = [] {}) {
     if (kept_ == Keep::nothing) throw Error{"backward: the forward pass kept nothing"};
     auto const lowest = lowest_adapted();
     auto const encoder_learns = lowest < layers_.size();
@@ -121,6 +128,7 @@ class Esm2 {
     backend.layer_norm_backward(d_features, input(layers_.size()), final_norm_.gamma, final_stats_,
                                 d_stream_);
     for (auto i = layers_.size(); i-- > lowest;) {
+      before_layer();
       if (kept_ == Keep::inputs) {
         layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, recomputed_);
       }

@@ -1,4 +1,4 @@
-/// Training that stops between two steps and goes on later as if it never had.
+/// Training that stops between two steps, or within one, and goes on later as if it never had.
 ///
 ///     auto checkpointing = Checkpointing<float>{};
 ///     checkpointing.due = [](std::int64_t steps, bool) { return steps % 100 == 0; };
@@ -11,6 +11,8 @@
 /// step alone.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -27,9 +29,17 @@ struct TrainingState {
   std::int64_t updates = 0;   ///< of the parameters
   std::vector<A> parameters;  ///< as `Parameters::values()` has them, and so the others
   std::vector<A> first_moments, second_moments;
+
+  /// Whether there is something to go on from: no NaN and no infinity, which would stay for ever.
+  bool is_finite() const {
+    auto const finite = [](std::vector<A> const& values) {
+      return std::ranges::all_of(values, [](A value) { return std::isfinite(value); });
+    };
+    return finite(parameters) && finite(first_moments) && finite(second_moments);
+  }
 };
 
-/// What training goes on from, and when its state is wanted.
+/// What training goes on from, when its state is wanted, and whether it is to stop.
 template <class A>
 struct Checkpointing {
   std::optional<TrainingState<A>> from = {};
@@ -37,6 +47,11 @@ struct Checkpointing {
   std::function<bool(std::int64_t steps, bool ends_epoch)> due = {};
   /// Given the state where it is due. What it throws ends the training.
   std::function<void(TrainingState<A>)> save = {};
+  /// Asked within a step, where one process trains: before each pass, and before each layer where
+  /// the backend does not queue its work. Where it says so, the step is dropped, `save` is given
+  /// the state before it, and training ends. Before the first step of an epoch, `on_epoch` has
+  /// followed the one before, and follows it once more for who goes on from that state.
+  std::function<bool()> stop = {};
 };
 
 }  // namespace qlora::inline v1

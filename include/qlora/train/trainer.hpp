@@ -7,6 +7,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -113,17 +114,26 @@ class Trainer {
   /// Runs all epochs, or those that are left of them; `on_step(StepRecord)` follows each step,
   /// `on_epoch(epoch)` each epoch (from 1). Where a backend queues its work, the next step is
   /// queued before a step's numbers are waited for, unless a checkpoint is due. Throws
-  /// DivergedError after `patience` steps in a row without a finite gradient, InputError for a
-  /// state that does not fit.
+  /// DivergedError after `patience` steps in a row without a finite gradient, and where a state
+  /// that is wanted is not finite; InputError for a state that does not fit.
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch, Checkpointing<A> const& checkpointing = {}) {
     auto const done = checkpointing.from ? restore(*checkpointing.from) : 0;
+    auto const asks = checkpointing.stop && ranks_.size() == 1;  // or others would wait in vain
+    auto const look = std::function<void()>{[&] {
+      if (asks && checkpointing.stop()) throw Stopped{};
+    }};
     auto first = std::int64_t{0};  // step of the epoch
     auto epoch = std::int64_t{0};
     for (auto const& plan : plans_) {
       auto const last = first + static_cast<std::int64_t>(plan.steps());
       for (auto step = std::max(first, done); step < last; ++step) {
-        begin(plan.step(static_cast<std::size_t>(step - first)), step, epoch);
+        try {
+          begin(plan.step(static_cast<std::size_t>(step - first)), step, epoch, look);
+        } catch (Stopped const&) {  // before it changed a parameter
+          while (steps_begun_ > 0) on_step(end());
+          return checkpointing.save(state(step));
+        }
         auto const is_due = checkpointing.due && checkpointing.due(step + 1, step + 1 == last);
         auto const ahead = B::asynchronous && !is_due ? std::size_t{1} : std::size_t{0};
         while (steps_begun_ > ahead) on_step(end());
@@ -139,12 +149,14 @@ class Trainer {
   /// One step (from 0) on the records of these numbers. A step that is larger than any of the
   /// plan's takes more memory.
   StepRecord learn(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
-    begin(records, step, epoch);
+    begin(records, step, epoch, [] {});
     return end();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// Within a step that is dropped.
+  struct Stopped {};
 
   static dist::Self& alone() {
     static auto self = dist::Self{};
@@ -160,16 +172,22 @@ class Trainer {
     transfer(Vector<A const>{values.data(), {static_cast<Index>(values.size())}}, to);
   }
 
-  /// After so many steps, all of which have ended.
+  /// After so many steps, all of which have ended. A loss and a gradient that are finite may make
+  /// an update that is not; throws DivergedError then.
   TrainingState<A> state(std::int64_t steps) const {
     auto const& parameters = model_.parameters();
     auto const numbers = on_host(numbers_.view());
-    return {.steps = steps,
-            .failures = failures_,
-            .updates = static_cast<std::int64_t>(Vector<StepNumbers const>{numbers}[0].updates),
-            .parameters = copy(parameters.values()),
-            .first_moments = copy(parameters.first_moments()),
-            .second_moments = copy(parameters.second_moments())};
+    auto state = TrainingState<A>{
+        .steps = steps,
+        .failures = failures_,
+        .updates = static_cast<std::int64_t>(Vector<StepNumbers const>{numbers}[0].updates),
+        .parameters = copy(parameters.values()),
+        .first_moments = copy(parameters.first_moments()),
+        .second_moments = copy(parameters.second_moments())};
+    if (state.is_finite()) return state;
+    throw DivergedError{"step " + std::to_string(steps) +
+                        ": expected finite parameters after the update, and moments of the "
+                        "optimizer, found NaN or infinity; lower the learning rate"};
   }
 
   /// Returns the steps that lie behind.
@@ -256,8 +274,9 @@ class Trainer {
     for (auto const record : records) batch_.add(proteins_[record], record);
   }
 
-  /// Asks the backend for a step.
-  void begin(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch) {
+  /// Asks the backend for a step; `look()` may throw as long as nothing of it has come to stay.
+  void begin(std::span<std::uint32_t const> records, std::int64_t step, std::int64_t epoch,
+             std::function<void()> const& look) {
     auto& begun = begun_[static_cast<std::size_t>(step) % begun_.size()];
     begun.start = Clock::now();
     begun.total_weight = total_weight(records);
@@ -270,8 +289,9 @@ class Trainer {
     backend_.begin_step(numbers_);
     for (auto const record : records) begun.record.tokens += token_count(proteins_[record]);
     for_each_pass(own(records), options_.accumulate, [&](std::span<std::uint32_t const> part) {
+      look();
       pack(part);
-      pass_over_batch(step, begun.total_weight);
+      pass_over_batch(step, begun.total_weight, look);
     });
     ranks_.sum(parameters.gradients());
     ranks_.sum(Vector<double, B::space>{&numbers_.data()->loss, {1}});
@@ -305,7 +325,7 @@ class Trainer {
   }
 
   /// This pass's share of the step's loss and gradients.
-  void pass_over_batch(std::int64_t step, double total) {
+  void pass_over_batch(std::int64_t step, double total, std::function<void()> const& look) {
     auto const dropout = Dropout{.probability = model_.lora().dropout,
                                  .seed = model_.lora().seed,
                                  .step = static_cast<std::uint32_t>(step)};
@@ -315,10 +335,13 @@ class Trainer {
     }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
+    auto const before_layer = [&] {
+      if constexpr (!B::asynchronous) look();  // what is queued would be asked for in vain
+    };
     backend_.repeat(repeats_, batch.packing.shape(), [&] {
-      auto const logits = model_.forward(backend_, batch, options_.keep, dropout);
+      auto const logits = model_.forward(backend_, batch, options_.keep, dropout, before_layer);
       backend_.cross_entropy(logits, batch.labels, weights_, scale, d_logits, numbers_);
-      model_.backward(backend_, d_logits);
+      model_.backward(backend_, d_logits, before_layer);
     });
   }
 
