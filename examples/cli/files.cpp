@@ -88,8 +88,7 @@ void check_output(std::filesystem::path const& file) {
   if (std::filesystem::is_directory(file, ignored)) {
     throw InputError{at(file.string(), "expected a file to write, found a folder")};
   }
-  auto const folder = file.has_parent_path() ? file.parent_path() : ".";
-  if (!std::filesystem::is_directory(folder, ignored)) {
+  if (!std::filesystem::is_directory(detail::folder_of(file), ignored)) {
     throw InputError{at(file.string(), "expected its folder to be there, found none")};
   }
 }

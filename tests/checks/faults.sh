@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # faults.sh PROGRAM: lets each operation on files of a training run fail in turn, in each of the ways of
 # tests/checks/inject.cpp, then resumes it without faults, and fails where the result is not, to the bit, that of a
-# run without any; or where a failure was not said with status 1. Then some hundred allocations, which must be named
-# in bytes.
+# run without any; where it goes on from an older checkpoint than the newest that was synchronised; or where a failure
+# was not said with status 1. Then some hundred allocations, which must be named in bytes.
 set -euo pipefail
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -14,21 +14,29 @@ g++ -std=c++20 -O1 -Wall -Wextra -Werror -shared -fPIC "$project/tests/checks/in
 train() { # OUT FLAG...
   "$program" train --model "$project/tests/goldens/models/odd" --train "$project/tests/goldens/train/data.txt" \
     --valid "$project/tests/goldens/train/data.txt" --select mcc --epochs 2 --batch-sequences 10 --checkpoint-every 2 \
-    --keep-checkpoints 2 --threads 1 --placement head --ci none --quiet --out "$@"
+    --keep-checkpoints 2 --threads 1 --placement head --ci none --out "$@"
 }
 faulty() { # KIND:N OUT
+  rm -f count
   LD_PRELOAD=$folder/inject.so QLORA_FAULT=$1 QLORA_FAULT_FOLDER=$folder/$2 QLORA_FAULT_LOG=$folder/count \
-    train "$2" --resume >/dev/null 2>error
+    train "$2" --resume --quiet >/dev/null 2>error
 }
 
-train whole >/dev/null
+train whole --quiet >/dev/null
 faulty none: counted
-read -r operations allocations <count
+read -r operations allocations _ <count
 ((operations > 30)) || { echo "faults.sh: only $operations operations were seen" >&2; exit 1; }
 resumed() { # WHAT: the run goes on to the same bits
   # A run that had only to say that it is done is not interrupted.
   train run --resume >/dev/null 2>error || grep -q 'expected a run that was interrupted' error ||
     { echo "$1, resumed: $(<error)" >&2; exit 1; }
+  local kept step
+  kept=$(cut -d ' ' -f 3 count 2>/dev/null || true)
+  step=$(sed -n 's/^resumes after step //p' error)
+  if [[ $kept =~ /step-0*([0-9]+)\.safetensors$ ]] && ((${step:-0} < BASH_REMATCH[1])); then
+    echo "$1, resumed: expected it to go on from $kept, found: $(head -n 1 error)" >&2
+    exit 1
+  fi
   for file in adapter_model.safetensors adapter_config.json metrics.json qlora.json; do
     cmp "whole/$file" "run/$file" || { echo "$1" >&2; exit 1; }
   done

@@ -3,16 +3,18 @@
 //     QLORA_FAULT=KIND:N      at the N-th operation on files below QLORA_FAULT_FOLDER, from 1
 //
 // KIND is `error` (EIO), `full` (ENOSPC, from then on), `short` (half a write), `interrupted`
-// (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost, contents of
-// files as well as renames of whose folder nothing was synchronised since; `crash-late` loses no
-// rename. Operations are open for writing, write, fsync, rename. `memory` fails the N-th call of
-// malloc or aligned_alloc instead. With QLORA_FAULT_LOG=FILE both numbers are left there at exit.
+// (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost: contents of
+// files, and renames and new folders whose own folder was not synchronised since; `crash-late`
+// loses no rename and no folder. Operations are open for writing, write, fsync, rename, mkdir.
+// `memory` fails the N-th call of malloc or aligned_alloc instead. With QLORA_FAULT_LOG=FILE both
+// numbers are left there at the end, and the newest checkpoint that was renamed and synchronised.
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -35,6 +37,7 @@ auto const real_open = next<int (*)(char const*, int, ...)>("open");
 auto const real_write = next<::ssize_t (*)(int, void const*, std::size_t)>("write");
 auto const real_fsync = next<int (*)(int)>("fsync");
 auto const real_rename = next<int (*)(char const*, char const*)>("rename");
+auto const real_mkdir = next<int (*)(char const*, ::mode_t)>("mkdir");
 
 // Allocations are counted from before main, and nothing here may allocate to do so.
 long allocations = 0, failing_allocation = 0;
@@ -51,9 +54,12 @@ bool allocation_fails() {
   return true;
 }
 
-struct Renamed {
+/// Something that has a name since, and is lost with it unless its folder is synchronised.
+struct Named {
   std::string from, to, before;
-  bool replaced = false;
+  bool is_folder = false, replaced = false;
+
+  bool is_in(std::string const& folder) const { return to.substr(0, to.rfind('/')) == folder; }
 };
 
 class Layer {
@@ -71,9 +77,7 @@ class Layer {
       at_ = std::atol(fault.c_str() + colon + 1);
     }
   }
-  ~Layer() {
-    if (!log_.empty()) std::ofstream{log_} << count_ << " " << allocations << "\n";
-  }
+  ~Layer() { log(); }
 
   bool watches(std::string const& path) const {
     return !folder_.empty() && path.compare(0, folder_.size(), folder_) == 0;
@@ -100,18 +104,31 @@ class Layer {
   void wrote(std::string const& file) { unsynchronised_.insert(file); }
   void synchronised(std::string const& path) {
     unsynchronised_.erase(path);
-    std::erase_if(renames_,
-                  [&](Renamed const& one) { return one.to.substr(0, one.to.rfind('/')) == path; });
+    std::erase_if(named_, [&](Named const& one) {
+      if (!one.is_in(path)) return false;
+      if (one.to.find("/step-") != one.to.npos) checkpoint_ = one.to;
+      return true;
+    });
   }
-  void renamed(Renamed one) {
+  void named(Named one) {
     if (unsynchronised_.erase(one.from) > 0) unsynchronised_.insert(one.to);
-    renames_.push_back(std::move(one));
+    named_.push_back(std::move(one));
   }
 
  private:
+  void log() const {
+    if (!log_.empty())
+      std::ofstream{log_} << count_ << " " << allocations << " " << checkpoint_ << "\n";
+  }
+
   [[noreturn]] void crash() {
+    log();
     if (kind_ == "crash") {
-      for (auto one = renames_.rbegin(); one != renames_.rend(); ++one) {
+      for (auto one = named_.rbegin(); one != named_.rend(); ++one) {
+        if (one->is_folder) {
+          std::filesystem::remove_all(one->to);
+          continue;
+        }
         real_rename(one->to.c_str(), one->from.c_str());
         if (unsynchronised_.erase(one->to) > 0) unsynchronised_.insert(one->from);
         if (one->replaced) std::ofstream{one->to, std::ios::binary} << one->before;
@@ -124,10 +141,10 @@ class Layer {
     std::abort();
   }
 
-  std::string folder_, log_, kind_;
+  std::string folder_, log_, kind_, checkpoint_;
   long at_ = 0, count_ = 0;
   std::set<std::string> unsynchronised_;
-  std::vector<Renamed> renames_;
+  std::vector<Named> named_;
 };
 
 Layer& layer() {
@@ -184,14 +201,15 @@ int open(char const* path, int flags, ...) {
 
 int fsync(int descriptor) {
   auto const name = layer().name_of(descriptor);
-  if (!layer().watches(name)) return real_fsync(descriptor);
-  if (auto const error = layer().begin()) return fail(error);
-  layer().synchronised(name);
+  if (layer().watches(name)) {
+    if (auto const error = layer().begin()) return fail(error);
+  }
+  layer().synchronised(name);  // the folder that the watched one is in, too
   return real_fsync(descriptor);
 }
 
 int rename(char const* from, char const* to) {
-  auto one = Renamed{absolute(from), absolute(to), {}};
+  auto one = Named{absolute(from), absolute(to), {}};
   if (!layer().watches(one.to)) return real_rename(from, to);
   if (auto const error = layer().begin()) return fail(error);
   if (auto old = std::ifstream{to, std::ios::binary}) {
@@ -199,7 +217,16 @@ int rename(char const* from, char const* to) {
     one.replaced = true;
   }
   auto const status = real_rename(from, to);
-  if (status == 0) layer().renamed(std::move(one));
+  if (status == 0) layer().named(std::move(one));
+  return status;
+}
+
+int mkdir(char const* path, ::mode_t mode) {
+  auto one = Named{{}, absolute(path), {}, true};
+  if (!layer().watches(one.to)) return real_mkdir(path, mode);
+  if (auto const error = layer().begin()) return fail(error);
+  auto const status = real_mkdir(path, mode);
+  if (status == 0) layer().named(std::move(one));
   return status;
 }
 

@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -32,6 +33,14 @@ TEST(OutputFolder, IsGoneUnlessKept) {
     std::ignore = folder.file("never written");
   }
   EXPECT_FALSE(std::filesystem::exists(temporary.path() / "new"));
+}
+
+TEST(OutputFolder, SaysWhichFoldersItMade) {
+  auto const temporary = TemporaryFolder{};
+  auto const inner = temporary.path() / "new" / "within";
+  using Paths = std::vector<std::filesystem::path>;
+  EXPECT_EQ(create_folder(inner), (Paths{inner, inner.parent_path()}));
+  EXPECT_EQ(create_folder(inner), Paths{});
 }
 
 TEST(OutputFolder, LeavesWhatItDidNotMake) {

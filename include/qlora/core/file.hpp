@@ -205,6 +205,19 @@ class FileWriter {
 
 namespace detail {
 
+/// The folder that a path stands in.
+inline std::filesystem::path folder_of(std::filesystem::path const& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+}
+
+/// So that what was made in the folder, or renamed, is still there after a crash.
+inline void synchronise_folder(std::filesystem::path const& folder) {
+  auto const descriptor = Descriptor{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (descriptor.get() < 0 || ::fsync(descriptor.get()) != 0) {
+    throw_errno(folder, "synchronise the folder");
+  }
+}
+
 /// Removes its file unless the writing came to its end.
 struct TemporaryFile {
   std::string path;
@@ -250,12 +263,7 @@ void write_atomically(std::filesystem::path const& target, Write&& write) {
   if (file.close() != 0) detail::throw_errno(path, "close");
   if (::rename(temporary.path.c_str(), path.c_str()) != 0) detail::throw_errno(path, "rename to");
   temporary.path.clear();
-  auto const folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
-  auto const parent =
-      detail::Descriptor{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (parent.get() < 0 || ::fsync(parent.get()) != 0) {
-    detail::throw_errno(path, "synchronise the folder");
-  }
+  detail::synchronise_folder(detail::folder_of(path));
 }
 
 /// Replaces `path` by `text`, as above.

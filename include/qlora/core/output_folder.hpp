@@ -16,11 +16,34 @@
 
 namespace qlora::inline v1 {
 
-/// Makes the folder, and those above it. Throws SystemError when it cannot.
-inline void create_folder(std::filesystem::path const& path) {
+namespace detail {
+
+/// Those that are empty, innermost first.
+inline void remove_folders(std::vector<std::filesystem::path> const& folders) {
+  auto ignored = std::error_code{};
+  for (auto const& folder : folders) std::filesystem::remove(folder, ignored);
+}
+
+}  // namespace detail
+
+/// Makes the folder, and those above it, such that a crash does not undo them. Returns those that
+/// were not there before, innermost first. Throws SystemError when it cannot; then none of them is.
+inline std::vector<std::filesystem::path> create_folder(std::filesystem::path const& path) {
+  auto made = std::vector<std::filesystem::path>{};
   auto error = std::error_code{};
-  std::filesystem::create_directories(path, error);
-  if (error) throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
+  for (auto folder = std::filesystem::absolute(path, error).lexically_normal();
+       !std::filesystem::exists(folder, error); folder = folder.parent_path()) {
+    made.push_back(folder);
+  }
+  try {
+    std::filesystem::create_directories(path, error);
+    if (error) throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
+    for (auto const& folder : made) detail::synchronise_folder(folder.parent_path());
+  } catch (SystemError const&) {
+    detail::remove_folders(made);
+    throw;
+  }
+  return made;
 }
 
 /// Throws InputError for no path at all, and for one that holds something already: a folder that is
@@ -61,12 +84,7 @@ class OutputFolder {
   /// Throws as `refuse_occupied` and `create_folder`.
   explicit OutputFolder(std::filesystem::path path) : path_{std::move(path)} {
     refuse_occupied(path_);
-    auto ignored = std::error_code{};
-    for (auto folder = std::filesystem::absolute(path_, ignored).lexically_normal();
-         !std::filesystem::exists(folder, ignored); folder = folder.parent_path()) {
-      made_.push_back(folder);
-    }
-    create_folder(path_);
+    made_ = create_folder(path_);
   }
   OutputFolder(OutputFolder const&) = delete;
   OutputFolder& operator=(OutputFolder const&) = delete;
@@ -74,7 +92,7 @@ class OutputFolder {
     if (kept_) return;
     auto ignored = std::error_code{};
     for (auto const& file : files_) std::filesystem::remove(file, ignored);
-    for (auto const& folder : made_) std::filesystem::remove(folder, ignored);
+    detail::remove_folders(made_);
   }
 
   [[nodiscard]] std::filesystem::path const& path() const noexcept { return path_; }
