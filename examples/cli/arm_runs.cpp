@@ -97,6 +97,7 @@ void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergen
     }
   }
   Team::wait();
+  Termination::check();  // nothing that follows looks
 }
 
 void ArmRuns::make(PlannedRun const& planned) {
@@ -113,7 +114,7 @@ void ArmRuns::make(PlannedRun const& planned) {
     run.outlook = &outlook_;
     run.checkpoints.resume = options_.resume && std::filesystem::exists(folder);
     run.checkpoints.identity = identity(arm, seed);
-    std::filesystem::create_directories(folder);
+    create_folder(folder);
     auto const lock = FolderLock{folder};
     result = Run{std::move(run), splits_}(folder);
     write_record(record, identity(arm, seed), result);

@@ -13,6 +13,7 @@
 #include "compare.hpp"
 #include "shared_files.hpp"
 #include "team.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -32,8 +33,11 @@ struct Demo {
     compare.prepare();
     auto folder = std::optional<OutputFolder>{};  // goes again if nothing stays in it
     if (Team::is_first()) {
+      refuse_occupied(out);
+      auto const generated = synth::generate(corpus);
+      auto const termination = Termination{};  // leaves no part of a corpus
       folder.emplace(out);
-      synth::write(synth::generate(corpus), data);
+      synth::write(generated, data, Termination::check);
     }
     Team::wait();
     try {

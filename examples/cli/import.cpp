@@ -13,6 +13,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -30,7 +31,9 @@ struct Import {
           at(input, "expected the folder with the file and its configuration, found a file")};
     }
     auto const is_adapter = std::filesystem::exists(folder / "adapter_config.json", ignored);
-    is_adapter ? import_adapter(folder) : import_model(folder, out);
+    auto const termination = Termination{};  // leaves no part of a model
+    is_adapter ? import_adapter(folder)
+               : import_model(folder, out, {.before_tensor = Termination::check});
     if (!machine.quiet) std::cerr << (is_adapter ? "adapter in " : "model in ") << out << "\n";
   }
 

@@ -28,8 +28,9 @@ std::optional<ResampledMetrics> IntervalOptions::collector(
   return ResampledMetrics{drawn.of_protein, drawn.names.size(), {.class_weights = class_weights}};
 }
 
-NamedIntervals IntervalOptions::of(ResampledMetrics const& collected) const {
-  return collected.intervals({.resamples = resamples, .confidence = confidence});
+NamedIntervals IntervalOptions::of(ResampledMetrics const& collected,
+                                   std::function<void()> const& before_tile) const {
+  return collected.intervals({.resamples = resamples, .confidence = confidence}, before_tile);
 }
 
 std::string IntervalOptions::sentence(NamedIntervals const& intervals,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +34,9 @@ struct IntervalOptions {
   std::optional<ResampledMetrics> collector(std::vector<Protein> const& proteins,
                                             ProteinGroups const* groups,
                                             ClassWeights const& class_weights) const;
-  NamedIntervals of(ResampledMetrics const& collected) const;
+  /// Throws what `before_tile` does, which is called now and then.
+  NamedIntervals of(
+      ResampledMetrics const& collected, std::function<void()> const& before_tile = [] {}) const;
   /// What the intervals are, in a line.
   std::string sentence(NamedIntervals const& intervals, std::string const& groups_file) const;
   /// Keys `ci`, `groups`, `resamples`, `confidence`, `doubt` if there is one, and `metrics`, {name:

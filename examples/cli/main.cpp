@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
+#include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -31,14 +33,13 @@ using qlora::cli::Team;
 
 constexpr int failed = 1;
 constexpr int bad_input = 2;
-constexpr int terminated = 143;
 
 int complain(std::string sentence, int status) {
   while (!sentence.empty() && sentence.back() == '\n') sentence.pop_back();
   // A name of a file may have any characters, and the terminal is to get one line.
   std::ranges::replace_if(
       sentence, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  auto const place = Team::place_of_error(status == terminated);
+  auto const place = Team::place_of_error(status == qlora::cli::terminated_status);
   if (!place) return status;
   sentence.insert(0, *place);
   auto const terminal = qlora::report::Terminal::of(stderr);
@@ -113,7 +114,7 @@ template <class Body>
 int guarded(Body&& body) try {
   return body();
 } catch (qlora::cli::Terminated const& request) {
-  return complain(request.what(), terminated);
+  return complain(request.what(), qlora::cli::terminated_status);
 } catch (qlora::InputError const& error) {
   return complain(error.what(), bad_input);
 } catch (std::bad_alloc const& error) {  // of a library that calls malloc itself: says no more
@@ -123,9 +124,20 @@ int guarded(Body&& body) try {
   return complain(error.what(), failed);
 }
 
+/// Opens what is closed of the standard streams, for what it is not for, so that its use fails as
+/// before, and no file that is written gets its number, and with it the program's messages.
+bool occupy_standard_streams() {
+  for (auto stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) != stream) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!occupy_standard_streams()) return failed;
 #if defined(__GLIBC__)
   // A freed matrix goes back to the system; its place in the heap would soon hold something small,
   // and the next matrix need a new one.
@@ -134,6 +146,7 @@ int main(int argc, char** argv) {
   std::set_terminate(give_up);
   return guarded([&] {
     auto const team = Team{};
+    qlora::cli::Termination::install();
     auto const status = guarded([&] { return run({argv + 1, argv + argc}); });
     return Team::end(status);
   });

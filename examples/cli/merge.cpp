@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "options.hpp"
 #include "session.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -24,7 +25,9 @@ struct Merge {
     refuse_random_base(adapter);
     auto const base = ModelFolder{find_model(model)};
     auto const stored = PeftAdapter::read(adapter);
-    auto const unmatched = merge_adapter(base, stored, adapter, out);
+    auto const termination = Termination{};  // leaves no part of a model
+    auto const unmatched =
+        merge_adapter(base, stored, adapter, out, {.before_tensor = Termination::check});
     if (machine.quiet) return;
     if (auto const note = note_of_other_base(adapter, stored.config.base_model, model)) {
       std::cerr << *note << "\n";

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -13,6 +14,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -40,7 +42,9 @@ struct Prepare {
     refuse_occupied(out);
     auto const options = chosen();
     auto const files = std::vector<std::filesystem::path>(inputs.begin(), inputs.end());
-    auto const summary = write_prepared(prepare(files, options), options, out);
+    auto data = qlora::prepare(files, options);
+    auto const termination = Termination{};  // leaves no part of a data set
+    auto const summary = write_prepared(std::move(data), options, out, Termination::check);
     print(summary);
     if (!machine.quiet) note_single_class(summary);
   }

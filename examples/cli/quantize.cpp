@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -20,7 +21,8 @@ struct Quantize {
   void operator()() {
     machine.apply();
     auto const source = ModelFolder{find_model(model)};
-    quantize_folder(source, quant::Any::parse(quant), out);
+    auto const termination = Termination{};  // leaves no part of a model
+    quantize_folder(source, quant::Any::parse(quant), out, {.before_tensor = Termination::check});
     if (machine.quiet) return;
     if (!source.has_classifier()) std::cerr << model << ": no classifier, so none is written\n";
     std::cerr << quant << " model in " << out << "\n";

@@ -283,8 +283,11 @@ void Run::evaluate_split(std::string const& name, DataSet const& data, RunResult
                 .tracks = &tracks});
   result.metrics[name] = scores;
   if (resampled) {
+    auto const look = [&] {
+      if (ranks_.size() == 1) Termination::check();  // others would wait for this one
+    };
     result.metrics[name]["intervals"] =
-        options_.intervals.json(options_.intervals.of(*resampled),
+        options_.intervals.json(options_.intervals.of(*resampled, look),
                                 !splits_.groups_file.empty() && splits_.groups(name) != nullptr);
   }
   result.scores.emplace_back(name, scores);
@@ -316,7 +319,7 @@ void Run::evaluate_splits(RunResult& result) {
 }
 
 RunResult Run::operator()(std::filesystem::path const& folder) {
-  auto const termination = Termination{};
+  auto const termination = Termination{};  // leaves a checkpoint
   try {
     return run(folder);
   } catch (Terminated const&) {

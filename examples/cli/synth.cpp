@@ -10,6 +10,7 @@
 #include "commands.hpp"
 #include "files.hpp"
 #include "options.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -22,10 +23,10 @@ struct Synth {
   void operator()() {
     machine.apply();
     options.seed = machine.seed;
-    auto const corpus = synth::generate(options);
     refuse_occupied(out);
-    create_folder(out);
-    synth::write(corpus, out);
+    auto const corpus = synth::generate(options);
+    auto const termination = Termination{};  // leaves no part of a corpus
+    synth::write(corpus, out, Termination::check);
     auto table = report::Table{{{"split", report::Align::left},
                                 {"proteins"},
                                 {"residues"},

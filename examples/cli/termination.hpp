@@ -1,33 +1,36 @@
-/// SIGTERM: a run ends between two steps, or proteins, and leaves what it has.
+/// SIGTERM: the program ends with status 143, at once or, where something is to be left whole, as
+/// soon as whoever is at work looks.
 #pragma once
 
-#include <csignal>
 #include <stdexcept>
 #include <string>
 
 namespace qlora::cli {
 
-/// Thrown where a run notices that it is to end; the program's exit status is 143 then.
+/// The program's exit status then.
+inline constexpr int terminated_status = 143;
+
+/// Thrown where a run notices that it is to end.
 class Terminated : public std::runtime_error {
  public:
   explicit Terminated(std::string const& what = "stopped by SIGTERM") : std::runtime_error{what} {}
 };
 
-/// While one lives, SIGTERM is noted; a second one ends a process at once that is alone. One may
-/// live within another.
+/// While one lives, SIGTERM is noted, and the work must look; a second one ends a process at once
+/// that is alone. One may live within another.
 class Termination {
  public:
-  Termination();
+  Termination() noexcept;
   Termination(Termination const&) = delete;
   Termination& operator=(Termination const&) = delete;
   ~Termination();
 
+  /// From here on the program sees to the signal. Call it when the team is there.
+  static void install();
+
   static bool requested() noexcept;
   /// Throws Terminated if it is.
   static void check();
-
- private:
-  struct sigaction before_ {};
 };
 
 }  // namespace qlora::cli

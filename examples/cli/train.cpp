@@ -19,6 +19,7 @@
 #include "run_record.hpp"
 #include "scores_table.hpp"
 #include "team.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -72,6 +73,7 @@ struct Train {
     Team::expect_same(
         identity.dump() + (run.checkpoints.resume ? "resume" : "") + settings(command, {}),
         "the same model, data and flags");
+    auto const termination = Termination{};  // from here on there is something to go on from
     auto lock = std::optional<FolderLock>{};
     if (is_first) {
       create_folder(out);

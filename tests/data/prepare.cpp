@@ -163,6 +163,9 @@ TEST(Prepare, WritesAllOrNothing) {
               clash.string() + ": expected no protein of a chunk's name, found 'P27/1-20'");
     EXPECT_FALSE(std::filesystem::exists(out));
   }
+  struct Stop {};
+  EXPECT_THROW(write_prepared(data, {}, out, [] { throw Stop{}; }), Stop);
+  EXPECT_FALSE(std::filesystem::exists(out));
 }
 
 }  // namespace

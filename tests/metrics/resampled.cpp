@@ -123,6 +123,8 @@ TEST(Resampled, RefusesWhatDoesNotFit) {
   EXPECT_THROW(resampled.add(0, std::array{0.f, 1.f}, std::array{1, 0}), ShapeError);
   EXPECT_THROW(resampled.add(1, std::array{0.f, 1.f}, std::array{1}), InputError);
   EXPECT_THROW(resampled.intervals({.resamples = 0}), InputError);
+  struct Stop {};
+  EXPECT_THROW(resampled.intervals({}, [] { throw Stop{}; }), Stop);
 }
 
 }  // namespace

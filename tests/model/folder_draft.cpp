@@ -69,7 +69,7 @@ TEST(FolderDraft, CutsIntoShardsBetweenGroups) {
              {{"b.weight.absmax", Dtype::u8, {40}}, [&] { return bytes_of(text); }}});
   add(draft, "c", 1, 2.f);
   add(draft, "d", 2, 3.f);
-  draft.write(path, config, temporary.path(), 48);
+  draft.write(path, config, temporary.path(), {.limit_bytes = 48});
   EXPECT_FALSE(std::filesystem::exists(path / "model.safetensors"));
   auto const set = TensorSet::open_sharded(path / "model.safetensors.index.json");
   ASSERT_EQ(set.files().size(), 3u);
@@ -88,8 +88,17 @@ TEST(FolderDraft, LeavesNothingBehindWhenATensorFails) {
   auto draft = FolderDraft{};
   add(draft, "a", 2, 1.f);
   draft.add({"b", 1, 4, true}, []() -> MatrixTensor<float> { throw InputError{"b is broken"}; });
-  EXPECT_EQ(input_error_of([&] { draft.write(path, config, temporary.path(), 16); }),
-            "b is broken");
+  EXPECT_EQ(
+      input_error_of([&] { draft.write(path, config, temporary.path(), {.limit_bytes = 16}); }),
+      "b is broken");
+  EXPECT_FALSE(std::filesystem::exists(path));
+  auto tensors = 0;
+  auto const stop = [&] {
+    if (++tensors == 2) throw InputError{"stopped"};
+  };
+  EXPECT_EQ(
+      input_error_of([&] { draft.write(path, config, temporary.path(), {.before_tensor = stop}); }),
+      "stopped");
   EXPECT_FALSE(std::filesystem::exists(path));
   temporary.write("out/x", "");
   EXPECT_NE(input_error_of([&] {

@@ -67,7 +67,7 @@ void expect_part(std::string const& text, std::string const& part) {
 TEST_F(Import, WritesTheModelThatTorchPickled) {
   auto const expected = SafetensorsFile{pickled / "model.safetensors"};
   for (auto const* const name : {"model", "sharded", "legacy"}) {
-    import_model(pickled / name, path(name), 8'000);  // several files
+    import_model(pickled / name, path(name), {.limit_bytes = 8'000});  // several files
     auto const written = ModelFolder{path(name)};
     EXPECT_GT(written.tensors().files().size(), 1u);
     EXPECT_TRUE(written.has_classifier());

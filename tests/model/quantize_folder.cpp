@@ -72,7 +72,7 @@ TEST(QuantizeFolder, CutsIntoShardsThatReadTheSame) {
   auto const [whole, cut] = std::pair{temporary.path() / "whole", temporary.path() / "cut"};
   auto const source = ModelFolder{models / "odd_no_head"};
   quantize_folder(source, Nf4<64>{}, whole);
-  quantize_folder(source, Nf4<64>{}, cut, 4000);
+  quantize_folder(source, Nf4<64>{}, cut, {.limit_bytes = 4000});
   auto const [one, several] = std::pair{ModelFolder{whole}, ModelFolder{cut}};
   EXPECT_GT(several.tensors().files().size(), 5u);
   EXPECT_FALSE(several.has_classifier());

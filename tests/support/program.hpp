@@ -52,16 +52,25 @@ class RunningProgram {
     ::waitpid(child_, nullptr, 0);
   }
 
-  void signal(int number) const { ::kill(child_, number); }
+  void signal(int number) const {
+    if (child_ > 0) ::kill(child_, number);
+  }
+  /// Whether it sees to that signal by now, as the system tells.
+  bool catches(int number) const {
+    auto const text = read_file("/proc/" + std::to_string(child_) + "/status");
+    auto const mask = text.find("SigCgt:\t");
+    return mask != text.npos &&
+           (std::stoull(text.substr(mask + 8), nullptr, 16) >> (number - 1) & 1) != 0;
+  }
   bool has_ended() {
     if (child_ > 0 && ::wait4(child_, &status_, WNOHANG, &usage_) == child_) child_ = 0;
     return child_ <= 0;
   }
-  /// Its status, 128 and the number where a signal ended it, and its output.
+  /// Its status, minus the number where a signal ended it, and its output.
   Outcome wait() {
     if (child_ > 0) ::wait4(child_, &status_, 0, &usage_);
     child_ = 0;
-    auto const status = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+    auto const status = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
     return {status, read_file(out_), read_file(err_),
             static_cast<std::size_t>(usage_.ru_maxrss) * 1024};
   }

@@ -12,6 +12,8 @@
 #include <qlora/data/read.hpp>
 #include <qlora/synth/corpus.hpp>
 
+#include "support/files.hpp"
+
 namespace {
 using namespace qlora;
 
@@ -110,6 +112,22 @@ TEST(Corpus, IsWrittenAsFilesThatReadersTake) {
       groups.starts_with("chunk\tprotein\toffset\tfamily\tgroup\tsplit\n"
                          "family1_1\tfamily1_1\t0\tfamily1\tfamily1\ttrain\n"));
   std::filesystem::remove_all(folder);
+}
+
+TEST(Corpus, IsWrittenAsAWholeOrNotAtAll) {
+  auto const temporary = qlora::testing::TemporaryFolder{};
+  auto const corpus = synth::generate({.families = 10, .members = 2, .pretraining_families = 3});
+  struct Stop {};
+  for (auto const proteins : {0, 25, 45}) {  // the last in pretrain.fasta
+    auto left = proteins;
+    auto const stop = [&] {
+      if (left-- == 0) throw Stop{};
+    };
+    EXPECT_THROW(synth::write(corpus, temporary.path() / "new" / "corpus", stop), Stop);
+    EXPECT_TRUE(std::filesystem::is_empty(temporary.path()));
+  }
+  temporary.write("groups.tsv", "");
+  EXPECT_THROW(synth::write(corpus, temporary.path()), InputError);
 }
 
 TEST(Corpus, NeedsAFamilyForEachSplit) {

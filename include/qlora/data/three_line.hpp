@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -59,11 +60,15 @@ void for_each_three_line(std::filesystem::path const& path, Use&& use) {
   if (seen.empty()) throw InputError(at(lines.name(), "expected three-line records, found none"));
 }
 
-/// Replaces the file. Labels of a protein without any are written as unknown. Throws SystemError.
-inline void write_three_line(std::filesystem::path const& path, std::span<Protein const> proteins) {
+/// Replaces the file. Labels of a protein without any are written as unknown. Throws SystemError,
+/// and what `before_protein` throws; then the file is as it was.
+inline void write_three_line(
+    std::filesystem::path const& path, std::span<Protein const> proteins,
+    std::function<void()> const& before_protein = [] {}) {
   write_atomically(path, [&](FileWriter& file) {
     auto labels = std::string{};
     for (auto const& protein : proteins) {
+      before_protein();
       labels.assign(protein.sequence.size(), '-');
       for (auto i = std::size_t{0}; i < protein.labels.size(); ++i) {
         if (is_known(protein.labels[i])) labels[i] = protein.labels[i] ? '1' : '0';

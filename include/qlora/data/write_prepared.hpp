@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -95,9 +96,10 @@ inline void name_chunk(Protein& chunk, Protein const& whole, std::size_t offset,
 /// Fills a new folder with train.txt, valid.txt and test.txt (three lines a chunk; none for a
 /// fraction of 0), groups.tsv (where each chunk comes from and went) and summary.json, which is
 /// returned. On any error the folder is as it was. Throws InputError for a folder that holds
-/// something, SystemError.
-inline Json write_prepared(PreparedData data, PrepareOptions const& options,
-                           std::filesystem::path const& folder) {
+/// something, SystemError, and what `before_chunk` throws.
+inline Json write_prepared(
+    PreparedData data, PrepareOptions const& options, std::filesystem::path const& folder,
+    std::function<void()> const& before_chunk = [] {}) {
   auto output = OutputFolder{folder};
   auto const shared = detail::sequences_on_two_sides(data);
   auto rows = std::string{"chunk\tprotein\toffset\tfamily\tgroup\tsplit\n"};
@@ -138,7 +140,7 @@ inline Json write_prepared(PreparedData data, PrepareOptions const& options,
       rows.append(family.empty() ? "-" : detail::cell(family)).append("\t");
       rows.append(detail::cell(data.groups.names[group])).append("\t").append(name).append("\n");
     }
-    write_three_line(output.file(name + ".txt"), chunks.proteins);
+    write_three_line(output.file(name + ".txt"), chunks.proteins, before_chunk);
     summary[name] = counts.json();
     total += counts;
   }

@@ -110,9 +110,10 @@ class Resampled<MetricSet<Ms...>> {
   /// the resample only. Groups without a labelled residue are left out. A resample without residues
   /// of both classes does not count, for many metrics have a value by convention there; nor does
   /// one count for a metric that is not a number in it. Throws InputError for options that make no
-  /// interval.
+  /// interval, and what `before_tile` throws, which threads call now and then.
   std::vector<std::pair<std::string_view, Interval>> intervals(
-      BootstrapOptions const& options = {}) const {
+      BootstrapOptions const& options = {},
+      std::function<void()> const& before_tile = [] {}) const {
     check(options);
     auto const counts = std::get<Grouped<Confusion>>(grouped_).accumulators();
     auto kept = std::vector<std::size_t>{};
@@ -128,6 +129,7 @@ class Resampled<MetricSet<Ms...>> {
     auto drawn = std::vector<std::vector<double>>(count);  // (metrics, resamples)
     for (auto& of_metric : drawn) of_metric.resize(options.resamples);
     parallel_rows(static_cast<Index>(options.resamples), 8, [&](Rows rows, int) {
+      before_tile();
       auto times = std::vector<std::uint32_t>(counts.size());
       for (auto i = rows.first; i < rows.first + rows.count; ++i) {
         auto random = random_of_resample(options, i);

@@ -41,8 +41,11 @@ std::span<std::byte const> bytes_of(T const& tensor) {
   return std::as_bytes(std::span{tensor.data(), static_cast<std::size_t>(tensor.size())});
 }
 
-/// What a file of a model holds at most, unless a single weight is larger.
-inline constexpr std::size_t shard_limit_bytes = 5'000'000'000;
+/// How a folder is written.
+struct FolderOptions {
+  std::size_t limit_bytes = 5'000'000'000;      ///< of a file, unless a single weight is larger
+  std::function<void()> before_tensor = [] {};  ///< what it throws ends the writing
+};
 
 class FolderDraft {
  public:
@@ -67,13 +70,12 @@ class FolderDraft {
           }}});
   }
 
-  /// Fills the folder `path`: the tensors, in files of at most `limit_bytes` with an index if there
-  /// are several, the tokenizer of the folder `source`, and last the configuration, without which
-  /// nothing is taken for a model. Throws InputError when `path` holds something already,
-  /// SystemError when it cannot be written, and what the tensors throw; then it is left as it was.
+  /// Fills the folder `path`: the tensors, with an index if there are several files, the tokenizer
+  /// of the folder `source`, and last the configuration, without which nothing is taken for a
+  /// model. Throws InputError when `path` holds something already, SystemError when it cannot be
+  /// written, and what the tensors and the options throw; then it is left as it was.
   void write(std::filesystem::path const& path, EsmConfig const& config,
-             std::filesystem::path const& source,
-             std::size_t limit_bytes = shard_limit_bytes) const;
+             std::filesystem::path const& source, FolderOptions const& options = {}) const;
 
  private:
   using Shard = std::span<Group const>;
@@ -81,7 +83,8 @@ class FolderDraft {
   /// Runs of groups, in their order, of at most `limit` bytes or of one group.
   [[nodiscard]] std::vector<Shard> shards(std::size_t limit_bytes) const;
   static std::string name_of(std::size_t shard, std::size_t shards);
-  static void write_shard(std::filesystem::path const& path, Shard shard);
+  static void write_shard(std::filesystem::path const& path, Shard shard,
+                          FolderOptions const& options);
 
   std::vector<Group> groups_;
   MatrixTensor<float> values_;  // of the float32 tensor asked for last
@@ -114,7 +117,8 @@ inline std::string FolderDraft::name_of(std::size_t shard, std::size_t shards) {
   return name.data();
 }
 
-inline void FolderDraft::write_shard(std::filesystem::path const& path, Shard shard) {
+inline void FolderDraft::write_shard(std::filesystem::path const& path, Shard shard,
+                                     FolderOptions const& options) {
   auto specs = std::vector<TensorSpec>{};
   auto tensors = std::vector<TensorDraft const*>{};
   for (auto const& group : shard) {
@@ -123,18 +127,22 @@ inline void FolderDraft::write_shard(std::filesystem::path const& path, Shard sh
       tensors.push_back(&tensor);
     }
   }
-  write_safetensors(path, specs, [&](std::size_t i) { return tensors[i]->bytes(); });
+  write_safetensors(path, specs, [&](std::size_t i) {
+    options.before_tensor();
+    return tensors[i]->bytes();
+  });
 }
 
 inline void FolderDraft::write(std::filesystem::path const& path, EsmConfig const& config,
-                               std::filesystem::path const& source, std::size_t limit_bytes) const {
+                               std::filesystem::path const& source,
+                               FolderOptions const& options) const {
   auto folder = OutputFolder{path};
-  auto const shards = this->shards(limit_bytes);
+  auto const shards = this->shards(options.limit_bytes);
   auto weight_map = Json::object();
   auto total_bytes = std::size_t{0};
   for (auto i = std::size_t{0}; i < shards.size(); ++i) {
     auto const name = name_of(i, shards.size());
-    write_shard(folder.file(name), shards[i]);
+    write_shard(folder.file(name), shards[i], options);
     for (auto const& group : shards[i]) {
       for (auto const& tensor : group) {
         total_bytes += tensor.size_bytes();

@@ -53,7 +53,7 @@ inline TensorSet open_pickled(std::filesystem::path const& folder) {
 /// a model that ModelFolder would refuse, a quantized one, numbers that are not finite, and when
 /// `out` holds something already; SystemError when it cannot be written. Then nothing is written.
 inline void import_model(std::filesystem::path const& folder, std::filesystem::path const& out,
-                         std::size_t limit_bytes = shard_limit_bytes) {
+                         FolderOptions const& options = {}) {
   refuse_occupied(out);
   auto const model = ModelFolder{folder, detail::open_pickled(folder)};
   auto const& shape = model.config().shape;
@@ -63,6 +63,7 @@ inline void import_model(std::filesystem::path const& folder, std::filesystem::p
   }
   for (auto const& file : model.tensors().files()) {
     for (auto const& tensor : file.tensors()) {
+      options.before_tensor();
       if (is_floating(tensor.dtype)) read_floats(tensor, file.path().string());
       file.release(tensor);
     }
@@ -78,7 +79,7 @@ inline void import_model(std::filesystem::path const& folder, std::filesystem::p
     add({"classifier.bias", 1, 2, true});
   }
   add_other_tensors(model, draft);
-  draft.write(out, model.config(), folder, limit_bytes);
+  draft.write(out, model.config(), folder, options);
 }
 
 /// What became of an adapter's targets.

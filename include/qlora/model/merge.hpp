@@ -53,7 +53,8 @@ inline MatrixTensor<float> matrix_of(std::vector<float> const& values, TensorSha
 /// written.
 inline std::vector<std::string> merge_adapter(ModelFolder const& base, PeftAdapter const& adapter,
                                               std::string_view file,
-                                              std::filesystem::path const& out) {
+                                              std::filesystem::path const& out,
+                                              FolderOptions const& options = {}) {
   refuse_occupied(out);
   auto config = base.config();
   config.quantization.reset();
@@ -81,7 +82,7 @@ inline std::vector<std::string> merge_adapter(ModelFolder const& base, PeftAdapt
                         "LoRA factors alone")};
   }
   add_other_tensors(base, draft);
-  draft.write(out, config, base.path());
+  draft.write(out, config, base.path(), options);
   return unmatched;
 }
 

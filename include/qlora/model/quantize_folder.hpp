@@ -119,8 +119,7 @@ class WeightQuantizer {
 /// lost once would be lost again), for weights that cannot be quantized, and when `out` holds
 /// something already; SystemError when it cannot be written.
 inline void quantize_folder(ModelFolder const& source, quant::Any const& scheme,
-                            std::filesystem::path const& out,
-                            std::size_t limit_bytes = shard_limit_bytes) {
+                            std::filesystem::path const& out, FolderOptions const& options = {}) {
   refuse_occupied(out);
   auto config = source.config();
   if (config.quantization) {
@@ -135,6 +134,7 @@ inline void quantize_folder(ModelFolder const& source, quant::Any const& scheme,
     draft.add(tensor, [&source, tensor] { return full_weight(source, tensor); });
   };
   for (auto const& tensor : encoder_tensors(config.shape)) {
+    options.before_tensor();  // some are quantized ahead
     if (tensor.is_vector || !peft::find_site(tensor.name.substr(0, tensor.name.rfind('.')))) {
       add_full(tensor);
     } else {
@@ -146,7 +146,7 @@ inline void quantize_folder(ModelFolder const& source, quant::Any const& scheme,
     add_full({"classifier.bias", 1, 2, true});
   }
   add_other_tensors(source, draft);
-  draft.write(out, config, source.path(), limit_bytes);
+  draft.write(out, config, source.path(), options);
 }
 
 }  // namespace qlora::inline v1

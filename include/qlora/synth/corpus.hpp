@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
 #include <qlora/core/option.hpp>
+#include <qlora/core/output_folder.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/data/protein.hpp>
 #include <qlora/data/three_line.hpp>
@@ -126,17 +128,21 @@ inline Json summary(std::vector<Protein> const& proteins) {
 
 /// Writes train.txt, valid.txt, test.txt (three lines a protein), the same with every site labelled
 /// into `truth`, groups.tsv, summary.json and, when the corpus has any, the pretraining families as
-/// pretrain.fasta. The folder is made if absent. Throws SystemError.
-inline void write(Corpus const& corpus, std::filesystem::path const& folder) {
-  auto const write_splits = [](Splits const& splits, std::filesystem::path const& path) {
-    std::filesystem::create_directories(path);
-    write_three_line(path / "train.txt", splits.train);
-    write_three_line(path / "valid.txt", splits.valid);
-    write_three_line(path / "test.txt", splits.test);
+/// pretrain.fasta. The folder is made if absent. Throws InputError for a folder that holds
+/// something, SystemError, and what `before_protein` throws; then it is as it was.
+inline void write(
+    Corpus const& corpus, std::filesystem::path const& path,
+    std::function<void()> const& before_protein = [] {}) {
+  auto folder = OutputFolder{path};
+  auto truth = OutputFolder{path / "truth"};
+  auto const write_splits = [&](Splits const& splits, OutputFolder& into) {
+    write_three_line(into.file("train.txt"), splits.train, before_protein);
+    write_three_line(into.file("valid.txt"), splits.valid, before_protein);
+    write_three_line(into.file("test.txt"), splits.test, before_protein);
   };
   write_splits(corpus, folder);
-  write_splits(corpus.truth, folder / "truth");
-  write_atomically(folder / "groups.tsv", [&](FileWriter& file) {
+  write_splits(corpus.truth, truth);
+  write_atomically(folder.file("groups.tsv"), [&](FileWriter& file) {
     file.write("chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
     for (auto const& [protein, family, split] : corpus.groups) {
       for (auto const* const text :
@@ -149,13 +155,17 @@ inline void write(Corpus const& corpus, std::filesystem::path const& folder) {
   auto counts = Json{{"train", summary(corpus.train)},
                      {"valid", summary(corpus.valid)},
                      {"test", summary(corpus.test)}};
-  write_atomically(folder / "summary.json", counts.dump(2) + "\n");
-  if (corpus.pretraining.empty()) return;
-  write_atomically(folder / "pretrain.fasta", [&](FileWriter& file) {
-    for (auto const& protein : corpus.pretraining) {
-      file.write(">" + protein.id + "\n" + protein.sequence + "\n");
-    }
-  });
+  write_atomically(folder.file("summary.json"), counts.dump(2) + "\n");
+  if (!corpus.pretraining.empty()) {
+    write_atomically(folder.file("pretrain.fasta"), [&](FileWriter& file) {
+      for (auto const& protein : corpus.pretraining) {
+        before_protein();
+        file.write(">" + protein.id + "\n" + protein.sequence + "\n");
+      }
+    });
+  }
+  truth.keep();
+  folder.keep();
 }
 
 }  // namespace qlora::inline v1::synth
