@@ -117,9 +117,18 @@ TEST_F(CudaTraining, GoesOnFromAStateToTheBit) {
   auto state = TrainingState<float>{};
   auto const whole = training({.due = [](std::int64_t steps, bool) { return steps == 3; },
                                .save = [&](TrainingState<float> const& saved) { state = saved; }});
-  auto const rest = training({.from = state});
-  EXPECT_EQ(rest.losses, (std::vector(whole.losses.begin() + 3, whole.losses.end())));
-  EXPECT_EQ(rest.logits, whole.logits);
+  auto const expect_rest = [&] {
+    auto const rest = training({.from = state});
+    EXPECT_EQ(rest.losses, (std::vector(whole.losses.begin() + state.steps, whole.losses.end())));
+    EXPECT_EQ(rest.logits, whole.logits);
+  };
+  expect_rest();
+  auto asked = 0;  // and stopped within a step, while the one before is under way
+  auto const stopped = training({.save = [&](TrainingState<float> const& saved) { state = saved; },
+                                 .stop = [&] { return ++asked == 6; }});
+  EXPECT_EQ(state.steps, 5);
+  EXPECT_EQ(stopped.losses, (std::vector(whole.losses.begin(), whole.losses.begin() + 5)));
+  expect_rest();
 }
 /// Both round to bf16, at the same places but after sums of another order.
 TEST_F(CudaTraining, AgreesInBf16) {
