@@ -38,7 +38,7 @@ Termination::~Termination() {
 }
 
 void Termination::install() {
-  speaks = Team::is_first();
+  speaks = Team::size() == 1;  // a launcher also ends those that are left of a team so
   struct sigaction action {};
   action.sa_handler = take_termination;
   // Writing a file goes on, so that what is left is whole. Of a team, a scheduler's signal comes to
