@@ -8,7 +8,6 @@ Install tests/parity/requirements.txt first.
 
 import argparse
 import json
-import math
 import pathlib
 import shutil
 import sys
@@ -20,6 +19,7 @@ import quantization
 import training
 import torch
 from safetensors.torch import load_file
+from same import close
 
 GOLDENS = pathlib.Path(__file__).resolve().parent.parent / "goldens"
 FOLDERS = ["models", "forward", "quant", "lora", "train", "merge", "card", "pickled"]
@@ -42,18 +42,6 @@ def files(root):
     """Relative paths of what this script makes, as far as it is there."""
     paths = [path for folder in FOLDERS for path in (root / folder).rglob("*")] + list(root.glob("adamw.*"))
     return {path.relative_to(root) for path in paths if path.is_file()}
-
-
-def close(found, expected):
-    """Equality of JSON values, numbers within 1e-3 relative."""
-    if isinstance(expected, dict):
-        return isinstance(found, dict) and found.keys() == expected.keys() and all(
-            close(found[key], expected[key]) for key in expected)
-    if isinstance(expected, list):
-        return isinstance(found, list) and len(found) == len(expected) and all(map(close, found, expected))
-    if isinstance(expected, float):
-        return isinstance(found, float) and math.isclose(found, expected, rel_tol=1e-3)
-    return found == expected
 
 
 def load_tensors(path):
@@ -87,7 +75,8 @@ def compare(made, committed):
         if path.suffix in (".safetensors", ".bin"):  # legacy pickles hold addresses
             problem = difference(made / path, committed / path)
         elif path.suffix == ".json":
-            same = close(json.loads((made / path).read_text()), json.loads((committed / path).read_text()))
+            made_values, values = (json.loads((root / path).read_text()) for root in (made, committed))
+            same = close(made_values, values, relative=1e-3)
             problem = None if same else "values differ"
         else:
             problem = None if (made / path).read_bytes() == (committed / path).read_bytes() else "bytes differ"
