@@ -8,9 +8,10 @@ rounds=${2:-50}
 . "$(dirname "$0")/interrupted.sh" "$1"
 trap 'pkill -KILL -f "$folder" || true; rm -rf "$folder"' EXIT
 
-# As root, more of them than cores, without what a container does not allow, and soon impatient.
+# As root, more of them than cores, without what a container does not allow, and patient for as long
+# as several of them take to start on a busy machine.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
-  OMPI_MCA_btl_vader_single_copy_mechanism=none QLORA_RANK_TIMEOUT=2 ASAN_OPTIONS=detect_leaks=0
+  OMPI_MCA_btl_vader_single_copy_mechanism=none QLORA_RANK_TIMEOUT=6 ASAN_OPTIONS=detect_leaks=0
 train() { # RANKS OUT FLAG..., in place of a subshell
   exec mpirun -n "$1" "${training[@]}" "$folder/$2" "${@:3}" >/dev/null
 }
@@ -71,7 +72,7 @@ interrupted() { # RANKS OUT HITS
     if [[ $signal == STOP ]]; then
       ((++stops))
       # Who has not begun, or has nothing left to do but to end, cannot be told from the others.
-      if grep -q "^rank $victim has not been heard of for 2 s: all ranks end" errors.txt; then
+      if grep -q "^rank $victim has not been heard of for 6 s: all ranks end" errors.txt; then
         ((++named))
       else
         grep -q 'not all ranks have \(started\|ended\)' errors.txt || hit=no
@@ -94,7 +95,7 @@ interrupted() { # RANKS OUT HITS
 interrupted 3 three $((rounds / 4))
 (train 2 whole-2)
 while ((hits < rounds)); do interrupted 2 run-$runs "$rounds"; done
-if ((stops > 0 && named == 0)); then
+if ((stops > 5 && named == 0)); then  # a few may all fall on the beginning or the end
   echo "none of $stops ranks that were stopped was named" >&2
   exit 1
 fi

@@ -9,7 +9,7 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto patience = std::chrono::milliseconds{4000};
+constexpr auto patience = std::chrono::milliseconds{5000};
 
 auto is_stuck_at_the_end = false;
 
