@@ -283,11 +283,11 @@ class Trainer {
     begun.record = {.step = step + 1,
                     .epoch = epoch + 1,
                     .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
-                                                   steps_, options_.warmup_steps)};
+                                                   steps_, options_.warmup_steps),
+                    .tokens = token_count(proteins_, records)};
     auto& parameters = model_.parameters();
     backend_.clear(parameters.gradients());
     backend_.begin_step(numbers_);
-    for (auto const record : records) begun.record.tokens += token_count(proteins_[record]);
     for_each_pass(own(records), options_.accumulate, [&](std::span<std::uint32_t const> part) {
       look();
       pack(part);

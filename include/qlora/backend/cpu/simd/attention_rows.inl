@@ -9,7 +9,8 @@ void unpack(float const* x, Index rows, Index features, Index stride, Strided<T>
   }
 }
 
-// Scores beyond the last key: their exponential is zero.
+// Scores beyond the last key: their exponential is zero. Not so low that they would overflow where
+// they are multiplied to have it to base 2.
 QLORA_SIMD_INLINE void hide_padding(float* scores, Index length, Index keys) {
   for (auto j = length; j < keys; ++j) scores[j] = -1e30f;
 }
