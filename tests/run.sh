@@ -55,8 +55,10 @@ if [[ $nvcc ]]; then
   else
     build cuda cuda_tests
   fi
-  # Without a device: what can be asked of libraries, and that the rest says so.
+  # Without a device: what can be asked of libraries, and that the rest says so; and that nvcc's
+  # host code trains as g++'s does.
   build/cuda/bin/tests_backend_cuda --gtest_brief=1
+  build/cuda/bin/tests_train_cuda --gtest_brief=1
 fi
 if [[ $all == yes ]]; then
   trees+=(clang tsan)

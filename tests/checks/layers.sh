@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# layers.sh ROOT: headers include only what stands to the left of them in CONTRIBUTING.md, and only
-# the parts that are about CUDA name it.
+# layers.sh ROOT: headers include only what stands to the left of them in CONTRIBUTING.md, only the
+# parts that are about CUDA name it, and none says what nvcc gets wrong.
 set -euo pipefail
 cd "$1/include/qlora"
 
@@ -47,6 +47,12 @@ while read -r header; do
   while read -r found; do
     complain "$header:$found: expected no library but Eigen, Random123 and nlohmann-json"
   done < <(grep -nE '^ *# *include *[<"](boost|CLI|fmt|gtest|benchmark)/' "$header" || true)
+
+  # nvcc 13.0 drops members that `x = {.a = 1, .c = 2}` in a template skips, and gives their place to
+  # the next: here b would be 2, without a warning. It is right about `x = X{.a = 1, .c = 2}`.
+  while read -r found; do
+    complain "$header:$found: expected the type's name before designated members that are assigned"
+  done < <(grep -nE '^ *[A-Za-z_][][A-Za-z0-9_.>()-]* = \{ *(\.|$)' "$header" || true)
 
   case $header in
     backend/cuda*|dist/nccl*|esm2.hpp|core/host_device.hpp) ;;

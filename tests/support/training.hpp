@@ -68,8 +68,12 @@ Outcome run(quant::Any const& scheme, Sites const& placement, float dropout, Kee
                                   .keep = keep};
   auto outcome = Outcome{};
   auto trainer = Trainer{backend, model, std::span{proteins}, options};
-  trainer.run([&](StepRecord const& step) { outcome.losses.push_back(step.loss); },
-              [](std::int64_t) {}, checkpointing);
+  trainer.run(
+      [&](StepRecord const& step) {
+        EXPECT_GT(step.learning_rate, 0.);  // two that stand still would agree
+        outcome.losses.push_back(step.loss);
+      },
+      [](std::int64_t) {}, checkpointing);
   for_each_logits(backend, model, proteins, 500, [&](std::size_t, Matrix<float const> logits) {
     outcome.logits.insert(outcome.logits.end(), logits.data(), logits.data() + logits.size());
   });

@@ -107,7 +107,7 @@ class HeaderReader : public json::SaxErrors {
       if (std::exchange(has_metadata_, true)) duplicate();
       where_ = Where::metadata;
     } else {
-      entry_ = {.name = std::move(key_), .dtype = {}, .shape = {}, .offsets = {}};
+      entry_ = Entry{.name = std::move(key_), .dtype = {}, .shape = {}, .offsets = {}};
       where_ = Where::tensor;
     }
     return true;

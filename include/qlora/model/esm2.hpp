@@ -340,14 +340,14 @@ class Esm2 {
     arena.release(end_of_states);
     auto const training = keep != Keep::nothing;
     auto const m = training ? n : 0;
-    scratch_ = {.panels = panels,
-                .normed = arena.template matrix<T>(n, d),
-                .narrow = arena.template matrix<T>(m, d),
-                .activated = arena.template matrix<T>(n, shape_.intermediate),
-                .d_up = arena.template matrix<T>(m, shape_.intermediate),
-                .d_qkv = arena.template matrix<T>(m, 3 * d),
-                .d_normed = arena.template matrix<A>(m, d),
-                .dh = arena.template matrix<A>(m, widest)};
+    scratch_ = nn::LayerScratch<B>{.panels = panels,
+                                   .normed = arena.template matrix<T>(n, d),
+                                   .narrow = arena.template matrix<T>(m, d),
+                                   .activated = arena.template matrix<T>(n, shape_.intermediate),
+                                   .d_up = arena.template matrix<T>(m, shape_.intermediate),
+                                   .d_qkv = arena.template matrix<T>(m, 3 * d),
+                                   .d_normed = arena.template matrix<A>(m, d),
+                                   .dh = arena.template matrix<A>(m, widest)};
     features_ = arena.template matrix<A>(n, d);
     final_stats_ = arena.template matrix<A>(n, 2);
     logits_ = arena.template matrix<A>(n, classes);

@@ -280,11 +280,12 @@ class Trainer {
     auto& begun = begun_[static_cast<std::size_t>(step) % begun_.size()];
     begun.start = Clock::now();
     begun.total_weight = total_weight(records);
-    begun.record = {.step = step + 1,
-                    .epoch = epoch + 1,
-                    .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
-                                                   steps_, options_.warmup_steps),
-                    .tokens = token_count(proteins_, records)};
+    begun.record =
+        StepRecord{.step = step + 1,
+                   .epoch = epoch + 1,
+                   .learning_rate = learning_rate(options_.schedule, options_.learning_rate, step,
+                                                  steps_, options_.warmup_steps),
+                   .tokens = token_count(proteins_, records)};
     auto& parameters = model_.parameters();
     backend_.clear(parameters.gradients());
     backend_.begin_step(numbers_);
