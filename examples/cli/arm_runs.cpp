@@ -20,7 +20,7 @@ namespace qlora::cli {
 ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
     : options_{options},
       splits_{splits},
-      part_{options.part.empty() ? Part{Team::rank(), Team::size()} : Part::parse(options.part)},
+      part_{options.parts.own()},
       fingerprint_{model_fingerprint(options.run.model)} {
   auto run = options.run;
   run.fingerprint = fingerprint_;
@@ -61,17 +61,8 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
 
 void ArmRuns::expect(std::vector<std::size_t> const& runs) {
   auto own = std::size_t{0};
-  for (auto const count : runs) own += own_of(count).size();
+  for (auto const count : runs) own += part_.of(count).size();
   outlook_ = Outlook{own};
-}
-
-std::vector<std::size_t> ArmRuns::own_of(std::size_t count) const {
-  auto own = std::vector<std::size_t>{};
-  for (auto i = static_cast<std::size_t>(part_.number); i < count;
-       i += static_cast<std::size_t>(part_.count)) {
-    own.push_back(i);
-  }
-  return own;
 }
 
 std::filesystem::path ArmRuns::folder(PlannedRun const& run) const {
@@ -85,7 +76,7 @@ void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergen
   std::iota(by_arm.begin(), by_arm.end(), std::size_t{0});
   std::ranges::sort(by_arm, {},
                     [&](std::size_t const& i) { return std::tie(runs[i].arm.name, i); });
-  auto own = own_of(runs.size());
+  auto own = part_.of(runs.size());
   for (auto& i : own) i = by_arm[i];
   std::ranges::sort(own);
   auto const termination = Termination{};  // also while the others are waited for

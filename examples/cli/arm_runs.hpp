@@ -56,15 +56,13 @@ class ArmRuns {
   void make(std::vector<PlannedRun> const& runs, OnDivergence on_divergence = OnDivergence::stop);
 
   /// Whether this process is the one that goes on with what all have made.
-  bool takes_all() const { return options_.part.empty() && part_.number == 0; }
+  bool takes_all() const { return !options_.parts.is_part() && part_.number == 0; }
 
   /// What came of a run that was made, by whatever process; nothing where it diverged.
   std::optional<RunResult> result(PlannedRun const& run) const;
 
  private:
   std::filesystem::path folder(PlannedRun const& run) const;
-  /// Which of so many runs are this process's.
-  std::vector<std::size_t> own_of(std::size_t count) const;
   void make(PlannedRun const& run);
   RunOptions options_of(Arm const& arm, std::uint64_t seed) const;
   OrderedJson identity(Arm const& arm, std::uint64_t seed) const;

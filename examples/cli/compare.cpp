@@ -2,7 +2,6 @@
 #include "compare.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -12,7 +11,6 @@
 #include <set>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -73,7 +71,7 @@ void CompareOptions::add_to(CLI::App& command) {
 
 void CompareOptions::prepare() {
   check();
-  if (part.empty()) Team::expect_all();
+  if (!parts.is_part()) Team::expect_all();
   run.machine.apply();
 }
 
@@ -81,17 +79,10 @@ void CompareOptions::check() const {
   if (!(margin >= 0.)) {
     throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
   }
-  if (!part.empty()) {
-    Part::parse(part);
-    if (Team::size() > 1) throw InputError{"--part: expected one process, found several"};
-    if (!rates.empty()) {
-      throw InputError{"--part: expected no --choose-lr, for whose runs every part would wait"};
-    }
-  }
-  if (slurm > 0 && (!rates.empty() || !part.empty())) {
+  parts.check();
+  if ((parts.is_part() || parts.slurm > 0) && !rates.empty()) {
     throw InputError{
-        "--slurm: expected neither --part nor --choose-lr, for whose runs every part "
-        "would wait"};
+        "--part, --slurm: expected no --choose-lr, for whose runs every part would wait"};
   }
   parse_baselines(baselines);
   if (!parse_rates(rates).empty() && files.valid.empty()) {
@@ -155,27 +146,6 @@ void refuse_other(std::filesystem::path const& out, bool resume) {
   }
 }
 
-/// The folder, made and locked. Throws InputError where it is another's, or holds something that is
-/// not to be resumed. A part waits for others, which may just be beginning.
-std::unique_ptr<FolderLock> claim(std::filesystem::path const& out, bool resume, bool is_part) {
-  create_folder(out);
-  auto lock = std::unique_ptr<FolderLock>{};
-  auto const wait_for = [&](std::chrono::seconds patience, auto&& body) {
-    auto const until = std::chrono::steady_clock::now() + patience;
-    for (;;) {
-      try {
-        return body();
-      } catch (InputError const&) {
-        if (!is_part || std::chrono::steady_clock::now() >= until) throw;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds{50});
-    }
-  };
-  wait_for(std::chrono::seconds{120}, [&] { lock = std::make_unique<FolderLock>(out); });
-  wait_for(std::chrono::seconds{3}, [&] { refuse_other(out, resume); });
-  return lock;
-}
-
 /// What is wrong with the last arm is said now rather than when its turn comes. Returns how the
 /// frozen weights are stored, as a flag.
 std::string check_models(std::vector<Arm> const& arms, CompareOptions const& options,
@@ -222,13 +192,13 @@ void run_all(Comparison& comparison, ArmRuns& runs) {
 }  // namespace
 
 void compare(CompareOptions options, CLI::App const& command) {
-  if (options.slurm > 0) {  // for other machines
+  if (options.parts.slurm > 0) {  // for other machines
     options.check();
-    std::cout << slurm_script(command, options.slurm);
+    std::cout << slurm_script(command, options.parts.slurm);
     return;
   }
   options.prepare();
-  auto const is_part = !options.part.empty();
+  auto const is_part = options.parts.is_part();
   if (is_part) options.resume = true;  // what is there already is another part's, or this one's
   auto const& machine = options.run.machine;
   auto const splits = Splits::read(options.files, options.run.training.max_length, machine);
@@ -263,7 +233,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                        {"compute", machine.compute},
                        {"quant", quant},
                        {"baselines", is_part ? options.baselines : comparison.baseline_names()}});
-    lock = claim(out, options.resume, is_part);
+    lock = claim_folder(out, is_part, [&] { refuse_other(out, options.resume); });
     write_atomically(out / "config.toml", config);
     if (is_part) lock.reset();  // from here on, each run has its own
   }
@@ -320,14 +290,7 @@ void add_compare(CLI::App& app) {
                  "go on with the study in --out: runs that are done there are not made again; same "
                  "model, data and training flags")
       ->configurable(false);
-  add_option(*command, "--part", options->part,
-             "make this part of the runs, 1/8 to 8/8, and no report: several processes fill --out, "
-             "and --resume without a part makes the report")
-      ->configurable(false);
-  add_option(*command, "--slurm", options->slurm,
-             "run nothing, but print a script that has Slurm make so many parts and the report")
-      ->check(CLI::Range(1, 1'000'000))
-      ->configurable(false);
+  options->parts.add_to(*command);
   command->footer(
       "Example:\n  qlora compare --model facebook/esm2_t6_8M_UR50D --train train.txt \\\n"
       "      --test test.txt --arms qkv,all,qkv:r=6 --seeds 5 --out study");

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "baselines.hpp"
+#include "parts.hpp"
 #include "run.hpp"
 
 namespace qlora::cli {
@@ -21,8 +22,7 @@ struct CompareOptions {
   bool published = false;      ///< print the model card's numbers, too
   std::string rates;           ///< of which each arm takes the best on valid; empty: the flag's
   bool resume = false;         ///< go on with the study in the folder
-  std::string part;            ///< "2/8": that part of the runs, and no report; empty: all
-  int slurm = 0;               ///< print a script that has Slurm make so many parts; 0: do not
+  PartOptions parts;
   SplitFiles files;
   std::string out;
 

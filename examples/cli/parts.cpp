@@ -1,16 +1,20 @@
 #include "parts.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/dist/launcher.hpp>
 
 #include "numbers.hpp"
+#include "options.hpp"
 #include "shell.hpp"
+#include "team.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -40,6 +44,56 @@ Part Part::parse(std::string const& text) {
   auto const count = parse_number<int>(view.substr(std::min(slash + 1, text.size())));
   if (number && count && 1 <= *number && *number <= *count) return {*number - 1, *count};
   throw InputError{"--part: expected a part such as 2/8, found " + printable(text)};
+}
+
+std::vector<std::size_t> Part::of(std::size_t runs) const {
+  auto own = std::vector<std::size_t>{};
+  for (auto i = static_cast<std::size_t>(number); i < runs; i += static_cast<std::size_t>(count)) {
+    own.push_back(i);
+  }
+  return own;
+}
+
+void PartOptions::add_to(CLI::App& command) {
+  add_option(command, "--part", part,
+             "make this part of the runs, 1/8 to 8/8, and no report: several processes fill --out, "
+             "and --resume without a part makes the report")
+      ->configurable(false);
+  add_option(command, "--slurm", slurm,
+             "run nothing, but print a script that has Slurm make so many parts and the report")
+      ->check(CLI::Range(1, 1'000'000))
+      ->configurable(false);
+}
+
+void PartOptions::check() const {
+  if (!is_part()) return;
+  Part::parse(part);
+  if (slurm > 0) throw InputError{"--slurm: expected no --part beside it, found " + part};
+  if (Team::size() > 1) throw InputError{"--part: expected one process, found several"};
+}
+
+Part PartOptions::own() const {
+  return is_part() ? Part::parse(part) : Part{Team::rank(), Team::size()};
+}
+
+std::unique_ptr<FolderLock> claim_folder(std::filesystem::path const& out, bool is_part,
+                                         std::function<void()> const& check) {
+  create_folder(out);
+  auto lock = std::unique_ptr<FolderLock>{};
+  auto const wait_for = [&](std::chrono::seconds patience, auto&& body) {
+    auto const until = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+      try {
+        return body();
+      } catch (InputError const&) {
+        if (!is_part || std::chrono::steady_clock::now() >= until) throw;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    }
+  };
+  wait_for(std::chrono::seconds{120}, [&] { lock = std::make_unique<FolderLock>(out); });
+  wait_for(std::chrono::seconds{3}, check);
+  return lock;
 }
 
 std::string slurm_script(CLI::App const& command, int parts) {

@@ -1,11 +1,9 @@
 // qlora sweep: which settings matter, judged on validation data.
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -19,10 +17,11 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "notes.hpp"
-#include "numbers.hpp"
+#include "parts.hpp"
 #include "run.hpp"
 #include "sweep_report.hpp"
 #include "sweep_results.hpp"
+#include "sweep_runs.hpp"
 #include "sweep_space.hpp"
 #include "team.hpp"
 #include "termination.hpp"
@@ -36,9 +35,16 @@ class Sweep {
   std::string train, valid, space_file, out;
   std::string placement = "all";
   bool resume = false;
+  PartOptions parts;
 
   void operator()(CLI::App const& command) {
-    Team::expect_all();
+    parts.check();
+    if (parts.slurm > 0) {  // for other machines
+      std::cout << slurm_script(command, parts.slurm);
+      return;
+    }
+    if (!parts.is_part()) Team::expect_all();
+    resume = resume || parts.is_part();  // what is there already is another part's, or this one's
     base.machine.apply();
     base.placement = placement::Sites::parse(placement);
     auto const text = read_text(space_file, 1 << 20);
@@ -48,33 +54,42 @@ class Sweep {
                            base.training.max_length, base.machine);
     splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
-    auto const is_sweep = [](std::filesystem::path const& one) {
-      return std::filesystem::exists(one / "sweep.json");
-    };
-    auto const goes_on = resume && is_sweep(folder);
-    if (Team::is_first() && !goes_on) refuse_occupied_run(out, is_sweep);
+    if (!goes_on() && Team::is_first() && !parts.is_part()) refuse_occupied_run(out, is_sweep);
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
     results_.study = study(command);
-    if (goes_on) results_.resume(folder / "sweep.json", trials);
+    base.checkpoints.resume = resume;
+    auto const runs = SweepRuns{base, results_.space, trials, results_.study, folder};
+    auto const check_begun = [&] {
+      if (!goes_on()) return refuse_occupied_run(out, is_sweep);
+      results_.expect_begun(folder / "sweep.json", trials);
+      for (auto i = std::size_t{0}; i < runs.size(); ++i) std::ignore = runs.outcome(i);
+    };
+    if (goes_on()) check_begun();
     Team::expect_same(results_.json().dump() + (resume ? "resume" : "") + settings(command, {}),
                       "the same model, data, flags and sweep to resume");
     auto const config = settings(command, {{"device", base.machine.device},
                                            {"compute", base.machine.compute},
                                            {"quant", std::string{base.training.scheme().name}}});
-    auto lock = std::optional<FolderLock>{};
+    auto lock = std::unique_ptr<FolderLock>{};
     if (Team::is_first()) {
-      create_folder(out);
-      lock.emplace(folder);
-      if (!goes_on) refuse_occupied(out);
-      write_json(folder / "sweep.json", results_.json());
+      lock = claim_folder(out, parts.is_part(), check_begun);
+      runs.take(results_.trials);
+      if (!goes_on() || !parts.is_part()) write_json(folder / "sweep.json", results_.json());
       write_atomically(folder / "space.toml", text);
       write_atomically(folder / "config.toml", config);
+      if (parts.is_part()) lock.reset();  // from here on, each run has its own
     }
     Team::expect_shared(folder / "config.toml");
     say_notes();
-    run_all(trials, command);
-    if (!Team::is_first()) return;
+    make_all(runs, command);
+    if (!Team::is_first() || parts.is_part()) return;
+    runs.take(results_.trials);
+    if (results_.trials.size() < trials.size()) {
+      throw InputError{"--out: expected a folder that all processes share, found no trial " +
+                       std::to_string(results_.trials.size() + 1)};
+    }
+    write(command);
     write_atomically(
         folder / "report.html",
         sweep_report(results_, text, splits_,
@@ -83,16 +98,15 @@ class Sweep {
   }
 
  private:
-  RunOptions run_options(Settings const& trial_settings) const {
-    auto run = base;
-    results_.space.apply(trial_settings, run);
-    return run;
+  static bool is_sweep(std::filesystem::path const& folder) {
+    return std::filesystem::exists(folder / "sweep.json");
   }
+  bool goes_on() const { return resume && is_sweep(out); }
 
   /// Throws InputError where a trial's make no training.
   std::vector<Settings> settings_of_trials() const {
     auto trials = results_.space.draw(base.machine.seed);
-    for (auto const& one : trials) std::ignore = run_options(one);
+    for (auto const& one : trials) std::ignore = results_.space.apply(one, base);
     return trials;
   }
 
@@ -104,7 +118,7 @@ class Sweep {
     auto const swept = std::ranges::find(results_.space.factors, "quant", &Factor::name) !=
                        results_.space.factors.end();
     for (auto const& one : trials) {
-      auto const options = run_options(one);
+      auto const options = results_.space.apply(one, base);
       auto const asked = std::string{options.training.scheme().name};
       if (!tried.emplace(options.placement.name, asked).second) continue;
       auto const run = Run{options, splits_};
@@ -122,7 +136,7 @@ class Sweep {
 
   /// What all trials share, and decides what comes of them.
   OrderedJson study(CLI::App const& command) const {
-    auto shared = settled(base);
+    auto shared = training_flags(base);
     for (auto const* const free :
          {"model", "train", "valid", "threads", "quiet", "checkpoint-every", "keep-checkpoints"}) {
       shared.emplace_back(free, "");
@@ -136,100 +150,27 @@ class Sweep {
             {"flags", settings_json(command, shared)}};
   }
 
-  void run_all(std::vector<Settings> const& trials, CLI::App const& command) {
-    auto const seeds = results_.space.seeds;
+  /// Makes this process's part of the runs, and waits until the others have made theirs.
+  void make_all(SweepRuns const& runs, CLI::App const& command) {
+    auto own = parts.own().of(runs.size());
+    std::erase_if(own, [&](std::size_t run) { return runs.outcome(run).has_value(); });
     auto const tokens = splits_.tokens(base.training.epochs);
-    auto const runs = seeds * static_cast<std::int64_t>(trials.size());
-    auto const before = seeds * static_cast<std::int64_t>(results_.trials.size());
-    auto progress = report::Progress{"sweep", static_cast<double>(tokens * (runs - before)),
-                                     "tokens", base.machine.progress()};
-    auto const termination = Termination{};    // also while the others are waited for
-    auto trial = std::optional<SweepTrial>{};  // whose runs are not all done
-    // Of a team, each process makes one of the next runs.
-    for (auto first = before; first < runs; first += Team::size()) {
-      auto const made = std::min<std::int64_t>(runs - first, Team::size());
-      auto const own = first + Team::rank();
-      auto outcome = Outcome{};
-      if (own < runs) {
-        auto options = run_options(trials[static_cast<std::size_t>(own / seeds)]);
-        options.machine.seed = seed_of(own);
-        auto const note = "run " + std::to_string(own + 1) + "/" + std::to_string(runs);
-        options.on_tokens = [&](std::int64_t of_run) {
-          progress.update(static_cast<double>(tokens * (first - before) + made * of_run), note);
-        };
-        outcome = run_one(std::move(options), folder_of(own), command);
-      }
-      Team::wait();
-      auto const outcomes = Team::gather(outcome);
-      for (auto i = first; i < first + made; ++i) {
-        if (!trial) trial.emplace(trials[static_cast<std::size_t>(i / seeds)]);
-        auto const& [value, seconds] = outcomes[static_cast<std::size_t>(i - first)];
-        trial->runs.push_back(
-            {.seed = seed_of(i), .folder = folder_of(i), .value = value, .seconds = seconds});
-        if (std::ssize(trial->runs) < seeds) continue;
-        results_.trials.push_back(std::move(*trial));
-        trial.reset();
-        if (Team::is_first()) write(command);
-      }
+    auto progress =
+        report::Progress{"sweep", static_cast<double>(tokens) * static_cast<double>(own.size()),
+                         "tokens", base.machine.progress()};
+    auto const termination = Termination{};  // also while the others are waited for
+    for (auto i = std::size_t{0}; i < own.size(); ++i) {
+      auto const note = "run " + std::to_string(own[i] + 1) + "/" + std::to_string(runs.size());
+      runs.make(own[i], splits_, command, [&](std::int64_t of_run) {
+        progress.update(static_cast<double>(tokens * static_cast<std::int64_t>(i) + of_run), note);
+      });
+      if (!Team::is_first() || parts.is_part()) continue;
+      auto const before = results_.trials.size();
+      runs.take(results_.trials);
+      if (results_.trials.size() > before) write(command);
     }
-  }
-
-  /// Of the run of that number, from 0.
-  std::uint64_t seed_of(std::int64_t run) const {
-    return base.machine.seed + static_cast<std::uint64_t>(run % results_.space.seeds);
-  }
-  std::string folder_of(std::int64_t run) const {
-    return "trial-" + std::to_string(run / results_.space.seeds + 1) + "/seed-" +
-           std::to_string(seed_of(run));
-  }
-
-  /// What a run tells.
-  struct Outcome {
-    double value = 0., seconds = 0.;
-  };
-
-  Outcome run_one(RunOptions options, std::string const& name, CLI::App const& command) const {
-    auto const folder = std::filesystem::path{out} / name;
-    create_folder(folder);
-    write_atomically(folder / "config.toml", settings(command, settled(options)));
-    auto result = Outcome{};
-    options.checkpoints.resume = resume;
-    options.checkpoints.identity = results_.study;
-    for (auto const& [flag, value] : settled(options)) {
-      if (!value.empty()) options.checkpoints.identity["run"][flag] = value;
-    }
-    options.machine.quiet = true;  // there is one bar for all
-    auto const start = std::chrono::steady_clock::now();
-    Termination::check();  // one that came when the run before had just ended
-    try {
-      auto const found = Run{std::move(options), splits_}(folder);
-      auto const& metric = results_.space.metric;
-      result.value = metric == by_group_metric
-                         ? found.find_groups("valid")->mean_average_precision()
-                         : (*found.find("valid"))[metric];
-      result.seconds = found.total_seconds;
-    } catch (DivergedError const&) {
-      result.value = std::numeric_limits<double>::quiet_NaN();  // and the sweep goes on
-      result.seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    return result;
-  }
-
-  /// The flags of `train` for a run.
-  std::vector<Flag> settled(RunOptions const& run) const {
-    auto const& training = run.training;
-    return {{"space", ""},
-            {"device", run.machine.device},
-            {"compute", run.machine.compute},
-            {"seed", std::to_string(run.machine.seed)},
-            {"placement", run.placement.name},
-            {"quant", std::string{training.scheme().name}},
-            {"rank", std::to_string(training.rank)},
-            {"alpha", exact(training.alpha)},
-            {"dropout", exact(training.dropout)},
-            {"lr", exact(training.learning_rate)},
-            {"weight-decay", exact(training.weight_decay)}};
+    Team::wait();
+    Termination::check();  // nothing that follows looks
   }
 
   /// What is known so far.
@@ -240,8 +181,8 @@ class Sweep {
     auto const& best = results_.trials[results_.ranking().front()];
     if (best.diverged()) return;
     auto flags = flags_outside(command, training_group);
-    std::ranges::copy_if(settled(run_options(best.settings)), std::back_inserter(flags),
-                         [&](Flag const& flag) {
+    std::ranges::copy_if(training_flags(results_.space.apply(best.settings, base)),
+                         std::back_inserter(flags), [&](Flag const& flag) {
                            return std::ranges::find(flags, flag.first, &Flag::first) == flags.end();
                          });
     write_atomically(folder / "best.toml", settings(command, flags));
@@ -286,6 +227,7 @@ void add_sweep(CLI::App& app) {
       ->add_flag("--resume", sweep->resume,
                  "go on with the sweep in --out: same model, data and flags, its trials first")
       ->configurable(false);
+  sweep->parts.add_to(*command);
   sweep->base.training.add_to(*command);
   sweep->base.checkpoints.add_to(*command);
   sweep->base.machine.add_to(*command);

@@ -65,22 +65,10 @@ OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
           {"runs", std::move(runs)}};
 }
 
-SweepTrial read_trial(Json const& trial, Settings const& settings, std::string const& file) {
-  auto result = SweepTrial{settings, {}};
-  for (auto const& run : trial.at("runs")) {
-    result.runs.push_back(
-        {.seed = static_cast<std::uint64_t>(json::require<std::int64_t>(run, "seed", file)),
-         .folder = json::require<std::string>(run, "folder", file),
-         .value = json::find<double>(run, "value", file)
-                      .value_or(std::numeric_limits<double>::quiet_NaN()),
-         .seconds = json::require<double>(run, "seconds", file)});
-  }
-  return result;
-}
-
 }  // namespace
 
-void SweepResults::resume(std::filesystem::path const& path, std::vector<Settings> const& wanted) {
+void SweepResults::expect_begun(std::filesystem::path const& path,
+                                std::vector<Settings> const& wanted) const {
   auto const file = path.string();
   auto const text = read_text(path, std::size_t{64} << 20);
   auto const recorded = json::parse(text, file, text.size());
@@ -93,10 +81,8 @@ void SweepResults::resume(std::filesystem::path const& path, std::vector<Setting
   auto const& list = recorded["trials"];
   for (auto i = std::size_t{0}; i < list.size(); ++i) {
     auto const same = i < wanted.size() && list[i].is_object() && list[i].contains("settings") &&
-                      list[i].contains("runs") &&
                       list[i]["settings"] == Json(json_settings(wanted[i], space));
     if (!same) fail("expected its trial " + std::to_string(i + 1) + " among those of the space");
-    trials.push_back(read_trial(list[i], wanted[i], file));
   }
 }
 

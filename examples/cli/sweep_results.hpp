@@ -40,9 +40,9 @@ struct SweepResults {
   OrderedJson study;               ///< what all trials share: model, data, flags
   std::vector<SweepTrial> trials;  ///< in the order in which they ran
 
-  /// Takes over the trials that `json` wrote to that file, which are to be the first of those
-  /// wanted. Throws InputError where they are not, or where `study` was another.
-  void resume(std::filesystem::path const& file, std::vector<Settings> const& wanted);
+  /// Throws InputError unless the trials that `json` wrote to that file are the first of those
+  /// wanted, in the same study.
+  void expect_begun(std::filesystem::path const& file, std::vector<Settings> const& wanted) const;
 
   /// Places in `trials`, the best first and those that diverged last.
   std::vector<std::size_t> ranking() const;

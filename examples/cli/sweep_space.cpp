@@ -340,7 +340,7 @@ std::vector<Settings> Space::draw(std::uint64_t seed) const {
   return all;
 }
 
-void Space::apply(Settings const& settings, RunOptions& run) const {
+RunOptions Space::apply(Settings const& settings, RunOptions run) const {
   // The rank before the ratio to it.
   for (auto const ratio : {false, true}) {
     for (auto i = std::size_t{0}; i < factors.size(); ++i) {
@@ -349,6 +349,7 @@ void Space::apply(Settings const& settings, RunOptions& run) const {
     }
   }
   check_training(run.training);
+  return run;
 }
 
 }  // namespace qlora::cli

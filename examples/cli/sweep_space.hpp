@@ -57,8 +57,8 @@ struct Space {
   /// InputError where there are not that many.
   std::vector<Settings> draw(std::uint64_t seed) const;
 
-  /// Sets these flags of a run. Throws InputError for numbers that make no training.
-  void apply(Settings const& settings, RunOptions& run) const;
+  /// The run with these flags. Throws InputError for numbers that make no training.
+  RunOptions apply(Settings const& settings, RunOptions run) const;
 };
 
 }  // namespace qlora::cli

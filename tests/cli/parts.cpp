@@ -22,6 +22,15 @@ nlohmann::json found(Program const& program, std::string const& out) {
   return without_times(program.json(out + "/comparison.json"));
 }
 
+Flags sweep(std::string const& out) {
+  auto const data = golden("train/data.txt");
+  return {"sweep",   "--model", golden("models/odd"),
+          "--train", data,      "--valid",
+          data,      "--space", "s.toml",
+          "--out",   out,       "--epochs",
+          "1",       "--quiet"};
+}
+
 TEST(Parts, MakeTheStudyOfOneProcess) {
   auto const program = Program{};
   program.done(study("whole"));
@@ -35,11 +44,50 @@ TEST(Parts, MakeTheStudyOfOneProcess) {
   EXPECT_EQ(found(program, "parts"), found(program, "whole"));
 }
 
+TEST(Parts, MakeTheSweepOfOneProcess) {
+  auto const program = Program{};
+  program.write("s.toml", "lr = [1e-3, 1e-2, 1e30]\nseeds = 2\n");
+  program.done(sweep("whole"));
+  for (auto const* const part : {"4/4", "2/4", "1/4"}) {
+    EXPECT_EQ(program.done(sweep("parts") + Flags{"--part", part}).out, "");
+    EXPECT_FALSE(fs::exists(program.path("parts/best.toml")));
+  }
+  EXPECT_TRUE(program.json("parts/sweep.json").at("trials").empty());
+  auto const before = program.read("parts/trial-1/seed-1/outcome.json");
+  program.done(sweep("parts") + Flags{"--resume"});  // and makes the third's
+  EXPECT_EQ(program.read("parts/trial-1/seed-1/outcome.json"), before);
+  EXPECT_EQ(without_times(program.json("parts/sweep.json")),
+            without_times(program.json("whole/sweep.json")));
+  EXPECT_EQ(program.read("parts/best.toml"), program.read("whole/best.toml"));
+
+  program.write("s.toml", "lr = [1e-3, 3e-3, 1e30]\nseeds = 2\n");
+  program.refuses(sweep("parts") + Flags{"--part", "1/4"},
+                  {"its trial 2 among those of the space"});
+  program.write("parts/sweep.json", R"({"study": {}, "trials": []})");
+  program.refuses(sweep("parts") + Flags{"--resume"}, {"sweep.json: expected the same"});
+  program.write("full/something", "");
+  program.refuses(sweep("full") + Flags{"--part", "1/2"}, {"full", "empty folder"});
+}
+
+TEST(Parts, OfASweepKnowWhoseOutcomesTheyFind) {
+  auto const program = Program{};
+  program.write("s.toml", "lr = [1e-3, 1e-2]\n");
+  program.done(sweep("out") + Flags{"--part", "1/2"});
+  program.write("s.toml", "lr = [2e-3, 1e-2]\n");
+  program.refuses(sweep("out") + Flags{"--part", "2/2"},
+                  {"out/trial-1/seed-1/outcome.json: expected the same lr to resume"});
+  program.write("s.toml", "lr = [1e-3, 1e-2]\n");
+  program.write("out/trial-1/seed-1/outcome.json", "{}");
+  program.refuses(sweep("out") + Flags{"--part", "2/2"}, {"expected the record of a run"});
+}
+
 TEST(Parts, AreRefusedWhereTheyAreNone) {
   auto const program = Program{};
   for (auto const* const part : {"0/3", "4/3", "2", "/", "1/x", "-1/2", "1/2/3"}) {
     program.refuses(study("out") + Flags{"--part", part}, {"--part: expected a part such as 2/8"});
   }
+  program.refuses(sweep("out") + Flags{"--part", "0/3"}, {"--part: expected a part such as 2/8"});
+  program.refuses(study("out") + Flags{"--part", "1/2", "--slurm", "2"}, {"--slurm", "--part"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--choose-lr", "1e-3", "--valid",
                                        golden("train/data.txt")},
                   {"--part", "--choose-lr"});
@@ -93,6 +141,13 @@ TEST(Parts, AreMadeByTheScriptForSlurm) {
             "--parsable --array=1-3 --partition=gpu\n"
             "--partition=gpu --array=0 --dependency=afterany:7\n");
   EXPECT_EQ(found(program, "a b"), found(program, "whole"));
+
+  program.write("s.toml", "placement = [\"qkv\", \"head\"]\nseeds = 2\n");
+  program.write("sweep.sh", program.done(sweep("swept") + Flags{"--slurm", "3"}).out);
+  auto const swept = run_program(
+      "/usr/bin/env", {"bash", "-c", "PATH=$PWD/bin:$PATH bash sweep.sh"}, program.path("."));
+  EXPECT_EQ(swept.status, 0) << swept.err;
+  EXPECT_TRUE(fs::exists(program.path("swept/report.html")));
 }
 
 }  // namespace
