@@ -123,16 +123,52 @@ TEST(TrainingRanks, SkipAStepTogether) {
   auto const broken = [&](auto& communicator) {
     auto one = study();
     auto const values = one.network().parameters().values();
-    if (communicator.rank() == 1) values[0] = std::numeric_limits<float>::quiet_NaN();
     auto skipped = 0;
-    EXPECT_THROW(
-        one.fit(
-            proteins(), packed, [&](StepRecord const& step) { skipped += step.skipped ? 1 : 0; },
-            [](std::int64_t) {}, {}, communicator),
-        DivergedError);
+    auto const spoil = [&](StepRecord const& step) {
+      if (communicator.rank() == 1) values[0] = std::numeric_limits<float>::quiet_NaN();
+      skipped += step.skipped ? 1 : 0;
+    };
+    auto options = packed;
+    options.epochs = 3;  // more steps than it has patience for
+    EXPECT_THROW(one.fit(
+                     proteins(), options, spoil, [](std::int64_t) {}, {}, communicator),
+                 DivergedError);
     return skipped;
   };
   Ranks{2}.run([&](auto& member) { EXPECT_EQ(broken(member), 9); });
+}
+
+/// As ranks on processors of different kinds may, after a while.
+TEST(TrainingRanks, NoticeThatTheirParametersDiffer) {
+  auto const error_after = [](auto& member, std::int64_t changed, std::int64_t due) {
+    auto one = study();
+    auto const values = one.network().parameters().values();
+    auto const change = [&](std::int64_t step) {
+      if (member.rank() == 1 && step == changed) values[3] += 1e-6f;
+    };
+    auto saved = 0;
+    change(0);
+    try {
+      one.fit(
+          proteins(), packed, [&](StepRecord const& step) { change(step.step); },
+          [](std::int64_t) {},
+          Checkpointing<float>{.due = [&](std::int64_t step, bool) { return step == due; },
+                               .save = [&](TrainingState<float> const&) { ++saved; }},
+          member);
+    } catch (SystemError const& error) {
+      EXPECT_EQ(saved, 0);
+      return std::string{error.what()};
+    }
+    return std::string{};
+  };
+  Ranks{3}.run([&](auto& member) {
+    EXPECT_EQ(error_after(member, 0, 2),
+              "step 0: expected the same parameters on all ranks, found others on rank 1 than on "
+              "rank 0; ranks want the same model, and processors of one kind");
+    EXPECT_EQ(error_after(member, 2, 4).substr(0, 6), "step 4");
+    EXPECT_NE(error_after(member, 2, -1), "");  // at the end
+    EXPECT_EQ(error_after(member, -1, 2), "");
+  });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <concepts>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -56,6 +58,21 @@ inline void check(FitOptions const& options) {
   expect_option(options.accumulate >= 1, "accumulate", "at least 1", options.accumulate);
 }
 
+namespace detail {
+
+/// Of the bits, a number at a time (FNV-1a).
+template <class A>
+std::uint64_t checksum(Vector<A const> values) {
+  using Bits = std::conditional_t<sizeof(A) == 4, std::uint32_t, std::uint64_t>;
+  auto sum = std::uint64_t{0xcbf29ce484222325};
+  for (auto const value : values) {
+    sum = (sum ^ std::bit_cast<Bits>(value)) * std::uint64_t{0x100000001b3};
+  }
+  return sum;
+}
+
+}  // namespace detail
+
 /// One line of a run's history.
 struct StepRecord {
   std::int64_t step = 0;      ///< from 1
@@ -75,7 +92,7 @@ struct StepRecord {
 /// Ranks of a communicator, each with a model of the same parameters, take the same steps together:
 /// the records of each are dealt to them by cost, and their gradients and losses added up. Records,
 /// masks and the loss's scale are those of one rank, whose numbers theirs are but for the order of
-/// additions.
+/// additions. That their parameters stay the same is checked from time to time.
 template <class B, class Model, dist::Communicator C = dist::Self>
 class Trainer {
  public:
@@ -115,10 +132,12 @@ class Trainer {
   /// `on_epoch(epoch)` each epoch (from 1). Where a backend queues its work, the next step is
   /// queued before a step's numbers are waited for, unless a checkpoint is due. Throws
   /// DivergedError after `patience` steps in a row without a finite gradient, and where a state
-  /// that is wanted is not finite; InputError for a state that does not fit.
+  /// that is wanted is not finite; InputError for a state that does not fit; SystemError where
+  /// ranks do not have the same parameters: at the start, where a checkpoint is due, or at the end.
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch, Checkpointing<A> const& checkpointing = {}) {
     auto const done = checkpointing.from ? restore(*checkpointing.from) : 0;
+    expect_agreement(done);
     auto const asks = checkpointing.stop && ranks_.size() == 1;  // or others would wait in vain
     auto const look = std::function<void()>{[&] {
       if (asks && checkpointing.stop()) throw Stopped{};
@@ -137,13 +156,16 @@ class Trainer {
         auto const is_due = checkpointing.due && checkpointing.due(step + 1, step + 1 == last);
         auto const ahead = B::asynchronous && !is_due ? std::size_t{1} : std::size_t{0};
         while (steps_begun_ > ahead) on_step(end());
-        if (is_due) checkpointing.save(state(step + 1));
+        if (!is_due) continue;
+        expect_agreement(step + 1);
+        checkpointing.save(state(step + 1));
       }
       while (steps_begun_ > 0) on_step(end());
       ++epoch;
       if (last >= done) on_epoch(epoch);
       first = last;
     }
+    expect_agreement(steps_);
   }
 
   /// One step (from 0) on the records of these numbers. A step that is larger than any of the
@@ -170,6 +192,20 @@ class Trainer {
   }
   static void put_back(std::vector<A> const& values, Vector<A, B::space> to) {
     transfer(Vector<A const>{values.data(), {static_cast<Index>(values.size())}}, to);
+  }
+
+  /// Ranks have the same gradients, but each takes the update itself, which a processor of another
+  /// kind may round otherwise.
+  void expect_agreement(std::int64_t steps) {
+    if (ranks_.size() == 1) return;
+    auto const values = on_host(model_.parameters().values());
+    auto const all = ranks_.each(detail::checksum(Vector<A const>{values}));
+    auto const other = std::ranges::find_if(all, [&](auto sum) { return sum != all.front(); });
+    if (other == all.end()) return;
+    throw SystemError{"step " + std::to_string(steps) +
+                      ": expected the same parameters on all ranks, found others on rank " +
+                      std::to_string(other - all.begin()) +
+                      " than on rank 0; ranks want the same model, and processors of one kind"};
   }
 
   /// After so many steps, all of which have ended. A loss and a gradient that are finite may make
