@@ -34,7 +34,7 @@ std::string study_report(Comparison const& comparison, Splits const& splits,
       "related proteins.");
   auto data = provenance.model;
   splits.for_each([&](char const* name, DataSet const& set) {
-    data += ", " + std::to_string(set.proteins.size()) + " records to " + name;
+    data += ", " + std::to_string(set.proteins.size()) + " records in " + name;
   });
   page.paragraph(data + "; " + std::to_string(comparison.arms.front().seeds.size()) +
                  " seeds an arm.");

@@ -77,6 +77,8 @@ def main():
     parser.add_argument("pages", nargs="+", type=pathlib.Path)
     parser.add_argument("--shots", type=pathlib.Path)
     options = parser.parse_args()
+    if options.shots:
+        options.shots.mkdir(parents=True, exist_ok=True)
     wrong = 0
     for page in options.pages:
         for width in WIDTHS:

@@ -89,15 +89,15 @@ main{max-width:1000px;margin:0 auto;padding:16px}
 h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.2rem;margin:2rem 0 .5rem;border-top:1px solid var(--rule);padding-top:1rem}
 p{max-width:75ch;overflow-wrap:anywhere}
 pre{background:var(--soft);padding:10px;overflow-x:auto;font-size:.85rem}
-.scroll{overflow-x:auto;margin:.5rem 0;background:linear-gradient(90deg,var(--ground) 40%,transparent) left/40px 100% no-repeat local,
+.scroll{overflow-x:auto;margin:.5rem 0 1.2rem;background:linear-gradient(90deg,var(--ground) 40%,transparent) left/40px 100% no-repeat local,
 linear-gradient(-90deg,var(--ground) 40%,transparent) right/40px 100% no-repeat local,
 linear-gradient(90deg,var(--rule),transparent) left/14px 100% no-repeat,linear-gradient(-90deg,var(--rule),transparent) right/14px 100% no-repeat}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{padding:3px 10px 3px 0;text-align:left;white-space:nowrap;border-bottom:1px solid var(--rule)}
 td:last-child:not(.number){white-space:normal}
 th{color:var(--dim);font-weight:600}.number{text-align:right;padding-left:10px}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:24px}
-figure{margin:0;min-width:0;break-inside:avoid}figure>svg{width:100%;height:auto;display:block}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:24px}
+figure{margin:0;min-width:0;max-width:480px;break-inside:avoid}figure>svg{width:100%;height:auto;display:block}
 h3{font-size:1rem;margin:1rem 0 .25rem}
 figcaption{font-size:.85rem;color:var(--dim)}figcaption b{color:var(--ink)}
 details{font-size:.85rem}summary{cursor:pointer;color:var(--dim)}
