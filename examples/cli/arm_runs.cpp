@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <numeric>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -61,7 +60,7 @@ OrderedJson ArmRuns::identity(Arm const& arm, std::uint64_t seed) const {
 
 void ArmRuns::expect(std::vector<std::size_t> const& runs) {
   auto own = std::size_t{0};
-  for (auto const count : runs) own += part_.of(count).size();
+  for (auto const count : runs) own += part_.of(numbers(count)).size();
   outlook_ = Outlook{own};
 }
 
@@ -72,12 +71,10 @@ std::filesystem::path ArmRuns::folder(PlannedRun const& run) const {
 
 void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergence) {
   // Dealt arm by arm, so that each process has runs of every arm: they do not cost the same.
-  auto by_arm = std::vector<std::size_t>(runs.size());
-  std::iota(by_arm.begin(), by_arm.end(), std::size_t{0});
+  auto by_arm = numbers(runs.size());
   std::ranges::sort(by_arm, {},
                     [&](std::size_t const& i) { return std::tie(runs[i].arm.name, i); });
-  auto own = part_.of(runs.size());
-  for (auto& i : own) i = by_arm[i];
+  auto own = part_.of(by_arm);
   std::ranges::sort(own);
   auto const termination = Termination{};  // also while the others are waited for
   for (auto const i : own) {
@@ -97,16 +94,17 @@ void ArmRuns::make(PlannedRun const& planned) {
   auto const folder = this->folder(planned);
   auto result = RunResult{};
   auto const record = folder / "run.json";
-  if (options_.resume && std::filesystem::exists(record)) {
+  auto const was_begun = std::filesystem::exists(folder);
+  create_folder(folder);
+  auto const lock = FolderLock{folder};
+  if (options_.resume && std::filesystem::exists(record)) {  // by whomever, until now
     result = read_record(record, identity(arm, seed));
   } else {
     auto run = options_of(arm, seed);
     run.label = outlook_.place() + arm.name + ", seed " + std::to_string(seed) + ": ";
     run.outlook = &outlook_;
-    run.checkpoints.resume = options_.resume && std::filesystem::exists(folder);
+    run.checkpoints.resume = options_.resume && was_begun;
     run.checkpoints.identity = identity(arm, seed);
-    create_folder(folder);
-    auto const lock = FolderLock{folder};
     result = Run{std::move(run), splits_}(folder);
     write_record(record, identity(arm, seed), result);
   }
@@ -119,7 +117,7 @@ std::optional<RunResult> ArmRuns::result(PlannedRun const& run) const {
   auto const folder = this->folder(run);
   if (auto const found = made_.find(folder); found != made_.end()) return found->second;
   auto const record = folder / "run.json";
-  if (!std::filesystem::exists(record)) return std::nullopt;
+  if (!Team::finds(record)) return std::nullopt;
   return read_record(record, identity(run.arm, run.seed));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <numeric>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -35,6 +36,16 @@ std::string repeated(CLI::App const& command) {
   return text;
 }
 
+/// Whether nothing is there but files that are being written: where locks do not reach other
+/// machines, another part's first.
+bool is_beginning(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  for (auto const& entry : std::filesystem::directory_iterator{folder, ignored}) {
+    if (entry.path().extension() != ".part") return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Part Part::parse(std::string const& text) {
@@ -46,18 +57,28 @@ Part Part::parse(std::string const& text) {
   throw InputError{"--part: expected a part such as 2/8, found " + printable(text)};
 }
 
-std::vector<std::size_t> Part::of(std::size_t runs) const {
+std::vector<std::size_t> Part::of(std::vector<std::size_t> const& all) const {
   auto own = std::vector<std::size_t>{};
-  for (auto i = static_cast<std::size_t>(number); i < runs; i += static_cast<std::size_t>(count)) {
-    own.push_back(i);
+  for (auto i = static_cast<std::size_t>(number); i < all.size();
+       i += static_cast<std::size_t>(count)) {
+    own.push_back(all[i]);
   }
   return own;
+}
+
+std::vector<std::size_t> numbers(std::size_t runs) {
+  auto all = std::vector<std::size_t>(runs);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return all;
 }
 
 void PartOptions::add_to(CLI::App& command) {
   add_option(command, "--part", part,
              "make this part of the runs, 1/8 to 8/8, and no report: several processes fill --out, "
              "and --resume without a part makes the report")
+      ->check([](std::string const& text) {
+        return std::string{text.empty() ? "expected a part such as 2/8, found none" : ""};
+      })
       ->configurable(false);
   add_option(command, "--slurm", slurm,
              "run nothing, but print a script that has Slurm make so many parts and the report")
@@ -79,21 +100,18 @@ Part PartOptions::own() const {
 std::unique_ptr<FolderLock> claim_folder(std::filesystem::path const& out, bool is_part,
                                          std::function<void()> const& check) {
   create_folder(out);
-  auto lock = std::unique_ptr<FolderLock>{};
-  auto const wait_for = [&](std::chrono::seconds patience, auto&& body) {
-    auto const until = std::chrono::steady_clock::now() + patience;
-    for (;;) {
-      try {
-        return body();
-      } catch (InputError const&) {
-        if (!is_part || std::chrono::steady_clock::now() >= until) throw;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  auto const until = std::chrono::steady_clock::now() + std::chrono::seconds{120};
+  for (auto lock = std::unique_ptr<FolderLock>{};;) {
+    try {
+      if (!lock) lock = std::make_unique<FolderLock>(out);
+      check();
+      return lock;
+    } catch (InputError const&) {
+      auto const may_pass = !lock || is_beginning(out);
+      if (!is_part || !may_pass || std::chrono::steady_clock::now() >= until) throw;
     }
-  };
-  wait_for(std::chrono::seconds{120}, [&] { lock = std::make_unique<FolderLock>(out); });
-  wait_for(std::chrono::seconds{3}, check);
-  return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }
 }
 
 std::string slurm_script(CLI::App const& command, int parts) {

@@ -20,9 +20,12 @@ struct Part {
 
   /// "2/8". Throws InputError for anything that is no part of several.
   static Part parse(std::string const& text);
-  /// Which of so many runs are its: every `count`-th.
-  std::vector<std::size_t> of(std::size_t runs) const;
+  /// Every `count`-th of these.
+  std::vector<std::size_t> of(std::vector<std::size_t> const& all) const;
 };
+
+/// 0, 1, ... of so many runs.
+std::vector<std::size_t> numbers(std::size_t runs);
 
 /// Whether a command makes a part, or prints the script that makes them all.
 struct PartOptions {
@@ -42,7 +45,7 @@ struct PartOptions {
 std::string slurm_script(CLI::App const& command, int parts);
 
 /// A study's folder, made and locked. `check` throws InputError where it is another's, or holds
-/// something that is not to be resumed; a part waits for others, which may just be beginning.
+/// something that is not to be resumed; a part waits for another that is just beginning it.
 std::unique_ptr<FolderLock> claim_folder(std::filesystem::path const& out, bool is_part,
                                          std::function<void()> const& check);
 

@@ -39,6 +39,10 @@ class Sweep {
 
   void operator()(CLI::App const& command) {
     parts.check();
+    base.placement = placement::Sites::parse(placement);
+    auto const text = read_text(space_file, 1 << 20);
+    results_.space = Space::parse(text, space_file);
+    auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
     if (parts.slurm > 0) {  // for other machines
       std::cout << slurm_script(command, parts.slurm);
       return;
@@ -46,26 +50,21 @@ class Sweep {
     if (!parts.is_part()) Team::expect_all();
     resume = resume || parts.is_part();  // what is there already is another part's, or this one's
     base.machine.apply();
-    base.placement = placement::Sites::parse(placement);
-    auto const text = read_text(space_file, 1 << 20);
-    results_.space = Space::parse(text, space_file);
-    auto const trials = located<InputError>(space_file, [&] { return settings_of_trials(); });
     splits_ = Splits::read({.train = train, .valid = valid, .test = {}, .groups = {}},
                            base.training.max_length, base.machine);
     splits_.valid.value().expect_both_classes();
     auto const folder = std::filesystem::path{out};
-    if (!goes_on() && Team::is_first() && !parts.is_part()) refuse_occupied_run(out, is_sweep);
+    auto const goes_on = [&] { return resume && is_sweep(folder); };
+    auto const refuse_other = [&] {
+      if (!goes_on()) refuse_occupied_run(out, is_sweep);
+    };
+    if (Team::is_first() && !parts.is_part()) refuse_other();
     base.fingerprint = model_fingerprint(base.model);
     check_models(trials);
     results_.study = study(command);
     base.checkpoints.resume = resume;
-    auto const runs = SweepRuns{base, results_.space, trials, results_.study, folder};
-    auto const check_begun = [&] {
-      if (!goes_on()) return refuse_occupied_run(out, is_sweep);
-      results_.expect_begun(folder / "sweep.json", trials);
-      for (auto i = std::size_t{0}; i < runs.size(); ++i) std::ignore = runs.outcome(i);
-    };
-    if (goes_on()) check_begun();
+    auto runs = SweepRuns{base, results_.space, trials, results_.study, folder};
+    if (goes_on() && !parts.is_part()) resume_from(folder, runs, trials);
     Team::expect_same(results_.json().dump() + (resume ? "resume" : "") + settings(command, {}),
                       "the same model, data, flags and sweep to resume");
     auto const config = settings(command, {{"device", base.machine.device},
@@ -73,22 +72,24 @@ class Sweep {
                                            {"quant", std::string{base.training.scheme().name}}});
     auto lock = std::unique_ptr<FolderLock>{};
     if (Team::is_first()) {
-      lock = claim_folder(out, parts.is_part(), check_begun);
-      runs.take(results_.trials);
-      if (!goes_on() || !parts.is_part()) write_json(folder / "sweep.json", results_.json());
-      write_atomically(folder / "space.toml", text);
-      write_atomically(folder / "config.toml", config);
-      if (parts.is_part()) lock.reset();  // from here on, each run has its own
+      lock = claim_folder(out, parts.is_part(), refuse_other);
+      if (parts.is_part() && goes_on()) {
+        expect_space(folder / "space.toml", text);
+      } else {
+        write_json(folder / "sweep.json", results_.json());
+        write_atomically(folder / "space.toml", text);
+        write_atomically(folder / "config.toml", config);
+      }
+      if (parts.is_part()) {
+        lock.reset();  // from here on, each run has its own
+        resume_from(folder, runs, trials);
+      }
     }
     Team::expect_shared(folder / "config.toml");
     say_notes();
     make_all(runs, command);
     if (!Team::is_first() || parts.is_part()) return;
     runs.take(results_.trials);
-    if (results_.trials.size() < trials.size()) {
-      throw InputError{"--out: expected a folder that all processes share, found no trial " +
-                       std::to_string(results_.trials.size() + 1)};
-    }
     write(command);
     write_atomically(
         folder / "report.html",
@@ -99,9 +100,32 @@ class Sweep {
 
  private:
   static bool is_sweep(std::filesystem::path const& folder) {
-    return std::filesystem::exists(folder / "sweep.json");
+    auto ignored = std::error_code{};
+    return std::filesystem::exists(folder / "sweep.json", ignored);
   }
-  bool goes_on() const { return resume && is_sweep(out); }
+
+  /// Takes over what was made in that folder. Throws InputError where it was another sweep, and
+  /// where something is missing of what it has recorded.
+  void resume_from(std::filesystem::path const& folder, SweepRuns& runs,
+                   std::vector<Settings> const& trials) {
+    auto const file = folder / "sweep.json";
+    auto const recorded = results_.expect_begun(file, trials);
+    runs.look();
+    runs.take(results_.trials);
+    if (results_.trials.size() < recorded) {
+      throw InputError{at(file.string(), "expected the outcomes of its trial " +
+                                             std::to_string(results_.trials.size() + 1) +
+                                             " in that folder, found not all")};
+    }
+  }
+
+  /// Of a part: jobs of an array read the file when they start, which may be days apart.
+  static void expect_space(std::filesystem::path const& begun_with, std::string const& text) {
+    auto ignored = std::error_code{};
+    if (!std::filesystem::exists(begun_with, ignored)) return;  // yet
+    if (read_text(begun_with, 1 << 20) == text) return;
+    throw InputError{at(begun_with.string(), "expected the space of all parts, found another")};
+  }
 
   /// Throws InputError where a trial's make no training.
   std::vector<Settings> settings_of_trials() const {
@@ -145,32 +169,55 @@ class Sweep {
             {"model", base.fingerprint},
             {"train", splits_.train.fingerprint},
             {"valid", splits_.valid.value().fingerprint},
+            {"groups", splits_.groups_file.empty() ? "" : file_fingerprint(splits_.groups_file)},
             {"metric", results_.space.metric},
             {"seeds", results_.space.seeds},
             {"flags", settings_json(command, shared)}};
   }
 
   /// Makes this process's part of the runs, and waits until the others have made theirs.
-  void make_all(SweepRuns const& runs, CLI::App const& command) {
-    auto own = parts.own().of(runs.size());
-    std::erase_if(own, [&](std::size_t run) { return runs.outcome(run).has_value(); });
+  void make_all(SweepRuns& runs, CLI::App const& command) {
+    auto const is_alone = Team::size() == 1 && !parts.is_part();
+    auto open = runs.by_cost();
+    if (parts.is_part()) open = parts.own().of(open);
+    auto made = std::vector<char>{};  // as the first of a team sees it
+    for (auto const run : open) made.push_back(runs.is_made(run) ? 1 : 0);
+    made = Team::gather(made, std::vector(static_cast<std::size_t>(Team::size()), made.size()));
+    auto kept = std::size_t{0};
+    for (auto i = std::size_t{0}; i < open.size(); ++i) {
+      if (made[i] == 0) open[kept++] = open[i];
+    }
+    open.resize(kept);
+    auto own = parts.is_part() ? open : parts.own().of(open);
+    std::ranges::sort(own);
     auto const tokens = splits_.tokens(base.training.epochs);
     auto progress =
         report::Progress{"sweep", static_cast<double>(tokens) * static_cast<double>(own.size()),
                          "tokens", base.machine.progress()};
     auto const termination = Termination{};  // also while the others are waited for
-    for (auto i = std::size_t{0}; i < own.size(); ++i) {
-      auto const note = "run " + std::to_string(own[i] + 1) + "/" + std::to_string(runs.size());
-      runs.make(own[i], splits_, command, [&](std::int64_t of_run) {
-        progress.update(static_cast<double>(tokens * static_cast<std::int64_t>(i) + of_run), note);
+    auto behind = std::int64_t{0};
+    auto const make = [&](std::size_t run) {
+      auto const note = "run " + std::to_string(run + 1) + "/" + std::to_string(runs.size());
+      runs.make(run, splits_, command, [&](std::int64_t of_run) {
+        progress.update(static_cast<double>(behind + of_run), note);
       });
-      if (!Team::is_first() || parts.is_part()) continue;
+      behind += tokens;
       auto const before = results_.trials.size();
-      runs.take(results_.trials);
+      if (is_alone) runs.take(results_.trials);
       if (results_.trials.size() > before) write(command);
+    };
+    auto busy = std::vector<std::size_t>{};  // with another process, which may be done by then
+    for (auto const run : own) {
+      if (runs.is_free(run)) {
+        make(run);
+      } else {
+        busy.push_back(run);
+      }
     }
+    for (auto const run : busy) make(run);
     Team::wait();
     Termination::check();  // nothing that follows looks
+    if (!parts.is_part()) runs.share(open);
   }
 
   /// What is known so far.

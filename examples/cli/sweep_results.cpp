@@ -67,8 +67,8 @@ OrderedJson json_trial(SweepTrial const& trial, Space const& space) {
 
 }  // namespace
 
-void SweepResults::expect_begun(std::filesystem::path const& path,
-                                std::vector<Settings> const& wanted) const {
+std::size_t SweepResults::expect_begun(std::filesystem::path const& path,
+                                       std::vector<Settings> const& wanted) const {
   auto const file = path.string();
   auto const text = read_text(path, std::size_t{64} << 20);
   auto const recorded = json::parse(text, file, text.size());
@@ -84,6 +84,7 @@ void SweepResults::expect_begun(std::filesystem::path const& path,
                       list[i]["settings"] == Json(json_settings(wanted[i], space));
     if (!same) fail("expected its trial " + std::to_string(i + 1) + " among those of the space");
   }
+  return list.size();
 }
 
 bool SweepTrial::diverged() const {

@@ -38,11 +38,12 @@ struct SweepTrial {
 struct SweepResults {
   Space space;
   OrderedJson study;               ///< what all trials share: model, data, flags
-  std::vector<SweepTrial> trials;  ///< in the order in which they ran
+  std::vector<SweepTrial> trials;  ///< the first of those wanted, as far as they are done
 
-  /// Throws InputError unless the trials that `json` wrote to that file are the first of those
-  /// wanted, in the same study.
-  void expect_begun(std::filesystem::path const& file, std::vector<Settings> const& wanted) const;
+  /// How many trials `json` wrote to that file. Throws InputError unless they are the first of
+  /// those wanted, in the same study.
+  std::size_t expect_begun(std::filesystem::path const& file,
+                           std::vector<Settings> const& wanted) const;
 
   /// Places in `trials`, the best first and those that diverged last.
   std::vector<std::size_t> ranking() const;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,32 +33,51 @@ class SweepRuns {
   SweepRuns(RunOptions base, Space space, std::vector<Settings> trials, OrderedJson study,
             std::filesystem::path out);
 
-  std::size_t size() const { return trials_.size() * seeds(); }
+  std::size_t size() const { return outcomes_.size(); }
 
-  /// What came of a run, by whatever process; nothing where it has not been made. Throws InputError
-  /// for the outcome of another study or of other settings.
-  std::optional<SweepRun> outcome(std::size_t run) const;
+  /// Looks for what was made before, by whatever process. Throws InputError for outcomes and
+  /// checkpoints of another study or of other settings.
+  void look();
+  bool is_made(std::size_t run) const { return outcomes_[run].has_value(); }
 
-  /// Makes a run, which leaves what `train` leaves and then `outcome.json`, or that alone where it
-  /// diverges. `command` has the flags. Throws InputError where another process is at it, and as
-  /// Run.
+  /// Whether no other process is at it.
+  bool is_free(std::size_t run) const;
+
+  /// All runs, those that cost alike one after the other.
+  std::vector<std::size_t> by_cost() const;
+
+  /// Makes a run, which leaves what `train` leaves, and at last `outcome.json`; nothing to do where
+  /// another process has. `command` has the flags. Throws InputError where another is at it, and as
+  /// Run, but for a run that diverges.
   void make(std::size_t run, Splits const& splits, CLI::App const& command,
-            std::function<void(std::int64_t)> on_tokens) const;
+            std::function<void(std::int64_t)> on_tokens);
+
+  /// Tells all of a team what came of runs that are dealt to its processes, one after the other.
+  void share(std::vector<std::size_t> const& dealt);
 
   /// Adds to `done` the trials after those that it has, as far as all of their runs are made.
   void take(std::vector<SweepTrial>& done) const;
 
  private:
+  struct Outcome {
+    double value = std::numeric_limits<double>::quiet_NaN();  ///< NaN: diverged
+    double seconds = 0.;
+  };
+
   std::size_t seeds() const { return static_cast<std::size_t>(space_.seeds); }
   RunOptions options_of(std::size_t run) const;
   std::string folder_of(std::size_t run) const;
   OrderedJson identity_of(std::size_t run) const;
+  std::optional<Outcome> recorded(std::size_t run) const;
+  Outcome trained(std::size_t run, Splits const& splits,
+                  std::function<void(std::int64_t)> on_tokens) const;
 
   RunOptions base_;
   Space space_;
   std::vector<Settings> trials_;
   OrderedJson study_;
   std::filesystem::path out_;
+  std::vector<std::optional<Outcome>> outcomes_;  ///< as far as this process knows
 };
 
 }  // namespace qlora::cli

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,12 @@ class Team {
   static std::vector<T> gather(T const& own) {
     return dist::Collective{communicator()}.each(own);
   }
+  /// The same, of `counts` elements that each has.
+  template <class T>
+  static std::vector<T> gather(std::vector<T> const& own, std::vector<std::size_t> const& counts) {
+    return dist::Collective{communicator()}.gather(std::span<T const>{own},
+                                                   std::span<std::size_t const>{counts});
+  }
   /// Throws InputError where a launcher started several processes that do not find each other: each
   /// would make the same, and in the same folder.
   static void expect_all();
@@ -43,6 +50,9 @@ class Team {
   static void expect_same(std::string const& text, std::string const& what);
   /// Throws InputError unless all find the same file there, which the first has written.
   static void expect_shared(std::filesystem::path const& file);
+  /// Whether a file is there that another may have written: a network's file system may show it
+  /// late.
+  static bool finds(std::filesystem::path const& file);
   /// Returns when all have come here. Throws Terminated where SIGTERM comes before.
   static void wait();
 

@@ -1,6 +1,7 @@
 // A study in parts that share a folder, as an array of jobs makes them.
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -61,8 +62,13 @@ TEST(Parts, MakeTheSweepOfOneProcess) {
   EXPECT_EQ(program.read("parts/best.toml"), program.read("whole/best.toml"));
 
   program.write("s.toml", "lr = [1e-3, 3e-3, 1e30]\nseeds = 2\n");
+  program.refuses(sweep("parts") + Flags{"--resume"}, {"its trial 2 among those of the space"});
   program.refuses(sweep("parts") + Flags{"--part", "1/4"},
-                  {"its trial 2 among those of the space"});
+                  {"space.toml: expected the space of all"});
+  program.write("s.toml", program.read("parts/space.toml"));
+  fs::remove(program.path("parts/trial-2/seed-1/outcome.json"));
+  program.refuses(sweep("parts") + Flags{"--resume"},
+                  {"parts/sweep.json: expected the outcomes of its trial 2"});
   program.write("parts/sweep.json", R"({"study": {}, "trials": []})");
   program.refuses(sweep("parts") + Flags{"--resume"}, {"sweep.json: expected the same"});
   program.write("full/something", "");
@@ -74,11 +80,34 @@ TEST(Parts, OfASweepKnowWhoseOutcomesTheyFind) {
   program.write("s.toml", "lr = [1e-3, 1e-2]\n");
   program.done(sweep("out") + Flags{"--part", "1/2"});
   program.write("s.toml", "lr = [2e-3, 1e-2]\n");
+  fs::remove(program.path("out/space.toml"));
   program.refuses(sweep("out") + Flags{"--part", "2/2"},
                   {"out/trial-1/seed-1/outcome.json: expected the same lr to resume"});
   program.write("s.toml", "lr = [1e-3, 1e-2]\n");
   program.write("out/trial-1/seed-1/outcome.json", "{}");
   program.refuses(sweep("out") + Flags{"--part", "2/2"}, {"expected the record of a run"});
+}
+
+TEST(Parts, MayBeginAtOnce) {
+  auto const program = Program{};
+  program.write("s.toml", "placement = [\"qkv\", \"head\"]\nseeds = 2\n");
+  for (auto const& flags : {sweep("out"), study("study")}) {
+    auto outcomes = std::vector<Outcome>(4);
+    {
+      auto threads = std::vector<std::jthread>{};
+      for (auto i = std::size_t{0}; i < outcomes.size(); ++i) {
+        threads.emplace_back([&, i] {
+          outcomes[i] = program.run(flags + Flags{"--part", std::to_string(i + 1) + "/4"});
+        });
+      }
+    }
+    for (auto const& one : outcomes) EXPECT_EQ(one.status, 0) << one.err;
+  }
+  for (auto const* const trial : {"trial-1", "trial-2"}) {
+    for (auto const* const seed : {"seed-1", "seed-2"}) {
+      EXPECT_TRUE(fs::exists(program.path("out") / trial / seed / "outcome.json"));
+    }
+  }
 }
 
 TEST(Parts, AreRefusedWhereTheyAreNone) {
@@ -87,6 +116,7 @@ TEST(Parts, AreRefusedWhereTheyAreNone) {
     program.refuses(study("out") + Flags{"--part", part}, {"--part: expected a part such as 2/8"});
   }
   program.refuses(sweep("out") + Flags{"--part", "0/3"}, {"--part: expected a part such as 2/8"});
+  program.refuses(sweep("out") + Flags{"--part", ""}, {"--part", "expected a part such as 2/8"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--slurm", "2"}, {"--slurm", "--part"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--choose-lr", "1e-3", "--valid",
                                        golden("train/data.txt")},
@@ -118,15 +148,16 @@ TEST(Parts, AreWantedOfSeveralProcessesThatDoNotFindEachOther) {
 /// With a Slurm that runs at once whatever it is given.
 TEST(Parts, AreMadeByTheScriptForSlurm) {
   auto const program = Program{};
-  program.write(
-      "bin/sbatch",
-      "#!/usr/bin/env bash\n"
-      "echo \"$@\" >>calls\n"
-      "cat >job\n"
-      "case $* in\n"
-      "*--array=1-3*) for i in 1 2 3; do SLURM_ARRAY_TASK_ID=$i bash job; done; echo '7;c' ;;\n"
-      "*) bash job ;;\n"
-      "esac\n");
+  program.write("bin/sbatch",
+                "#!/usr/bin/env bash\n"
+                "echo \"$@\" >>calls\n"
+                "cat >job\n"
+                "case $* in\n"
+                "*--array=1-3*) for i in 1 2 3; do SLURM_ARRAY_TASK_ID=$i bash -e job || echo $i "
+                ">failed; done\n"
+                "  find . -name run.json -o -name outcome.json | wc -l >made; echo '7;c' ;;\n"
+                "*) bash job ;;\n"
+                "esac\n");
   fs::permissions(program.path("bin/sbatch"), fs::perms::owner_all);
   auto const recipe = Flags{"--recipe", "standard", "--lr", "5e-3", "--no-null=true"};
   program.done(study("whole") + recipe);
@@ -141,13 +172,17 @@ TEST(Parts, AreMadeByTheScriptForSlurm) {
             "--parsable --array=1-3 --partition=gpu\n"
             "--partition=gpu --array=0 --dependency=afterany:7\n");
   EXPECT_EQ(found(program, "a b"), found(program, "whole"));
+  EXPECT_EQ(std::stoi(program.read("made")), 2 * 4);  // both studies', before the report
 
   program.write("s.toml", "placement = [\"qkv\", \"head\"]\nseeds = 2\n");
+  program.refuses(sweep("swept") + Flags{"--slurm", "3", "--space", "none"}, {"none"});
   program.write("sweep.sh", program.done(sweep("swept") + Flags{"--slurm", "3"}).out);
   auto const swept = run_program(
       "/usr/bin/env", {"bash", "-c", "PATH=$PWD/bin:$PATH bash sweep.sh"}, program.path("."));
   EXPECT_EQ(swept.status, 0) << swept.err;
   EXPECT_TRUE(fs::exists(program.path("swept/report.html")));
+  EXPECT_EQ(std::stoi(program.read("made")), 2 * 4 + 4);
+  EXPECT_FALSE(fs::exists(program.path("failed")));
 }
 
 }  // namespace

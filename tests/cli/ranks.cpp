@@ -115,7 +115,15 @@ TEST(Ranks, ShareTheTrialsOfASweep) {
             without_times(program.json("alone/sweep.json")));
   EXPECT_EQ(program.read("shared/best.toml"), program.read("alone/best.toml"));
   EXPECT_TRUE(fs::exists(program.path("shared/report.html")));
+  auto const before = program.read("shared/trial-2/seed-1/outcome.json");
+  fs::remove_all(program.path("shared/trial-3"));
+  auto record = program.json("shared/sweep.json");
+  record["trials"].erase(2);
+  program.write("shared/sweep.json", record.dump());
   done(program, 2, sweep("shared") + Flags{"--resume"});
+  EXPECT_EQ(program.read("shared/trial-2/seed-1/outcome.json"), before);
+  EXPECT_EQ(without_times(program.json("shared/sweep.json")),
+            without_times(program.json("alone/sweep.json")));
 }
 
 TEST(Ranks, SayOnceWhatIsWrong) {

@@ -159,6 +159,7 @@ TEST(TrainingRanks, NoticeThatTheirParametersDiffer) {
       EXPECT_EQ(saved, 0);
       return std::string{error.what()};
     }
+    EXPECT_EQ(saved, 1);
     return std::string{};
   };
   Ranks{3}.run([&](auto& member) {

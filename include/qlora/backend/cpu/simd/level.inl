@@ -27,7 +27,7 @@ constexpr Kernels<bf16> with_attention(Kernels<bf16> kernels) {
 inline constexpr auto table = with_attention(avx512::table<bf16>);
 #else
 template <class T>
-inline constexpr Kernels<T> table = {
+inline constexpr auto table = Kernels<T>{
     .widen = widen<T>,
     .narrow = narrow<T>,
     .gelu = gelu<T>,
