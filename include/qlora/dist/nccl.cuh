@@ -14,7 +14,11 @@
 #include <string>
 #include <utility>
 
+#if defined(QLORA_EMULATE_CUDA)
+#include <emulation/nccl.hpp>  // of the tests
+#else
 #include <nccl.h>
+#endif
 
 #include <qlora/backend/cuda/kernel.cuh>
 #include <qlora/backend/cuda/memory.cuh>
