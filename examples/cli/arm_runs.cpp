@@ -76,16 +76,23 @@ void ArmRuns::make(std::vector<PlannedRun> const& runs, OnDivergence on_divergen
                     [&](std::size_t const& i) { return std::tie(runs[i].arm.name, i); });
   auto own = part_.of(by_arm);
   std::ranges::sort(own);
+  auto diverged = std::vector<char>(runs.size(), 0);
   auto const termination = Termination{};  // also while the others are waited for
   for (auto const i : own) {
     try {
       make(runs[i]);
     } catch (DivergedError const&) {
       if (on_divergence == OnDivergence::stop) throw;
+      diverged[i] = 1;
     }
   }
   Team::wait();
   Termination::check();  // nothing that follows looks
+  auto const size = static_cast<std::size_t>(Team::size());
+  auto const of_all = Team::gather(diverged, std::vector(size, diverged.size()));
+  for (auto i = std::size_t{0}; i < of_all.size(); ++i) {
+    if (of_all[i] != 0) diverged_.insert(folder(runs[i % runs.size()]));
+  }
 }
 
 void ArmRuns::make(PlannedRun const& planned) {
@@ -116,6 +123,7 @@ void ArmRuns::make(PlannedRun const& planned) {
 std::optional<RunResult> ArmRuns::result(PlannedRun const& run) const {
   auto const folder = this->folder(run);
   if (auto const found = made_.find(folder); found != made_.end()) return found->second;
+  if (diverged_.contains(folder)) return std::nullopt;
   auto const record = folder / "run.json";
   if (!Team::finds(record)) return std::nullopt;
   return read_record(record, identity(run.arm, run.seed));

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,7 @@ class ArmRuns {
   OrderedJson shared_;       ///< what decides every run
   Outlook outlook_{0};
   std::map<std::filesystem::path, RunResult> made_;  ///< by this process, by their folders
+  std::set<std::filesystem::path> diverged_;         ///< of whatever process
 };
 
 }  // namespace qlora::cli

@@ -99,16 +99,17 @@ Part PartOptions::own() const {
 
 std::unique_ptr<FolderLock> claim_folder(std::filesystem::path const& out, bool is_part,
                                          std::function<void()> const& check) {
+  if (out.empty()) refuse_occupied(out);
   create_folder(out);
-  auto const until = std::chrono::steady_clock::now() + std::chrono::seconds{120};
+  auto const start = std::chrono::steady_clock::now();
   for (auto lock = std::unique_ptr<FolderLock>{};;) {
     try {
       if (!lock) lock = std::make_unique<FolderLock>(out);
       check();
       return lock;
     } catch (InputError const&) {
-      auto const may_pass = !lock || is_beginning(out);
-      if (!is_part || !may_pass || std::chrono::steady_clock::now() >= until) throw;
+      auto const patience = std::chrono::seconds{!lock || is_beginning(out) ? 120 : 3};
+      if (!is_part || std::chrono::steady_clock::now() - start > patience) throw;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds{50});
   }

@@ -5,9 +5,12 @@
 #include <iterator>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -64,26 +67,28 @@ class Sweep {
     results_.study = study(command);
     base.checkpoints.resume = resume;
     auto runs = SweepRuns{base, results_.space, trials, results_.study, folder};
-    if (goes_on() && !parts.is_part()) resume_from(folder, runs, trials);
-    Team::expect_same(results_.json().dump() + (resume ? "resume" : "") + settings(command, {}),
-                      "the same model, data, flags and sweep to resume");
+    auto const was_begun = goes_on();
+    if (was_begun) resume_from(folder, runs, trials);
+    Team::expect_same(
+        text + results_.json().dump() + (resume ? "resume" : "") + settings(command, {}),
+        "the same model, data, flags and sweep to resume");
     auto const config = settings(command, {{"device", base.machine.device},
                                            {"compute", base.machine.compute},
                                            {"quant", std::string{base.training.scheme().name}}});
     auto lock = std::unique_ptr<FolderLock>{};
     if (Team::is_first()) {
-      lock = claim_folder(out, parts.is_part(), refuse_other);
-      if (parts.is_part() && goes_on()) {
-        expect_space(folder / "space.toml", text);
-      } else {
-        write_json(folder / "sweep.json", results_.json());
-        write_atomically(folder / "space.toml", text);
-        write_atomically(folder / "config.toml", config);
-      }
-      if (parts.is_part()) {
-        lock.reset();  // from here on, each run has its own
-        resume_from(folder, runs, trials);
-      }
+      auto const file = folder / "sweep.json";
+      lock = claim_folder(out, parts.is_part(), [&] {
+        refuse_other();
+        if (goes_on()) results_.expect_begun(file, trials);
+      });
+      auto const is_begun = goes_on();
+      if (is_begun && parts.is_part()) expect_beginning(folder / "space.toml", trials);
+      if (is_begun && !was_begun) resume_from(folder, runs, trials);
+      if (!is_begun || !parts.is_part()) write_json(file, results_.json());
+      write_atomically(folder / "space.toml", text);
+      write_atomically(folder / "config.toml", config);
+      if (parts.is_part()) lock.reset();  // from here on, each run has its own
     }
     Team::expect_shared(folder / "config.toml");
     say_notes();
@@ -119,12 +124,25 @@ class Sweep {
     }
   }
 
-  /// Of a part: jobs of an array read the file when they start, which may be days apart.
-  static void expect_space(std::filesystem::path const& begun_with, std::string const& text) {
+  /// Of a part: jobs of an array read the file when they start, which may be days apart. Throws
+  /// InputError unless their trials are the first of these.
+  void expect_beginning(std::filesystem::path const& recorded,
+                        std::vector<Settings> const& trials) const {
     auto ignored = std::error_code{};
-    if (!std::filesystem::exists(begun_with, ignored)) return;  // yet
-    if (read_text(begun_with, 1 << 20) == text) return;
-    throw InputError{at(begun_with.string(), "expected the space of all parts, found another")};
+    if (!std::filesystem::exists(recorded, ignored)) return;  // yet
+    auto const file = recorded.string();
+    auto const space = Space::parse(read_text(recorded, 1 << 20), file);
+    auto const before = space.draw(base.machine.seed);
+    auto const names = [](Space const& of) {
+      auto list = std::vector<std::string>{};
+      for (auto const& factor : of.factors) list.push_back(factor.name);
+      return list;
+    };
+    if (names(space) == names(results_.space) && before.size() <= trials.size() &&
+        std::ranges::equal(before, std::span{trials}.first(before.size()))) {
+      return;
+    }
+    throw InputError{at(file, "expected the first trials of " + space_file + ", found others")};
   }
 
   /// Throws InputError where a trial's make no training.
@@ -198,25 +216,24 @@ class Sweep {
     auto behind = std::int64_t{0};
     auto const make = [&](std::size_t run) {
       auto const note = "run " + std::to_string(run + 1) + "/" + std::to_string(runs.size());
-      runs.make(run, splits_, command, [&](std::int64_t of_run) {
+      auto const is_made = runs.make(run, splits_, command, [&](std::int64_t of_run) {
         progress.update(static_cast<double>(behind + of_run), note);
       });
+      if (!is_made) return false;
       behind += tokens;
       auto const before = results_.trials.size();
       if (is_alone) runs.take(results_.trials);
       if (results_.trials.size() > before) write(command);
+      return true;
     };
-    auto busy = std::vector<std::size_t>{};  // with another process, which may be done by then
-    for (auto const run : own) {
-      if (runs.is_free(run)) {
-        make(run);
-      } else {
-        busy.push_back(run);
-      }
-    }
-    for (auto const run : busy) make(run);
+    std::erase_if(own, make);  // what is left, another is at, and may have made after the rest
+    std::erase_if(own, make);
     Team::wait();
     Termination::check();  // nothing that follows looks
+    if (!own.empty()) {
+      throw InputError{at(runs.folder(own.front()).string(),
+                          "expected a folder of its own, found another run in it")};
+    }
     if (!parts.is_part()) runs.share(open);
   }
 

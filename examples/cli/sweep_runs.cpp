@@ -95,18 +95,6 @@ void SweepRuns::look() {
   }
 }
 
-bool SweepRuns::is_free(std::size_t run) const {
-  auto const folder = out_ / folder_of(run);
-  auto ignored = std::error_code{};
-  if (!std::filesystem::exists(folder, ignored)) return true;
-  try {
-    auto const lock = FolderLock{folder};
-    return true;
-  } catch (InputError const&) {
-    return false;
-  }
-}
-
 SweepRuns::Outcome SweepRuns::trained(std::size_t run, Splits const& splits,
                                       std::function<void(std::int64_t)> on_tokens) const {
   auto options = options_of(run);
@@ -127,21 +115,25 @@ SweepRuns::Outcome SweepRuns::trained(std::size_t run, Splits const& splits,
   }
 }
 
-void SweepRuns::make(std::size_t run, Splits const& splits, CLI::App const& command,
+bool SweepRuns::make(std::size_t run, Splits const& splits, CLI::App const& command,
                      std::function<void(std::int64_t)> on_tokens) {
   Termination::check();  // one that came when the run before had just ended
   auto const folder = out_ / folder_of(run);
   create_folder(folder);
-  auto const lock = FolderLock{folder};
-  if (auto const made = recorded(run)) {
-    outcomes_[run] = made;
-    return;
+  auto lock = std::optional<FolderLock>{};
+  try {
+    lock.emplace(folder);
+  } catch (InputError const&) {
+    return false;
   }
+  outcomes_[run] = recorded(run);
+  if (is_made(run)) return true;
   write_atomically(folder / "config.toml", settings(command, training_flags(options_of(run))));
   auto const outcome = trained(run, splits, std::move(on_tokens));
   write_json(folder / "outcome.json",
              {{"run", identity_of(run)}, {"value", outcome.value}, {"seconds", outcome.seconds}});
   outcomes_[run] = outcome;
+  return true;
 }
 
 void SweepRuns::share(std::vector<std::size_t> const& dealt) {

@@ -34,22 +34,20 @@ class SweepRuns {
             std::filesystem::path out);
 
   std::size_t size() const { return outcomes_.size(); }
+  std::filesystem::path folder(std::size_t run) const { return out_ / folder_of(run); }
 
   /// Looks for what was made before, by whatever process. Throws InputError for outcomes and
   /// checkpoints of another study or of other settings.
   void look();
   bool is_made(std::size_t run) const { return outcomes_[run].has_value(); }
 
-  /// Whether no other process is at it.
-  bool is_free(std::size_t run) const;
-
   /// All runs, those that cost alike one after the other.
   std::vector<std::size_t> by_cost() const;
 
   /// Makes a run, which leaves what `train` leaves, and at last `outcome.json`; nothing to do where
-  /// another process has. `command` has the flags. Throws InputError where another is at it, and as
-  /// Run, but for a run that diverges.
-  void make(std::size_t run, Splits const& splits, CLI::App const& command,
+  /// another process has. False where another is at it. `command` has the flags. Throws as Run, but
+  /// for a run that diverges.
+  bool make(std::size_t run, Splits const& splits, CLI::App const& command,
             std::function<void(std::int64_t)> on_tokens);
 
   /// Tells all of a team what came of runs that are dealt to its processes, one after the other.

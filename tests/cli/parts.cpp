@@ -1,10 +1,12 @@
 // A study in parts that share a folder, as an array of jobs makes them.
 #include <filesystem>
+#include <list>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include <qlora/core/output_folder.hpp>
 
 #include "program.hpp"
 
@@ -64,7 +66,7 @@ TEST(Parts, MakeTheSweepOfOneProcess) {
   program.write("s.toml", "lr = [1e-3, 3e-3, 1e30]\nseeds = 2\n");
   program.refuses(sweep("parts") + Flags{"--resume"}, {"its trial 2 among those of the space"});
   program.refuses(sweep("parts") + Flags{"--part", "1/4"},
-                  {"space.toml: expected the space of all"});
+                  {"its trial 2 among those of the space"});
   program.write("s.toml", program.read("parts/space.toml"));
   fs::remove(program.path("parts/trial-2/seed-1/outcome.json"));
   program.refuses(sweep("parts") + Flags{"--resume"},
@@ -92,31 +94,60 @@ TEST(Parts, MayBeginAtOnce) {
   auto const program = Program{};
   program.write("s.toml", "placement = [\"qkv\", \"head\"]\nseeds = 2\n");
   for (auto const& flags : {sweep("out"), study("study")}) {
-    auto outcomes = std::vector<Outcome>(4);
-    {
-      auto threads = std::vector<std::jthread>{};
-      for (auto i = std::size_t{0}; i < outcomes.size(); ++i) {
-        threads.emplace_back([&, i] {
-          outcomes[i] = program.run(flags + Flags{"--part", std::to_string(i + 1) + "/4"});
-        });
-      }
+    auto parts = std::list<RunningProgram>{};
+    for (auto const* const part : {"1/4", "2/4", "3/4", "4/4"}) {
+      parts.emplace_back(QLORA_PROGRAM, flags + Flags{"--part", part}, program.path("."));
     }
-    for (auto const& one : outcomes) EXPECT_EQ(one.status, 0) << one.err;
+    for (auto& part : parts) EXPECT_EQ(part.wait().status, 0);
   }
-  for (auto const* const trial : {"trial-1", "trial-2"}) {
-    for (auto const* const seed : {"seed-1", "seed-2"}) {
-      EXPECT_TRUE(fs::exists(program.path("out") / trial / seed / "outcome.json"));
-    }
+  for (auto const* const record :
+       {"out/trial-1/seed-1/outcome.json", "out/trial-1/seed-2/outcome.json",
+        "out/trial-2/seed-1/outcome.json", "out/trial-2/seed-2/outcome.json",
+        "study/qkv/seed-1/run.json", "study/qkv/seed-2/run.json", "study/head/seed-1/run.json",
+        "study/head/seed-2/run.json"}) {
+    EXPECT_TRUE(fs::exists(program.path(record))) << record;
   }
+}
+
+TEST(Parts, OfASweepLeaveARunThatAnotherIsAtForLast) {
+  auto const program = Program{};
+  program.write("s.toml", "placement = [\"qkv\", \"head\"]\n");
+  program.done(sweep("out") + Flags{"--part", "3/3"});  // none
+  fs::create_directories(program.path("out/trial-1/seed-1"));
+  {
+    auto const other = FolderLock{program.path("out/trial-1/seed-1")};
+    program.refuses(sweep("out") + Flags{"--resume"},
+                    {"out/trial-1/seed-1: expected a folder of its own"});
+  }
+  EXPECT_TRUE(fs::exists(program.path("out/trial-2/seed-1/outcome.json")));
+  program.done(sweep("out") + Flags{"--resume"});
+}
+
+/// More trials of a random search.
+TEST(Parts, MayExtendASweep) {
+  auto const program = Program{};
+  auto const space = std::string{"lr = {low = 1e-4, high = 1e-2}\nsearch = \"random\"\ntrials = "};
+  program.write("s.toml", space + "2\n");
+  program.done(sweep("out"));
+  program.write("s.toml", space + "3\n");
+  program.done(sweep("out") + Flags{"--part", "1/2"});
+  program.write("s.toml", space + "2\n");
+  program.refuses(sweep("out") + Flags{"--part", "2/2"},
+                  {"out/space.toml: expected the first trials of s.toml"});
+  program.write("s.toml", space + "3\n");
+  program.done(sweep("out") + Flags{"--resume"});
+  EXPECT_EQ(program.json("out/sweep.json").at("trials").size(), 3u);
 }
 
 TEST(Parts, AreRefusedWhereTheyAreNone) {
   auto const program = Program{};
+  program.write("s.toml", "rank = [1]\n");
   for (auto const* const part : {"0/3", "4/3", "2", "/", "1/x", "-1/2", "1/2/3"}) {
     program.refuses(study("out") + Flags{"--part", part}, {"--part: expected a part such as 2/8"});
   }
   program.refuses(sweep("out") + Flags{"--part", "0/3"}, {"--part: expected a part such as 2/8"});
   program.refuses(sweep("out") + Flags{"--part", ""}, {"--part", "expected a part such as 2/8"});
+  program.refuses(sweep("") + Flags{"--part", "1/2"}, {"expected the name of a folder"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--slurm", "2"}, {"--slurm", "--part"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--choose-lr", "1e-3", "--valid",
                                        golden("train/data.txt")},

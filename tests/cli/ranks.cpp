@@ -121,6 +121,7 @@ TEST(Ranks, ShareTheTrialsOfASweep) {
   record["trials"].erase(2);
   program.write("shared/sweep.json", record.dump());
   done(program, 2, sweep("shared") + Flags{"--resume"});
+  done(program, 3, sweep("shared") + Flags{"--resume"});  // of nothing
   EXPECT_EQ(program.read("shared/trial-2/seed-1/outcome.json"), before);
   EXPECT_EQ(without_times(program.json("shared/sweep.json")),
             without_times(program.json("alone/sweep.json")));

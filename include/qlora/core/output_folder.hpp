@@ -32,7 +32,7 @@ inline std::vector<std::filesystem::path> create_folder(std::filesystem::path co
   auto made = std::vector<std::filesystem::path>{};
   auto error = std::error_code{};
   for (auto folder = std::filesystem::absolute(path, error).lexically_normal();
-       !std::filesystem::exists(folder, error); folder = folder.parent_path()) {
+       !folder.empty() && !std::filesystem::exists(folder, error); folder = folder.parent_path()) {
     made.push_back(folder);
   }
   try {
