@@ -61,6 +61,23 @@ TEST(Arena, GivesReleasedMemoryAgain) {
   EXPECT_EQ(arena.vector<float>(48).data(), first);
 }
 
+TEST(Arena, OverlaysLayoutsAndGoesOnAfterTheLongest) {
+  auto const all = HostArena::measure([](HostArena& arena) {
+    arena.vector<float>(1);
+    arena.overlay([&] { arena.vector<float>(16); }, [&] { arena.vector<float>(40); },
+                  [&] { arena.vector<float>(1); });
+    arena.vector<float>(1);
+  });
+  EXPECT_EQ(all, 64u + 192u + 64u);
+  auto arena = HostArena{all};
+  float* starts[3] = {};
+  arena.overlay([&] { starts[0] = arena.vector<float>(16).data(); },
+                [&] { starts[1] = arena.vector<float>(40).data(); });
+  starts[2] = arena.vector<float>(1).data();
+  EXPECT_EQ(starts[0], starts[1]);
+  EXPECT_EQ(starts[2], starts[0] + 48);
+}
+
 std::string refusal(HostArena& arena, Index floats) {
   try {
     arena.vector<float>(floats);

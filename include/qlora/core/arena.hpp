@@ -42,6 +42,15 @@ class Arena {
     return {take<T>(rows * columns), {rows, columns}};
   }
 
+  /// Runs layouts that begin at the same place: for tensors of which no two are needed at a time.
+  template <class... Layouts>
+  void overlay(Layouts&&... layouts) {
+    auto const first = used_;
+    auto end = used_;
+    ((used_ = first, layouts(), end = std::max(end, used_)), ...);
+    used_ = end;
+  }
+
   Mark mark() const { return used_; }
   void release(Mark mark) { used_ = mark; }
   std::size_t capacity_bytes() const { return capacity_; }

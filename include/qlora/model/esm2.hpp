@@ -109,10 +109,10 @@ class Esm2 {
     if (kept_ == Keep::nothing) throw Error{"backward: the forward pass kept nothing"};
     auto const lowest = lowest_adapted();
     auto const encoder_learns = lowest < layers_.size();
-    auto const d_features = encoder_learns ? d_features_ : Matrix<A, space>{};
+    auto const d_features = encoder_learns ? scratch_.d_normed : Matrix<A, space>{};  // (n, d)
     if (encoder_learns) {
       backend.clear(flat(d_stream_));
-      backend.clear(flat(d_features_));
+      backend.clear(flat(d_features));
     }
     backend.template lora_project_backward<A, A>(features_, classifier(), LoraInput{},
                                                  pass_.packing, d_logits, d_features,
@@ -130,7 +130,8 @@ class Esm2 {
     for (auto i = layers_.size(); i-- > lowest;) {
       before_layer();
       if (kept_ == Keep::inputs) {
-        layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, recomputed_);
+        auto const known = scratch_.d_normed;  // what the layer gave before: (n, d)
+        layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, known);
       }
       layers_[i].backward(backend, shape_, pass_, input(i), state(i), scratch_, i == lowest,
                           d_stream_);
@@ -314,7 +315,9 @@ class Esm2 {
     auto const layers = layers_.size();
     auto panel = Index{0};
     auto widest = Index{1};
+    auto reads_activated = false;  // beside its gradient
     for (auto const& layer : layers_) {
+      reads_activated = reads_activated || layer.down.adapted();
       for (auto const* linear : {&layer.qkv, &layer.out, &layer.up, &layer.down}) {
         panel = std::max(panel, linear->expanded_size());
         widest = std::max(widest, linear->hidden());
@@ -338,24 +341,29 @@ class Esm2 {
       end_of_states = std::max(end_of_states, arena.mark());
     }
     arena.release(end_of_states);
-    auto const training = keep != Keep::nothing;
-    auto const m = training ? n : 0;
-    scratch_ = nn::LayerScratch<B>{.panels = panels,
-                                   .normed = arena.template matrix<T>(n, d),
-                                   .narrow = arena.template matrix<T>(m, d),
-                                   .activated = arena.template matrix<T>(n, shape_.intermediate),
-                                   .d_up = arena.template matrix<T>(m, shape_.intermediate),
-                                   .d_qkv = arena.template matrix<T>(m, 3 * d),
-                                   .d_normed = arena.template matrix<A>(m, d),
-                                   .dh = arena.template matrix<A>(m, widest)};
+    auto const m = keep == Keep::nothing ? Index{0} : n;
+    scratch_.panels = panels;
+    scratch_.normed = arena.template matrix<T>(n, d);
+    scratch_.narrow = arena.template matrix<T>(m, d);
+    auto const activate = [&] {
+      scratch_.activated = arena.template matrix<T>(n, shape_.intermediate);
+    };
+    auto const d_up = [&] { scratch_.d_up = arena.template matrix<T>(m, shape_.intermediate); };
+    auto const d_qkv = [&] { scratch_.d_qkv = arena.template matrix<T>(m, 3 * d); };
+    if (reads_activated) {
+      activate();
+      arena.overlay(d_up, d_qkv);
+    } else {
+      arena.overlay(activate, d_up, d_qkv);
+    }
+    scratch_.d_normed = arena.template matrix<A>(m, d);
+    scratch_.dh = arena.template matrix<A>(m, widest);
     features_ = arena.template matrix<A>(n, d);
     final_stats_ = arena.template matrix<A>(n, 2);
     logits_ = arena.template matrix<A>(n, classes);
     head_h_ = arena.template matrix<A>(n, head_ ? lora_.rank : 0);
     head_dh_ = arena.template matrix<A>(m, head_ ? lora_.rank : 0);
     d_stream_ = arena.template matrix<A>(m, d);
-    d_features_ = arena.template matrix<A>(m, d);
-    recomputed_ = arena.template matrix<A>(keep == Keep::inputs ? n : 0, d);
   }
   Matrix<A, space> input(std::size_t i) const {
     return inputs_[kept_ == Keep::nothing ? i % 2 : i];
@@ -391,8 +399,7 @@ class Esm2 {
   std::vector<Matrix<A, space>> inputs_;  // (n, hidden) into each layer, and out of the last
   std::vector<nn::LayerState<B>> states_;
   nn::LayerScratch<B> scratch_;
-  Matrix<A, space> features_, final_stats_, logits_, head_h_, head_dh_, d_stream_, d_features_,
-      recomputed_;
+  Matrix<A, space> features_, final_stats_, logits_, head_h_, head_dh_, d_stream_;
 };
 
 }  // namespace qlora::inline v1

@@ -39,7 +39,8 @@ struct LayerState {
   Matrix<A, space> h_qkv, h_out, h_up, h_down;  ///< (n, adapted targets x rank) each
 };
 
-/// Memory that every layer overwrites.
+/// Memory that every layer overwrites. d_up and d_qkv may share theirs, and with `activated` where
+/// no `down` is adapted.
 template <class B>
 struct LayerScratch {
   using T = typename B::Compute;
