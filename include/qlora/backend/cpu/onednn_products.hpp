@@ -6,6 +6,7 @@
 #endif
 
 #include <array>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,9 @@ template <class T, auto Destroy>
 using Handle = std::unique_ptr<T, Destroyer<Destroy>>;
 
 inline void check(dnnl_status_t status, char const* what) {
+  if (status == dnnl_out_of_memory) {
+    throw SystemError{std::string{"oneDNN: "} + what + ": expected memory, found none left"};
+  }
   if (status != dnnl_success) {
     throw SystemError{std::string{"oneDNN: "} + what + ": expected success, got status " +
                       std::to_string(static_cast<int>(status))};
@@ -70,6 +74,12 @@ inline Index row_multiple() {
   constexpr auto avx512 = static_cast<unsigned>(dnnl_cpu_isa_avx512_core);
   static auto const isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
   return (isa & avx512) == avx512 ? 16 : 48;
+}
+
+/// Rows of the largest such tile. Of one with more, oneDNN multiplies copies on processors without
+/// AVX-512 where the matrix is large, and sums other blocks than of one with fewer.
+inline Index most_rows() {
+  return row_multiple() == 16 ? std::numeric_limits<Index>::max() : Index{240};
 }
 
 /// Whether bf16 operands are multiplied faster by way of float: Intel's processors since Sapphire
@@ -239,6 +249,12 @@ struct OneDnnProducts {
                             Vector<float const> bias, Matrix<U> y, Write write) {
     if constexpr (std::same_as<T, bf16>) {
       if (onednn::float_is_faster()) return false;
+    }
+    if (auto const most = onednn::most_rows(); x.rows() > most) {
+      auto const part = [&](Index first, Index count) {
+        return multiply_tile(x.slice(first, count), w, weight, bias, y.slice(first, count), write);
+      };
+      return part(0, most) && part(most, x.rows() - most);
     }
     if (!w.is_dense()) {
       auto const dense = tile::scratch<T>(tile::Slot::dense_weight, w.rows(), w.columns());
