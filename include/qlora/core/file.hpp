@@ -102,7 +102,9 @@ class MappedFile {
     size_ = file.size_bytes;
     if (size_ == 0) return;  // mmap refuses empty mappings
     auto const address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor.get(), 0);
-    if (address == MAP_FAILED) detail::throw_errno(path_, "map");
+    if (address == MAP_FAILED) {
+      detail::throw_errno(path_, "map its " + std::to_string(size_) + " bytes");
+    }
     data_ = static_cast<std::byte const*>(address);
   }
   MappedFile(MappedFile&& other) noexcept

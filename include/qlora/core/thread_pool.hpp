@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -44,7 +45,7 @@ class ThreadPool {
   /// thread's, runs on its caller alone, under the number that it has. The first exception is
   /// rethrown when no call is running any more.
   void run(Index pieces, int threads, void const* body, Call call) {
-    auto const helpers = static_cast<int>(std::min<Index>({pieces, threads, most_threads})) - 1;
+    auto helpers = static_cast<int>(std::min<Index>({pieces, threads, most_threads})) - 1;
     auto const alone = helpers < 1 || current_worker != nobody;
     auto const lock =
         alone ? std::unique_lock<std::mutex>{} : std::unique_lock{mutex_, std::try_to_lock};
@@ -53,8 +54,12 @@ class ThreadPool {
         call(body, piece, std::max(current_worker, 0));
       return;
     }
-    for (; helpers_ < helpers; ++helpers_) {
-      std::thread{[this, worker = helpers_ + 1] { help(worker); }}.detach();
+    try {
+      for (; helpers_ < helpers; ++helpers_) {
+        std::thread{[this, worker = helpers_ + 1] { help(worker); }}.detach();
+      }
+    } catch (std::system_error const&) {
+      helpers = helpers_;  // the system gives no more: those that there are do the work
     }
     pieces_ = pieces;
     body_ = body;

@@ -27,7 +27,7 @@ class Inflater {
 
   explicit Inflater(std::string name) : name_{std::move(name)} {
     constexpr auto gzip_only = 16;
-    if (::inflateInit2(&stream_, MAX_WBITS + gzip_only) != Z_OK) throw std::bad_alloc{};
+    if (::inflateInit2(&stream_, MAX_WBITS + gzip_only) != Z_OK) out_of_memory();
   }
   Inflater(Inflater const&) = delete;
   Inflater& operator=(Inflater const&) = delete;
@@ -72,9 +72,15 @@ class Inflater {
     throw InputError{at(name_, "byte " + std::to_string(taken()) + ": " + what)};
   }
 
+  [[noreturn]] void out_of_memory() const {
+    constexpr auto window = std::size_t{1} << MAX_WBITS;
+    throw SystemError{at(
+        name_, "cannot allocate the " + std::to_string(window) + " bytes that inflating it needs")};
+  }
+
   void inflate_some() {
     auto const status = ::inflate(&stream_, Z_NO_FLUSH);
-    if (status == Z_MEM_ERROR) throw std::bad_alloc{};
+    if (status == Z_MEM_ERROR) out_of_memory();
     at_member_end_ = status == Z_STREAM_END;
     if (at_member_end_ || status == Z_OK || status == Z_BUF_ERROR) return;
     auto const reason = std::string_view{stream_.msg != nullptr ? stream_.msg : "unknown reason"};
