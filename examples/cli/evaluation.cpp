@@ -48,7 +48,7 @@ metrics::Scores evaluate(Session& session, DataSet const& data, std::string cons
       Scoring{data, label, style, {.class_weights = session.class_weights()}, collectors};
   auto ranks = dist::Collective{session.ranks()};
   // Ranks end together, or some would wait for others' logits; asking takes them a moment.
-  auto const proteins_between = std::size_t{ranks.size() == 1 ? 1u : 64u};
+  constexpr auto proteins_between = std::size_t{64};
   located<DivergedError>(data.file, [&] {
     session.predict(data.proteins, [&](std::size_t i, Matrix<float const> logits) {
       if (i % proteins_between == 0 && ranks.any(Termination::requested())) throw Terminated{};

@@ -12,6 +12,7 @@
 #endif
 
 #include "session.hpp"
+#include "termination.hpp"
 
 namespace qlora::cli {
 
@@ -48,7 +49,10 @@ class SessionOf final : public Session {
     });
   }
   void predict(std::span<Protein const> proteins, OnLogits const& on_logits) override {
-    study_.predict(proteins, on_logits, ranks_);
+    auto const look = [&] {
+      if (ranks_.size() == 1) Termination::check();  // others would wait for this one
+    };
+    study_.predict(proteins, on_logits, ranks_, look);
   }
   void save_adapter(std::filesystem::path const& folder) const override {
     study_.save_adapter(folder);

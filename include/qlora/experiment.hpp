@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -138,11 +139,13 @@ class Experiment {
   /// Calls `body(number, logits)` for each protein in order, logits (residues, 2). Throws
   /// InputError, naming the protein, for labels that are none, and DivergedError, naming the
   /// residue too, for a logit that is not finite. Several processes share the work, and each calls
-  /// for all proteins.
+  /// for all proteins. `look()` is called often meanwhile, and may throw.
   template <class Body, class C = dist::Self>
   requires dist::Communicator<std::remove_reference_t<C>>
-  void predict(std::span<Protein const> proteins, Body&& body, C&& communicator = {}) {
-    for_each_logits(backend_, network_, proteins, tokens_per_batch, body, communicator);
+  void predict(
+      std::span<Protein const> proteins, Body&& body, C&& communicator = {},
+      std::function<void()> const& look = [] {}) {
+    for_each_logits(backend_, network_, proteins, tokens_per_batch, body, communicator, look);
   }
 
  private:

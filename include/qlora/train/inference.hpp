@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <numeric>
 #include <span>
@@ -39,11 +40,13 @@ void check_finite(Protein const& protein, Matrix<T const> logits) {
 
 /// Calls `body(number, logits)` for each protein in order, with the logits (residues, 2) of its
 /// residues alone. Ranks take turns with the batches and tell each other the logits, so that each
-/// calls for all. Throws as `checked`, and DivergedError for a logit that is not finite.
+/// calls for all. `look()` is called often, between layers where the backend computes at once, and
+/// may throw. Throws as `checked`, and DivergedError for a logit that is not finite.
 template <class B, class Model, class Body, class C = dist::Self>
 requires dist::Communicator<std::remove_reference_t<C>>
-void for_each_logits(B& backend, Model& model, std::span<Protein const> proteins,
-                     Index batch_tokens, Body&& body, C&& communicator = {}) {
+void for_each_logits(
+    B& backend, Model& model, std::span<Protein const> proteins, Index batch_tokens, Body&& body,
+    C&& communicator = {}, std::function<void()> const& look = [] {}) {
   using A = typename B::Accumulator;
   proteins = checked(proteins);
   auto order = std::vector<std::uint32_t>(proteins.size());
@@ -54,6 +57,9 @@ void for_each_logits(B& backend, Model& model, std::span<Protein const> proteins
   while ((starts.size() - 1) % at_once != 0) starts.push_back(proteins.size());  // empty batches
   auto const for_each_of = [&](std::size_t batch, auto&& visit) {
     for (auto p = starts[batch]; p < starts[batch + 1]; ++p) visit(p);
+  };
+  auto const before_layer = [&] {
+    if constexpr (!B::asynchronous) look();
   };
   auto batch = PackedBatch{};
   auto own = std::vector<A>{};                      // logits of this rank's batch
@@ -69,8 +75,11 @@ void for_each_logits(B& backend, Model& model, std::span<Protein const> proteins
     for_each_of(first + static_cast<std::size_t>(ranks.rank()),
                 [&](std::size_t p) { batch.add(proteins[p], order[p]); });
     own.clear();
+    look();
     if (batch.tokens() > 0) {
-      auto const values = on_host(model.forward(backend, batch, Keep::nothing));
+      auto const staged = backend.stage(batch.view());
+      auto const values =
+          on_host(model.forward(backend, staged, Keep::nothing, Dropout{}, before_layer));
       auto const view = Matrix<A const>{values};
       own.assign(view.data(), view.data() + view.size());
     }
