@@ -1,24 +1,53 @@
 #include "checkpoint.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <limits>
 #include <system_error>
 
+#include <unistd.h>
+
 #include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
 
+#include "files.hpp"
 #include "options.hpp"
 #include "run_record.hpp"
 
 namespace qlora::cli {
+namespace {
+
+/// Throws InputError where the storage does not give the file's bytes.
+void expect_readable(std::filesystem::path const& path) {
+  auto const file = detail::open_regular(path);
+  auto block = std::array<char, 1 << 16>{};
+  for (auto got = ::ssize_t{1}; got > 0;) {
+    got = ::read(file.descriptor.get(), block.data(), block.size());
+    if (got < 0 && errno == EINTR) got = 1;
+    if (got < 0) {
+      throw InputError{at(path.string(), "expected a file that can be read, found: " +
+                                             std::generic_category().message(errno))};
+    }
+  }
+}
+
+}  // namespace
 
 std::vector<std::filesystem::path> CheckpointFolder::files() const {
   auto found = std::vector<std::filesystem::path>{};
-  auto ignored = std::error_code{};
-  for (auto const& entry : std::filesystem::directory_iterator{path_, ignored}) {
+  auto error = std::error_code{};
+  auto entries = std::filesystem::directory_iterator{path_, error};
+  for (; !error && entries != end(entries); entries.increment(error)) {
+    auto const& entry = *entries;
     auto const name = entry.path().filename().string();
     if (name.starts_with("step-") && name.ends_with(".safetensors")) found.push_back(entry.path());
+  }
+  // A folder that cannot be read is none without checkpoints, which a new run would replace.
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw SystemError{at(path_.string(), "cannot list the folder: " + error.message())};
   }
   std::ranges::sort(found, std::ranges::greater{});  // numbers are of one width
   return found;
@@ -28,6 +57,7 @@ std::optional<std::pair<std::filesystem::path, StoredCheckpoint>> CheckpointFold
     std::vector<std::string>& passed_over) const {
   for (auto const& file : files()) {
     try {
+      expect_readable(file);  // or the first touch of a mapped page would end the process
       return std::pair{file, read_checkpoint(file)};
     } catch (InputError const& error) {
       passed_over.push_back(std::string{"passed over "} + error.what());
@@ -52,11 +82,8 @@ std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,
                 static_cast<long long>(checkpoint.training.steps));
   create_folder(path_);
   write_checkpoint(path_ / name, options.identity, checkpoint);
+  remove_unfinished(path_);
   auto ignored = std::error_code{};
-  for (auto const& entry : std::filesystem::directory_iterator{path_, ignored}) {
-    // What a process that was killed had begun to write; the folder is this one's alone.
-    if (entry.path().extension() == ".part") std::filesystem::remove(entry.path(), ignored);
-  }
   auto kept = std::int64_t{0};
   for (auto const& file : files()) {
     auto const is_later = file.filename().string() > name;

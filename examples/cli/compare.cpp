@@ -141,7 +141,7 @@ bool is_study(std::filesystem::path const& folder) {
 void refuse_other(std::filesystem::path const& out, bool resume) {
   if (!resume) {
     refuse_occupied_run(out, is_study);
-  } else if (!is_study(out)) {
+  } else if (!is_study(out) && !is_beginning(out)) {
     refuse_occupied(out);
   }
 }

@@ -82,6 +82,24 @@ void refuse_occupied_run(
   throw InputError{std::string{error.what()} + "; --resume goes on with what was begun there"};
 }
 
+namespace {
+bool is_unfinished(std::filesystem::directory_entry const& entry) {
+  return entry.path().extension() == ".part";
+}
+}  // namespace
+
+bool is_beginning(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  return std::ranges::all_of(std::filesystem::directory_iterator{folder, ignored}, is_unfinished);
+}
+
+void remove_unfinished(std::filesystem::path const& folder) {
+  auto ignored = std::error_code{};
+  for (auto const& entry : std::filesystem::directory_iterator{folder, ignored}) {
+    if (is_unfinished(entry)) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
 void check_output(std::filesystem::path const& file) {
   auto ignored = std::error_code{};
   if (file.empty()) throw InputError{"expected the name of a file to write, found an empty one"};

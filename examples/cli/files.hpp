@@ -40,6 +40,12 @@ std::string model_fingerprint(std::string const& model);
 void refuse_occupied_run(std::filesystem::path const& out,
                          std::function<bool(std::filesystem::path const&)> const& can_be_resumed);
 
+/// Whether nothing is there but files that a process began to write.
+bool is_beginning(std::filesystem::path const& folder);
+
+/// Removes what a process that was killed had begun to write; the folder must be this one's alone.
+void remove_unfinished(std::filesystem::path const& folder);
+
 /// Throws InputError, before any work is done, for a path at which no file can be created.
 void check_output(std::filesystem::path const& file);
 

@@ -12,6 +12,7 @@
 #include <qlora/core/file.hpp>
 #include <qlora/dist/launcher.hpp>
 
+#include "files.hpp"
 #include "numbers.hpp"
 #include "options.hpp"
 #include "shell.hpp"
@@ -34,16 +35,6 @@ std::string repeated(CLI::App const& command) {
     text += " " + shell_word(std::string{"--"}.append(name).append("=").append(value));
   }
   return text;
-}
-
-/// Whether nothing is there but files that are being written: where locks do not reach other
-/// machines, another part's first.
-bool is_beginning(std::filesystem::path const& folder) {
-  auto ignored = std::error_code{};
-  for (auto const& entry : std::filesystem::directory_iterator{folder, ignored}) {
-    if (entry.path().extension() != ".part") return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -106,8 +97,10 @@ std::unique_ptr<FolderLock> claim_folder(std::filesystem::path const& out, bool 
     try {
       if (!lock) lock = std::make_unique<FolderLock>(out);
       check();
+      if (!is_part) remove_unfinished(out);
       return lock;
     } catch (InputError const&) {
+      // Where locks do not reach other machines, another part's files are the first.
       auto const patience = std::chrono::seconds{!lock || is_beginning(out) ? 120 : 3};
       if (!is_part || std::chrono::steady_clock::now() - start > patience) throw;
     }

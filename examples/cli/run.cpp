@@ -22,6 +22,7 @@
 #include "best_epoch.hpp"
 #include "description.hpp"
 #include "evaluation.hpp"
+#include "files.hpp"
 #include "peak_memory.hpp"
 #include "termination.hpp"
 
@@ -109,10 +110,15 @@ std::vector<std::string> Run::notes() const {
 void Run::check_folder(std::filesystem::path const& folder) const {
   auto passed_over = std::vector<std::string>{};
   if (CheckpointFolder{folder}.newest(options_.checkpoints.identity, passed_over)) return;
-  for (auto const* const result :
-       {"adapter_config.json", "metrics.json", "comparison.json", "sweep.json", "run.json"}) {
+  auto const has = [&](char const* name) {
     auto ignored = std::error_code{};
-    if (!std::filesystem::exists(folder / result, ignored)) continue;
+    return std::filesystem::exists(folder / name, ignored);
+  };
+  for (auto const* const result :
+       {"metrics.json", "comparison.json", "sweep.json", "run.json", "adapter_config.json"}) {
+    if (!has(result)) continue;
+    // A run without metrics was killed while it was evaluated; an adapter alone is no such run.
+    if (result == std::string_view{"adapter_config.json"} && has("config.toml")) continue;
     throw InputError{
         at(folder.string(), std::string{"expected a run that was interrupted, found "} + result +
                                 " and no checkpoint to resume from")};
@@ -133,8 +139,10 @@ std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
     std::cerr << " processes, and there are " << ranks_.size()
               << ": sums may differ in their last bits from those of an uninterrupted run\n";
   }
+  if (writes()) {
+    for (auto const& sentence : passed_over) std::cerr << options_.label << sentence << "\n";
+  }
   if (options_.machine.quiet) return found;
-  for (auto const& sentence : passed_over) std::cerr << options_.label << sentence << "\n";
   std::cerr << options_.label
             << (found ? "resumes after step " + std::to_string(found->training.steps)
                       : std::string{"no checkpoint: starts from the beginning"})
@@ -153,6 +161,7 @@ void Run::expect_same_on_all_ranks(std::int64_t step) {
 }
 
 void Run::train(RunResult& result, std::filesystem::path const& folder) {
+  if (writes()) remove_unfinished(folder);
   auto const checkpoints = CheckpointFolder{folder};
   auto found = resumed(checkpoints);
   auto& history = history_.emplace(folder);

@@ -16,8 +16,8 @@ class Terminated : public std::runtime_error {
   explicit Terminated(std::string const& what = "stopped by SIGTERM") : std::runtime_error{what} {}
 };
 
-/// While one lives, SIGTERM is noted, and the work must look; a second one ends a process at once
-/// that is alone. One may live within another.
+/// While one lives, SIGTERM is noted, and the work must look; another, two seconds later or more,
+/// ends a process at once that is alone. One may live within another.
 class Termination {
  public:
   Termination() noexcept;

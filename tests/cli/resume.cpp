@@ -120,11 +120,12 @@ TEST(Resume, EndsSoWithEveryArmInBf16) {
       auto const arm = Flags{"--quant", quant, "--placement", placement, "--compute", "bf16",
                              "--rank",  "2",   "--ci",        "none",    "--quiet"};
       auto often = arm;
-      often.insert(often.end(), {"--checkpoint-every", "7", "--keep-checkpoints", "100"});
+      often.insert(often.end(), {"--checkpoint-every", "7", "--keep-checkpoints", "100",  //
+                                 "--threads", "1"});
       program.done(train("whole", often));
       cut_off(program, "parts", checkpoints(program, "whole").front());
       auto goes_on = arm;
-      goes_on.emplace_back("--resume");
+      goes_on.insert(goes_on.end(), {"--resume", "--threads", "3"});
       program.done(train("parts", goes_on));
       expect_same(program, "whole", "parts");
     }
@@ -220,8 +221,42 @@ TEST(Resume, RefusesResultsWithoutACheckpoint) {
   auto const program = Program{};
   program.done(train("out", {"--placement", "head"}));
   auto const adapter = program.read("out/adapter_model.safetensors");
-  program.refuses(train("out", {"--resume", "--quiet"}), {"out", "adapter_config.json"});
+  program.refuses(train("out", {"--resume", "--quiet"}), {"out", "metrics.json"});
   EXPECT_EQ(program.read("out/adapter_model.safetensors"), adapter);
+  // An adapter of whatever origin.
+  fs::create_directory(program.path("other"));
+  fs::copy_file(program.path("out/adapter_config.json"), program.path("other/adapter_config.json"));
+  program.refuses(train("other", {"--resume", "--quiet"}), {"other", "adapter_config.json"});
+}
+
+/// Killed while what it had learned was evaluated, and before.
+TEST(Resume, BeginsWhereThereAreNoResults) {
+  auto const program = Program{};
+  auto const flags = Flags{"--placement", "head"};
+  auto resumed = flags;
+  resumed.emplace_back("--resume");
+  program.done(train("whole", flags));
+  program.done(train("out", flags));
+  fs::remove(program.path("out/metrics.json"));
+  program.write("out/metrics.json.99-1.part", "{");
+  program.done(train("out", resumed));
+  expect_same(program, "whole", "out");
+  EXPECT_FALSE(fs::exists(program.path("out/metrics.json.99-1.part")));
+
+  fs::create_directory(program.path("begun"));
+  program.write("begun/config.toml.99-1.part", "mod");
+  program.done(train("begun", resumed));
+  expect_same(program, "whole", "begun");
+}
+
+TEST(Resume, DoesNotTakeAFolderThatCannotBeReadForAnEmptyOne) {
+  auto const program = Program{};
+  fs::create_directory(program.path("out"));
+  program.write("out/checkpoints", "");  // listing it fails
+  auto const outcome = program.run(train("out", {"--resume", "--quiet"}));
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.err.find("out/checkpoints: cannot list the folder: "), std::string::npos)
+      << outcome.err;
 }
 
 /// Stopped while the end of an epoch is evaluated, again and again before it gets on.
@@ -245,6 +280,10 @@ TEST(Resume, GoesOnFromTheEndOfAnEpoch) {
     run.signal(SIGTERM);
     auto const outcome = run.wait();
     EXPECT_EQ(outcome.status, 143) << outcome.err;
+    if (round == 0) {
+      EXPECT_NE(outcome.err.find("stopped by SIGTERM, after step "), std::string::npos)
+          << outcome.err;
+    }
   }
   program.done(train("stopped", resumed));
   expect_same(program, "whole", "stopped");
@@ -260,6 +299,8 @@ TEST(Resume, GoesOnAfterSignals) {
   auto const seventh = std::string{"checkpoints/step-000000000007.safetensors"};
   auto polite = program.start(train("terminated", longer));
   ASSERT_TRUE(reached(polite, program.path("terminated") / seventh));
+  polite.signal(SIGTERM);  // and again, as `timeout` and schedulers have it
+  std::this_thread::sleep_for(std::chrono::milliseconds{1});
   polite.signal(SIGTERM);
   auto const outcome = polite.wait();
   EXPECT_EQ(outcome.status, 143) << outcome.err;
@@ -311,7 +352,13 @@ TEST(Resume, RefusesAFolderThatAnotherRunFills) {
   program.refuses(train("out", {"--quiet"}), {"out", "another run"});
   EXPECT_TRUE(fs::is_empty(program.path("out")));
   ::close(folder);
-  program.done(train("out"));
+
+  auto run = program.start(train("out", {"--epochs", "1000", "--checkpoint-every", "1"}));
+  ASSERT_TRUE(reached(run, program.path("out/checkpoints")));
+  program.refuses(train("out", {"--quiet", "--resume", "--epochs", "1000"}),
+                  {"out", "another run"});
+  run.signal(SIGKILL);
+  run.wait();
 }
 
 TEST(Resume, GoesOnWithinARunOfAStudy) {
