@@ -1,8 +1,8 @@
-"""A training step of transformers + PEFT (+ bitsandbytes) on an ESM-2 with random weights: the other side of
-against_hf.py, which runs it in a process of its own for every configuration, and of gpu_results.py. Where PEFT is not
-installed, which only the latter meets, adapters are those of a few lines below.
+"""A training step, or a forward pass, of transformers + PEFT (+ bitsandbytes) on an ESM-2 with random weights: the
+other side of against_hf.py, which runs it in a process of its own for every configuration, and of gpu_results.py. Where
+PEFT is not installed, which only the latter meets, adapters are those of a few lines below.
 
-Prints a line when it is ready. Then, for every line of standard input, a number of seconds, it trains for about that
+Prints a line when it is ready. Then, for every line of standard input, a number of seconds, it works for about that
 long and prints a line of JSON. It shares no code with tests/parity/hf.py, which slows torch down for the sake of
 reproducible sums.
 """
@@ -107,22 +107,29 @@ def random_batch(lengths, padded):
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
+def precision_of(options):
+    """A context for a forward pass."""
+    if options.precision == "autocast":
+        return torch.autocast(options.device, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
 def make_step(options):
-    """A function that trains once on every batch of random proteins."""
+    """A function that trains once on every batch of random proteins, or infers them."""
     torch.manual_seed(1)
     model = make_model(options).to(options.device)
+    if options.work == "inference":
+        return make_inference(options, model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
     batches = [{name: values.to(options.device) for name, values in random_batch(*sizes).items()}
                for sizes in make_batches(options)]
     forward = torch.compile(model) if options.compile else model
-    autocast = options.precision == "autocast"
-    context = torch.autocast(options.device, torch.bfloat16) if autocast else contextlib.nullcontext()
 
     def step():
         for batch in batches:
             optimizer.zero_grad()
-            with context:
+            with precision_of(options):
                 loss = forward(**batch).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -132,9 +139,29 @@ def make_step(options):
     return step
 
 
+def make_inference(options, model):
+    """Of a model whose adapters are merged where the base is not quantized, which is the fastest way."""
+    if options.base == "full" and peft is not None:
+        model = model.merge_and_unload()
+    model.eval()
+    batches = [random_batch(*sizes) for sizes in make_batches(options)]
+    batches = [{name: batch[name].to(options.device) for name in ("input_ids", "attention_mask")} for batch in batches]
+    forward = torch.compile(model) if options.compile else model
+
+    @torch.inference_mode()
+    def infer():
+        with precision_of(options):
+            for batch in batches:
+                logits = forward(**batch).logits
+        return logits[0, 0, 0].item()
+
+    return infer
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=json.loads, required=True, help="[hidden, layers, heads]")
+    parser.add_argument("--pass", dest="work", choices=["training", "inference"], default="training")
     parser.add_argument("--placement", choices=TARGETS, required=True)
     parser.add_argument("--attention", choices=["eager", "sdpa"], required=True)
     parser.add_argument("--precision", choices=["fp32", "bf16", "autocast"], required=True,

@@ -10,20 +10,14 @@
 #include <qlora/backend/cpu/onednn_products.hpp>
 #endif
 
+#include "support/inputs.hpp"
+
+namespace bench {
 namespace {
 using namespace qlora;
 
 constexpr auto tokens = Index{4096};
 constexpr auto tile_rows = Index{256};
-
-template <class T>
-MatrixTensor<T> filled(Index rows, Index columns) {
-  auto result = MatrixTensor<T>{{rows, columns}};
-  for (auto i = Index{0}; i < result.size(); ++i) {
-    result.data()[i] = convert<T>(static_cast<float>(i % 7 - 3) * .25f);
-  }
-  return result;
-}
 
 template <class Products, class T>
 void multiply_transposed(benchmark::State& state) {
@@ -83,3 +77,4 @@ BENCHMARK_TEMPLATE(multiply, OneDnnProducts, bf16)->Apply(layers);
 #endif
 
 }  // namespace
+}  // namespace bench

@@ -1,5 +1,5 @@
-/// The verbs between the products (and the expansion of 4-bit codes): reference loops against
-/// vectorised ones, on 8 sequences of 512 tokens and the layers of the 8M and 35M models.
+/// The verbs between the products and attention (and the expansion of 4-bit codes): reference loops
+/// against vectorised ones, on 8 sequences of 512 tokens and the layers of the 8M and 35M models.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -9,43 +9,14 @@
 
 #include <qlora/backend/cpu.hpp>
 
+#include "support/inputs.hpp"
+
+namespace bench {
 namespace {
 using namespace qlora;
 using backend::Loops;
 
-constexpr auto length = Index{512};
-constexpr auto tokens = 8 * length;
-
-template <class T>
-MatrixTensor<T> filled(Index rows, Index columns) {
-  auto result = MatrixTensor<T>{{rows, columns}};
-  for (auto i = Index{0}; i < result.size(); ++i) {
-    result.data()[i] = convert<T>(static_cast<float>(i * 37 % 101 - 50) * .01f);
-  }
-  return result;
-}
-
-/// Eight sequences one after the other.
-struct Batch {
-  std::vector<std::int32_t> offsets, positions;
-  std::vector<std::uint32_t> samples;
-
-  Batch() {
-    for (auto i = Index{0}; i <= tokens; i += length) {
-      offsets.push_back(static_cast<std::int32_t>(i));
-    }
-    for (auto i = Index{0}; i < tokens; ++i) {
-      positions.push_back(static_cast<std::int32_t>(i % length));
-      samples.push_back(static_cast<std::uint32_t>(i / length));
-    }
-  }
-  Packing<Space::host> packing() const {
-    return {.offsets = {offsets.data(), {tokens / length + 1}},
-            .positions = {positions.data(), {tokens}},
-            .samples = {samples.data(), {tokens}},
-            .longest = length};
-  }
-};
+constexpr auto tokens = Index{4096};
 
 /// What every benchmark works on: a width of 20 heads.
 template <class T, Loops L>
@@ -57,16 +28,14 @@ struct Layer {
 
   Index width;
   backend::Cpu<EigenProducts, T, L> cpu{};
-  Batch batch{};
+  EqualSequences batch{tokens, 512};
   MatrixTensor<T> q = filled<T>(tokens, width), k = filled<T>(tokens, width),
-                  v = filled<T>(tokens, width), out = filled<T>(tokens, width),
-                  dq = filled<T>(tokens, width), dk = filled<T>(tokens, width),
-                  dv = filled<T>(tokens, width);
+                  out = filled<T>(tokens, width);
   MatrixTensor<float> residual = filled<float>(tokens, width), dx = filled<float>(tokens, width),
-                      stats = filled<float>(tokens, 2), lse = filled<float>(heads, tokens),
-                      gamma = filled<float>(1, width), a = filled<float>(ranks, width),
-                      da = filled<float>(ranks, width), h = filled<float>(tokens, ranks),
-                      b = filled<float>(width, ranks), db = filled<float>(width, ranks);
+                      stats = filled<float>(tokens, 2), gamma = filled<float>(1, width),
+                      a = filled<float>(ranks, width), da = filled<float>(ranks, width),
+                      h = filled<float>(tokens, ranks), b = filled<float>(width, ranks),
+                      db = filled<float>(width, ranks);
   LoraInput input{.targets = 3, .first_site = 0, .dropout = {.probability = .5f, .seed = 1}};
 
   void finish(benchmark::State& state) const {
@@ -74,26 +43,6 @@ struct Layer {
     state.SetLabel(std::to_string(tokens) + " tokens x " + std::to_string(width));
   }
 };
-
-template <class T, Loops L>
-void attention(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
-  for (auto _ : state) {
-    x.cpu.attention(x.q, x.k, x.v, x.heads, x.batch.packing(), x.out, x.lse);
-  }
-  x.finish(state);
-}
-
-template <class T, Loops L>
-void attention_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
-  x.cpu.attention(x.q, x.k, x.v, x.heads, x.batch.packing(), x.out, x.lse);
-  for (auto _ : state) {
-    x.cpu.attention_backward(x.q, x.k, x.v, x.heads, x.batch.packing(), x.out, x.q, x.lse, x.dq,
-                             x.dk, x.dv);
-  }
-  x.finish(state);
-}
 
 template <class T, Loops L>
 void gelu(benchmark::State& state) {
@@ -170,6 +119,39 @@ void lora_expand_backward(benchmark::State& state) {
   x.finish(state);
 }
 
+/// The loss and its gradient, of all tokens.
+void cross_entropy(benchmark::State& state) {
+  auto cpu = backend::Cpu<EigenProducts>{};
+  auto const logits = filled<float>(tokens, 2), dlogits = filled<float>(tokens, 2);
+  auto labels = VectorTensor<std::int32_t>{{tokens}};
+  for (auto i = Index{0}; i < tokens; ++i)
+    labels.data()[i] = i % 10 == 0 ? 1 : i % 7 == 0 ? -100 : 0;
+  auto numbers = VectorTensor<StepNumbers>{{1}};
+  for (auto _ : state) {
+    cpu.begin_step(numbers);
+    cpu.cross_entropy(logits, labels, {.5, 16.4}, 1e-3, dlogits, numbers);
+  }
+  state.SetItemsProcessed(state.iterations() * tokens);
+}
+
+/// One update, with its gradients' norm, of so many parameters.
+void adamw(benchmark::State& state) {
+  auto cpu = backend::Cpu<EigenProducts>{};
+  auto const count = Index{state.range(0)};
+  auto const of = [&] { return filled<float>(1, count); };
+  auto const parameters = of(), gradients = of(), first = of(), second = of();
+  std::transform(second.data(), second.data() + count, second.data(),
+                 [](float x) { return x * x; });
+  auto numbers = VectorTensor<StepNumbers>{{1}};
+  *numbers.data() = StepNumbers{.loss = 1., .squared_norm = 0., .updates = 100.};
+  for (auto _ : state) {
+    cpu.squared_norm(gradients.view().row(0), numbers);
+    cpu.adamw(parameters.view().row(0), gradients.view().row(0), first.view().row(0),
+              second.view().row(0), AdamWStep{.clip = 1.}, numbers);
+  }
+  state.SetItemsProcessed(state.iterations() * count);
+}
+
 /// NF4-like codes in blocks of 64 into a panel that stays in cache.
 template <class T>
 void dequantize4(benchmark::State& state) {
@@ -196,8 +178,6 @@ void widths(benchmark::internal::Benchmark* bench) {
   BENCHMARK_TEMPLATE(verb, float, Loops::vectorised)->Apply(widths); \
   BENCHMARK_TEMPLATE(verb, bf16, Loops::vectorised)->Apply(widths)
 
-QLORA_BENCH_VERB(attention);
-QLORA_BENCH_VERB(attention_backward);
 QLORA_BENCH_VERB(gelu);
 QLORA_BENCH_VERB(gelu_backward);
 QLORA_BENCH_VERB(layer_norm);
@@ -207,7 +187,10 @@ QLORA_BENCH_VERB(lora_project);
 QLORA_BENCH_VERB(lora_project_backward);
 QLORA_BENCH_VERB(lora_expand);
 QLORA_BENCH_VERB(lora_expand_backward);
+BENCHMARK(cross_entropy);
+BENCHMARK(adamw)->Arg(1 << 14)->Arg(1 << 20);
 BENCHMARK_TEMPLATE(dequantize4, float);
 BENCHMARK_TEMPLATE(dequantize4, bf16);
 
 }  // namespace
+}  // namespace bench

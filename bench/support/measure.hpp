@@ -1,7 +1,10 @@
 /// How long work takes on any backend.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <limits>
 
 #include <benchmark/benchmark.h>
 
@@ -34,6 +37,26 @@ void measure(benchmark::State& state, [[maybe_unused]] B& backend, Body&& body,
   } else {
     for (auto _ : state) body();
   }
+}
+
+/// Seconds of one call of `body`, the least of several.
+template <class B, class Body>
+double least_seconds([[maybe_unused]] B& backend, Body&& body) {
+  constexpr auto repeats = 5;
+  auto least = std::numeric_limits<double>::infinity();
+  body();  // makes plans, takes memory
+  for (auto i = 0; i < repeats; ++i) {
+    auto const start = std::chrono::steady_clock::now();
+    body();
+#if defined(__CUDACC__)
+    if constexpr (B::asynchronous) {
+      qlora::cuda::check(cudaStreamSynchronize(backend.stream()), "benchmark");
+    }
+#endif
+    auto const elapsed = std::chrono::steady_clock::now() - start;
+    least = std::min(least, std::chrono::duration<double>(elapsed).count());
+  }
+  return least;
 }
 
 /// Memory of the device that is taken, by whomever.

@@ -1,7 +1,9 @@
 /// Whole steps of ESM-2 models with random weights on any backend:
 /// training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and inference/..., N sequences of L tokens with
 /// `<cls>` and `<eos>`; and .../uniprot, the proteins of lengths.txt packed in 4,096 tokens a step,
-/// all steps once. `peak_MB` is the process's, so it belongs to a step that runs alone.
+/// all steps once. PLACEMENT is `qkv` of rank 2, or `qkv:r=16`. `of_peak` is the share of what a
+/// large product of this precision computes in the same time; `peak_MB` is the process's, so it
+/// belongs to a step that runs alone.
 #pragma once
 
 #include <algorithm>
@@ -26,12 +28,15 @@
 #include <qlora/quant/quantize.hpp>
 #include <qlora/train/trainer.hpp>
 
+#include "support/inputs.hpp"
 #include "support/measure.hpp"
 
 namespace bench {
 namespace {
 using namespace qlora;
 using model::shape_of;
+
+enum class Pass { training, inference };
 
 /// What one benchmark is run on.
 struct Setting {
@@ -41,16 +46,19 @@ struct Setting {
   std::vector<Index> lengths;  ///< tokens of each sequence
   BatchOptions batch;
   std::string name;  ///< of lengths and batches
+  Index rank = 2;
 
   Index tokens() const { return std::accumulate(lengths.begin(), lengths.end(), Index{0}); }
-  /// Of training once on all sequences with a frozen base: products of the weights, forward and for
-  /// the input's gradient, and attention, whose backward pass is twice its forward one.
-  double flops() const {
-    auto const weights = 12 * shape.hidden * shape.hidden * shape.layers;
+  /// Of all sequences once. Products of the weights: forward, and in training for the input's
+  /// gradient, since the base is frozen. Attention: its backward pass is twice its forward one.
+  double flops(Pass pass) const {
+    auto const weights = 24 * shape.hidden * shape.hidden * shape.layers;
     auto sum = 0.;
     for (auto const length : lengths) {
       auto const attention = 4 * length * shape.hidden * shape.layers;
-      sum += static_cast<double>(length) * static_cast<double>(4 * weights + 3 * attention);
+      auto const of_token =
+          pass == Pass::training ? 2 * weights + 3 * attention : weights + attention;
+      sum += static_cast<double>(length * of_token);
     }
     return sum;
   }
@@ -123,6 +131,20 @@ std::vector<Protein> random_proteins(Setting const& setting) {
   return proteins;
 }
 
+/// FLOP/s of the backend's products with a large matrix.
+template <class B>
+double peak_flops(B& backend) {
+  using T = typename B::Compute;
+  static auto const peak = [&] {
+    constexpr auto n = Index{B::asynchronous ? 8192 : 2048};
+    auto const square = [&] { return moved_to<B::space>(filled<T>(n, n)); };
+    auto const x = square(), w = square(), y = square();
+    auto const multiply = [&] { backend.template linear<T>(x, w, {}, y, Write::assign); };
+    return 2. * n * n * n / least_seconds(backend, multiply);
+  }();
+  return peak;
+}
+
 template <class B>
 struct Run {
   using A = typename B::Accumulator;
@@ -131,7 +153,10 @@ struct Run {
   explicit Run(Setting const& setting)
       : setting{setting},
         source{setting.quantization},
-        model{setting.shape, source, setting.placement, {.rank = 2, .alpha = 1.f, .dropout = .5f}},
+        model{setting.shape,
+              source,
+              setting.placement,
+              {.rank = setting.rank, .alpha = 1.f, .dropout = .5f}},
         proteins{random_proteins(setting)} {
     auto const classifier = model.classifier();
     auto const values = source.tensor("classifier.weight", classifier.rows(), classifier.columns());
@@ -140,14 +165,17 @@ struct Run {
     transfer(converted.view(), classifier);
   }
 
-  void finish(benchmark::State& state) const {
+  void finish(benchmark::State& state, Pass pass) {
     constexpr auto mega = 1e6;
     auto usage = rusage{};
     ::getrusage(RUSAGE_SELF, &usage);
     state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(setting.tokens()),
                                                     benchmark::Counter::kIsIterationInvariantRate);
+    auto const flops = setting.flops(pass);
     state.counters["FLOP/s"] =
-        benchmark::Counter(setting.flops(), benchmark::Counter::kIsIterationInvariantRate);
+        benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["of_peak"] = benchmark::Counter(flops / peak_flops(backend),
+                                                   benchmark::Counter::kIsIterationInvariantRate);
     state.counters["activation_MB"] = static_cast<double>(model.activation_bytes()) / mega;
     state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) * 1024 / mega;
     state.counters["device_MB"] = static_cast<double>(device_bytes_taken() - before) / mega;
@@ -174,7 +202,7 @@ void train(benchmark::State& state, Setting const& setting) {
   };
   train_on_all();  // takes memory
   measure(state, run.backend, train_on_all);
-  run.finish(state);
+  run.finish(state, Pass::training);
 }
 
 template <class B>
@@ -190,7 +218,7 @@ void infer(benchmark::State& state, Setting const& setting) {
   };
   infer_all();  // takes memory
   measure(state, run.backend, infer_all);
-  run.finish(state);
+  run.finish(state, Pass::inference);
 }
 
 template <class B>
@@ -203,7 +231,8 @@ void add(std::string const& name, void (*body)(benchmark::State&, Setting const&
 /// The name that the file's head gives.
 inline std::string name_of(std::string const& what, std::string const& model,
                            Setting const& setting, std::string const& compute) {
-  return what + "/" + model + "/" + setting.placement.name + "/" +
+  auto const rank = setting.rank == 2 ? "" : ":r=" + std::to_string(setting.rank);
+  return what + "/" + model + "/" + setting.placement.name + rank + "/" +
          std::string{setting.quantization.name} + "/" + compute + "/" + setting.name;
 }
 
@@ -214,8 +243,8 @@ void add_both(std::string const& model, Setting const& setting, std::string cons
   add<B>(name_of("inference", model, setting, compute), infer<B>, setting);
 }
 
-/// Every combination of these models (by name) and sizes (length, sequences), `of<T>` being the
-/// backend; a filter selects some.
+/// Every combination of these models (by name) and sizes (length, sequences), the first size with
+/// another rank as well, `of<T>` being the backend; a filter selects some.
 template <template <class> class Of>
 int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
             std::vector<std::pair<Index, Index>> const& sizes) {
@@ -228,6 +257,8 @@ int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
         for (auto const& [length, sequences] : sizes) {
           settings.push_back(equal_lengths(shape, placement, scheme, length, sequences));
         }
+        settings.push_back(settings[1]);
+        settings.back().rank = 16;
         for (auto const& setting : settings) {
           add_both<Of<float>>(model, setting, "fp32");
           add_both<Of<bf16>>(model, setting, "bf16");

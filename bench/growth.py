@@ -1,0 +1,110 @@
+"""Runs bench_train_growth on one and on all threads, prints how much of the machine's peak each length of sequences
+reaches, and draws it: where the time of a step grows as its floating-point operations do, a line is flat.
+
+    python3 bench/growth.py --models 8M,35M --out docs/images/growth.svg
+
+Needs build/release/bin/bench_train_growth (cmake -DQLORA_BENCH=ON) and an idle machine. No other software takes part.
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import statistics
+
+from sides import ROOT, measure, processor, run_benchmark, say_load
+
+LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096]
+TOKENS = 4096
+COLOURS = {"8M": "#4269d0", "35M": "#efb118", "150M": "#ff725c", "650M": "#6cc5b0"}
+PANEL, HEIGHT, LEFT, TOP, GAP = 300, 220, 46, 34, 28  # of the figure, in pixels
+
+
+class Step:
+    """One benchmark."""
+
+    def __init__(self, options, model, precision, length, threads):
+        self.program, self.environment = options.program, {"OMP_NUM_THREADS": str(threads)}
+        self.pattern = f"^training/{model}/qkv/none/{precision}/{length}x{TOKENS // length}/real_time$"
+
+    def measure(self, seconds):
+        return run_benchmark(self.program, self.pattern, seconds, self.environment)
+
+
+def x_of(length):
+    return PANEL * math.log2(length / LENGTHS[0]) / math.log2(LENGTHS[-1] / LENGTHS[0])
+
+
+def y_of(share):
+    return HEIGHT * (1 - share)
+
+
+def panel(title, lines):
+    """An SVG group: `lines` are (model, threads, shares of peak by length)."""
+    parts = [f'<text x="0" y="-12" font-weight="600">{title}</text>']
+    for share in (0, .25, .5, .75, 1):
+        parts.append(f'<line x1="0" x2="{PANEL}" y1="{y_of(share)}" y2="{y_of(share)}" stroke="#8884"/>'
+                     f'<text x="-6" y="{y_of(share) + 4}" text-anchor="end">{share:.0%}</text>')
+    for length in LENGTHS:
+        parts.append(f'<text x="{x_of(length):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{length}</text>')
+    for model, threads, shares in lines:
+        points = " ".join(f"{x_of(length):.1f},{y_of(share):.1f}" for length, share in zip(LENGTHS, shares))
+        dashes = ' stroke-dasharray="4 3"' if threads == 1 else ""
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[model]}" stroke-width="2"{dashes}>'
+                     f"<title>{model}, {threads} threads</title></polyline>")
+    return "".join(parts)
+
+
+def figure(shares, models, precisions, threads):
+    """SVG with a panel a precision and a legend below."""
+    panels = [f'<g transform="translate({LEFT + i * (PANEL + LEFT + GAP)} {TOP})">'
+              + panel(precision, [(model, count, [shares[model, precision, count, length] for length in LENGTHS])
+                                  for model in models for count in threads]) + "</g>"
+              for i, precision in enumerate(precisions)]
+    width = len(precisions) * (PANEL + LEFT + GAP)
+    below = TOP + HEIGHT + 44
+    legend = "".join(
+        f'<g transform="translate({LEFT + i * 90} {below})"><line x2="22" stroke="{COLOURS[model]}" stroke-width="2"/>'
+        f'<text x="28" y="4">{model}</text></g>' for i, model in enumerate(models))
+    note = f"tokens of a sequence, {TOKENS:,} a step; solid: {threads[-1]} threads, dashed: {threads[0]}"
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {below + 44}" font-family="sans-serif" '
+            f'font-size="12" fill="#777"><title>Share of peak of a training step</title>{"".join(panels)}{legend}'
+            f'<text x="{LEFT}" y="{below + 28}">{note}</text></svg>\n')
+
+
+def words(text):
+    return text.split(",")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=words, default=list(COLOURS), help=", ".join(COLOURS))
+    parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_growth")
+    parser.add_argument("--out", type=pathlib.Path, help="SVG file to write")
+    options = parser.parse_args()
+    threads = sorted({1, os.cpu_count()})
+    shares, others = {}, []
+    print(f"{processor()}; share of peak, and tokens/s, median of {options.repeats}")
+    for model in options.models:
+        for precision in options.precisions:
+            for count in threads:
+                print(f"\n{model}, {precision}, {count} threads\n\n| tokens a sequence | of peak | tokens/s |\n"
+                      "|---|---|---|")
+                for length in LENGTHS:
+                    step = Step(options, model, precision, length, count)
+                    found = [measure(step, options.seconds) for _ in range(options.repeats)]
+                    share = statistics.median(one["of_peak"] for one in found)
+                    shares[model, precision, count, length] = share
+                    others += [one["others"] for one in found]
+                    print(f"| {length} | {share:.0%} | {statistics.median(one['tokens/s'] for one in found):.0f} |",
+                          flush=True)
+    if options.out:
+        options.out.write_text(figure(shares, options.models, options.precisions, threads), encoding="utf-8")
+    say_load(others)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""From the start of a process to the end of a first training step of a large ESM-2 with a quantized base, in turns with
+transformers + PEFT + bitsandbytes, on the same folder of random weights: NF4, LoRA of rank 2 on query, key and value,
+one sequence.
+
+    python3 bench/startup.py
+    python3 bench/startup.py --size 640,30,20 --compute bf16
+
+This project's side is the whole command `qlora train` with a single protein, which also evaluates it and writes an
+adapter: from the weights, which it quantizes, and from a folder that `qlora quantize` has made of them. Needs
+build/release/bin/qlora, 6 GB of disk for 650M, and makes a virtual environment of the pinned versions where --venv has
+none. Files are in the page cache on both sides.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from sides import ROOT, in_turns, make_environment, processor, say_load, spread
+
+
+class Command:
+    """A command that is run once a timing; its seconds and peak memory, and what it prints as JSON."""
+
+    def __init__(self, name, command, environment, prepare=lambda: None):
+        self.name, self.command, self.environment, self.prepare = name, command, environment, prepare
+
+    def measure(self, _):
+        self.prepare()
+        start = time.time()
+        process = subprocess.Popen(self.command, env=os.environ | self.environment | {"STARTED": str(start)},
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        output, complaints = process.stdout.read(), process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0:
+            sys.exit(f"{self.name}: {complaints}")
+        whole = {"first step": time.time() - start, "peak_MB": usage.ru_maxrss * 1024 / 1e6,
+                 "cpu": usage.ru_utime + usage.ru_stime}
+        return whole | (json.loads(output.splitlines()[-1]) if output.startswith("{") else {})
+
+    def close(self):
+        pass
+
+
+def make_model(folder, size):
+    import transformers
+
+    hidden, layers, heads = size
+    config = transformers.EsmConfig(
+        vocab_size=33, hidden_size=hidden, num_attention_heads=heads, num_hidden_layers=layers,
+        intermediate_size=4 * hidden, layer_norm_eps=1e-5, max_position_embeddings=1026, pad_token_id=1,
+        mask_token_id=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, token_dropout=True,
+        emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2)
+    transformers.EsmForTokenClassification(config).save_pretrained(folder)
+
+
+def other_side(folder, precision, tokens, threads):
+    """Prints the seconds since the process was started by which things were done."""
+    start, done = float(os.environ["STARTED"]), {}
+    import bitsandbytes  # noqa: F401, for transformers, which would import it while it loads
+    import peft
+    import torch
+    import transformers
+
+    done["imports"] = time.time() - start
+    torch.set_num_threads(threads)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    quantization = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["classifier"])
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    model = transformers.EsmForTokenClassification.from_pretrained(
+        folder, quantization_config=quantization, dtype=dtype, attn_implementation="sdpa")
+    lora = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
+                           target_modules=["query", "key", "value"])
+    model = peft.get_peft_model(model, lora).train()
+    done["loaded"] = time.time() - start
+    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=1e-3)
+    ids = torch.randint(4, 24, (1, tokens))
+    labels = (torch.rand(ids.shape) < 0.1).long()
+    model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss.backward()
+    optimizer.step()
+    done["first step"] = time.time() - start
+    print(json.dumps(done), flush=True)
+
+
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=numbers, default=[1280, 33, 20], help="hidden, layers, heads")
+    parser.add_argument("--tokens", type=int, default=256, help="of the sequence")
+    parser.add_argument("--compute", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/qlora")
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
+    parser.add_argument("--work", choices=["make", "start"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work == "make":
+        return make_model(options.folder, options.size)
+    if options.work == "start":
+        return other_side(options.folder, options.compute, options.tokens, options.threads)
+
+    make_environment(options.venv)
+    environment = {"OMP_NUM_THREADS": str(options.threads)}
+    with tempfile.TemporaryDirectory() as work:
+        folder, quantized, out = (pathlib.Path(work) / name for name in ("model", "quantized", "out"))
+        this = [options.venv / "bin/python", __file__, "--folder", folder, "--compute", options.compute,
+                "--size", ",".join(map(str, options.size)), "--tokens", str(options.tokens),
+                "--threads", str(options.threads)]
+        subprocess.run(this + ["--work", "make"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([options.program, "quantize", "--model", folder, "--quant", "nf4", "--out", quantized],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        protein = pathlib.Path(work) / "protein.txt"
+        residues = options.tokens - 2  # beside <cls> and <eos>
+        lines = [">p", ("LAGVSERTIDPKQNFYMHWC" * residues)[:residues], ("0000000001" * residues)[:residues]]
+        protein.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+        def train(model):
+            return [options.program, "train", "--model", model, "--train", protein, "--out", out, "--placement", "qkv",
+                    "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none",
+                    "--quiet"]
+
+        def clear():
+            subprocess.run(["rm", "-rf", out], check=True)
+
+        sides = [Command("qlora", train(folder), environment, clear),
+                 Command("qlora, quantized before", train(quantized), environment, clear),
+                 Command("hf", this + ["--work", "start"], environment)]
+        results = in_turns(sides, options.repeats, 0)
+    print(f"{processor()}, {options.threads} threads a side; {options.size} in {options.compute}, {options.tokens} "
+          f"tokens; {options.repeats} repetitions\n")
+    print("| s, median (range) | imports | loaded | first step | of hf | peak MB |\n|---|---|---|---|---|---|")
+    for name, found in results.items():
+        cells = [spread([one[key] for one in found], "%.2f") if key in found[0] else ""
+                 for key in ("imports", "loaded", "first step")]
+        ratios = [one["first step"] / other["first step"] for one, other in zip(found, results["hf"])]
+        print(f"| {name} | {' | '.join(cells)} | {spread(ratios, '%.2f')} | "
+              f"{max(one['peak_MB'] for one in found):.0f} |")
+    say_load([one["others"] for found in results.values() for one in found])
+
+
+if __name__ == "__main__":
+    main()
