@@ -236,6 +236,7 @@ class Cpu {
   void rotary(Matrix<T> x, Index heads, Packing<space> const& packing, A scale, Rotation rotation) {
     rotary_.cover(packing.longest, x.columns() / heads);
     for_each_row(x.rows(), [&](Index i) {
+      if (i + 1 < x.rows()) prefetch(x.row(i + 1));
       auto const position = packing.positions[i];
       auto const* const cosines = rotary_.cosines(position);
       auto const* const sines = rotary_.sines(position);
@@ -409,6 +410,15 @@ class Cpu {
   }
   static float* lora_scratch(Index columns, Index ranks) {
     return tile::scratch<float>(tile::Slot::loops, 1, simd::lora_scratch(columns, ranks)).data();
+  }
+
+  /// Rows of a part of a wider matrix lie apart, which processors do not foresee.
+  template <class E>
+  static void prefetch(Vector<E> row) {
+    auto const* const bytes = reinterpret_cast<char const*>(row.data());
+    auto const size = row.size() * static_cast<Index>(sizeof(E));
+    constexpr auto line = Index{64};
+    for (auto at = Index{0}; at < size; at += line) __builtin_prefetch(bytes + at, 1);
   }
 
   /// Numbers of scratch for the longest sequence.
