@@ -76,8 +76,8 @@ void CompareOptions::prepare() {
 }
 
 void CompareOptions::check() const {
-  if (!(margin >= 0.)) {
-    throw InputError{"--margin: expected a number of at least 0, found " + std::to_string(margin)};
+  if (!(margin >= 0. && margin <= 1.)) {
+    throw InputError{"--margin: expected a number from 0 to 1, found " + exact(margin)};
   }
   parts.check();
   if ((parts.is_part() || parts.slurm > 0) && !rates.empty()) {

@@ -59,7 +59,8 @@ void add_demo(CLI::App& app) {
       "demo", "Compare placements on embedded synthetic data; needs no arguments.");
   auto const demo = std::make_shared<Demo>();
   add_option(*command, "--out", demo->out, "folder to fill: data and study");
-  add_option(*command, "--families", demo->corpus.families, "synthetic protein families");
+  add_option(*command, "--families", demo->corpus.families, "synthetic protein families")
+      ->check(CLI::Range(1, 1'000'000));
   add_option(*command, "--hidden-percent", demo->corpus.hidden_percent,
              "of the sites, which the labels call none, as where annotation is missing")
       ->check(CLI::Range(0, 100));

@@ -4,6 +4,8 @@
 #include <system_error>
 #include <utility>
 
+#include <unistd.h>
+
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
@@ -106,9 +108,14 @@ void check_output(std::filesystem::path const& file) {
   if (std::filesystem::is_directory(file, ignored)) {
     throw InputError{at(file.string(), "expected a file to write, found a folder")};
   }
-  if (!std::filesystem::is_directory(detail::folder_of(file), ignored)) {
+  if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored)) {
+    throw InputError{at(file.string(), "expected a file to write, found a device or pipe")};
+  }
+  auto const folder = detail::folder_of(file);
+  if (!std::filesystem::is_directory(folder, ignored)) {
     throw InputError{at(file.string(), "expected its folder to be there, found none")};
   }
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) detail::throw_errno(file, "create");
 }
 
 void write_json(std::filesystem::path const& file, OrderedJson const& document) {

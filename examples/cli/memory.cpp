@@ -45,6 +45,14 @@ struct MemoryCommand {
 
   /// The most that these flags allow: of a step's tokens one pass may have nearly all.
   Load allowed() const {
+    constexpr auto most = Index{1} << 40;
+    for (auto const& [flag, value] : {std::pair{"--max-length", training.max_length},
+                                      {"--batch-tokens", training.batch_tokens},
+                                      {"--batch-sequences", training.batch_sequences}}) {
+      if (value <= most && training.batch_sequences <= most / training.max_length) continue;
+      throw InputError{std::string{flag} + ": expected passes of at most " + std::to_string(most) +
+                       " tokens, found more"};
+    }
     auto const longest = training.max_length + 2;
     if (training.batch_sequences == 0) return {std::max(training.batch_tokens, longest)};
     return {(training.batch_sequences + training.accumulate - 1) / training.accumulate * longest};

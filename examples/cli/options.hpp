@@ -1,6 +1,7 @@
 /// Flags that several commands share, with their defaults.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -73,6 +74,12 @@ struct TrainingOptions {
 /// `--config`, which `expand` has read by the time a command is parsed.
 void add_config(CLI::App& command);
 
+/// A check: CLI11 alone would take nothing for zero, and a NaN for a number in any range.
+inline std::string number_of_text(std::string const& text) {
+  auto const number = parse_number<double>(text.substr(text.starts_with('+') ? 1 : 0));
+  return number && !std::isnan(*number) ? std::string{} : "expected a number, found " + text;
+}
+
 /// An option whose last value counts, with its default shown. CLI11 alone would read 010 as eight,
 /// and a number that does not fit as the nearest that does.
 template <class T>
@@ -86,6 +93,8 @@ CLI::Option* add_option(CLI::App& command, std::string const& flags, T& value,
       return "expected an integer in decimal digits, without leading zeros and at most " +
              std::to_string(std::numeric_limits<T>::max()) + ", found " + text;
     });
+  } else if constexpr (std::floating_point<T>) {
+    option->check(number_of_text);
   }
   return option;
 }
@@ -99,7 +108,10 @@ inline CLI::Option* add_switch(CLI::App& command, std::string const& flags, bool
 /// A required path or name.
 inline CLI::Option* add_required(CLI::App& command, std::string const& flags, std::string& value,
                                  std::string const& description) {
-  return add_option(command, flags, value, description)->required();
+  auto const is_given = [](std::string const& text) {
+    return std::string{text.empty() ? "expected a name, found an empty one" : ""};
+  };
+  return add_option(command, flags, value, description)->required()->check(is_given);
 }
 
 }  // namespace qlora::cli

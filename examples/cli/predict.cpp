@@ -316,6 +316,7 @@ void add_predict(CLI::App& app) {
                    "probability from which a residue is labelled 1; by default the adapter's own, "
                    "chosen on validation data, else the argmax")
       ->take_last()
+      ->check(number_of_text)
       ->check(CLI::Range(0., 1.));
   predict->adapter.add_to(*command);
   command->footer(

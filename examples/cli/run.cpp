@@ -114,15 +114,14 @@ void Run::check_folder(std::filesystem::path const& folder) const {
     auto ignored = std::error_code{};
     return std::filesystem::exists(folder / name, ignored);
   };
-  for (auto const* const result :
-       {"metrics.json", "comparison.json", "sweep.json", "run.json", "adapter_config.json"}) {
+  for (auto const* const result : {"metrics.json", "comparison.json", "sweep.json", "run.json"}) {
     if (!has(result)) continue;
-    // A run without metrics was killed while it was evaluated; an adapter alone is no such run.
-    if (result == std::string_view{"adapter_config.json"} && has("config.toml")) continue;
     throw InputError{
         at(folder.string(), std::string{"expected a run that was interrupted, found "} + result +
                                 " and no checkpoint to resume from")};
   }
+  // A run that was killed in its first write, or before its first checkpoint.
+  if (!is_beginning(folder) && !has("config.toml")) refuse_occupied(folder);
 }
 
 std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 #include <qlora/version.hpp>
 
 #include "arguments.hpp"
+#include "hash.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -27,6 +29,13 @@ OrderedJson groups_json(metrics::GroupScores const& scores) {
   return {{"average_precision", scores.average_precision},
           {"precision_at_recall", scores.precision_at_recall},
           {"confusion", std::move(confusion)}};
+}
+
+std::string digest(OrderedJson const& document) {
+  auto hash = Hash{};
+  auto const text = document.dump(-1, ' ', true, OrderedJson::error_handler_t::replace);
+  hash.add(std::as_bytes(std::span{text}));
+  return hash.text();
 }
 
 /// A number, or null for none.
@@ -117,22 +126,29 @@ void write_record(std::filesystem::path const& file, OrderedJson const& identity
                   RunResult const& result) {
   auto groups = OrderedJson::object();
   for (auto const& [split, scores] : result.groups) groups[split] = groups_json(scores);
-  write_json(file, {{"run", identity},
-                    {"metrics", result.metrics},
-                    {"groups", std::move(groups)},
-                    {"epochs",
-                     {{"losses", result.epochs.losses},
-                      {"held_out_losses", result.epochs.held_out_losses},
-                      {"groups", result.epochs.groups}}},
-                    {"curves", result.curves.json()},
-                    {"trainable_parameters", result.trainable_parameters},
-                    {"steps", result.steps},
-                    {"skipped_steps", result.skipped_steps},
-                    {"tokens", result.tokens},
-                    {"training_seconds", result.training_seconds},
-                    {"total_seconds", result.total_seconds},
-                    {"peak_memory_bytes", result.peak_bytes},
-                    {"best_epoch", result.best_epoch}});
+  write_identified(file, {{"run", identity},
+                          {"metrics", result.metrics},
+                          {"groups", std::move(groups)},
+                          {"epochs",
+                           {{"losses", result.epochs.losses},
+                            {"held_out_losses", result.epochs.held_out_losses},
+                            {"groups", result.epochs.groups}}},
+                          {"curves", result.curves.json()},
+                          {"trainable_parameters", result.trainable_parameters},
+                          {"steps", result.steps},
+                          {"skipped_steps", result.skipped_steps},
+                          {"tokens", result.tokens},
+                          {"training_seconds", result.training_seconds},
+                          {"total_seconds", result.total_seconds},
+                          {"peak_memory_bytes", result.peak_bytes},
+                          {"best_epoch", result.best_epoch}});
+}
+
+void write_identified(std::filesystem::path const& path, OrderedJson record) {
+  // As it will be read: NaN becomes null, and a float the double that its digits give.
+  record = OrderedJson::parse(record.dump(-1, ' ', true, OrderedJson::error_handler_t::replace));
+  record["xxh3"] = digest(record);
+  write_json(path, record);
 }
 
 void check_identity(Json const& recorded, OrderedJson const& expected, std::string const& file) {
@@ -156,6 +172,11 @@ OrderedJson read_identified(std::filesystem::path const& path) {
   auto record = json::parse<OrderedJson>(text, path.string(), text.size());
   if (!record.is_object() || !record.contains("run") || !record["run"].is_object()) {
     throw InputError{at(path.string(), "expected the record of a run, found none")};
+  }
+  auto const found = record.value("xxh3", Json{});
+  record.erase("xxh3");
+  if (found != Json(digest(record))) {
+    throw InputError{at(path.string(), "expected its checksum, found another: it is damaged")};
   }
   return record;
 }

@@ -25,8 +25,11 @@ OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const
 void write_record(std::filesystem::path const& file, OrderedJson const& identity,
                   RunResult const& result);
 
-/// The document of a record, of whose `run` nothing is checked. Throws InputError for a file that
-/// is none.
+/// Writes a record with its checksum; `record["run"]` is what decided it.
+void write_identified(std::filesystem::path const& file, OrderedJson record);
+
+/// What that wrote, of whose `run` nothing is checked. Throws InputError for a file that it did not
+/// write, or that was changed since.
 OrderedJson read_identified(std::filesystem::path const& file);
 
 /// What write_record wrote. Throws InputError for a file that it did not, and where the identity

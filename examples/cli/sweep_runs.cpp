@@ -130,8 +130,9 @@ bool SweepRuns::make(std::size_t run, Splits const& splits, CLI::App const& comm
   if (is_made(run)) return true;
   write_atomically(folder / "config.toml", settings(command, training_flags(options_of(run))));
   auto const outcome = trained(run, splits, std::move(on_tokens));
-  write_json(folder / "outcome.json",
-             {{"run", identity_of(run)}, {"value", outcome.value}, {"seconds", outcome.seconds}});
+  write_identified(
+      folder / "outcome.json",
+      {{"run", identity_of(run)}, {"value", outcome.value}, {"seconds", outcome.seconds}});
   outcomes_[run] = outcome;
   return true;
 }

@@ -57,15 +57,19 @@ void add_synth(CLI::App& app) {
                "folder to fill: train.txt, valid.txt, test.txt, truth, groups.tsv");
   add_option(*command, "--families", options.families, "families over the three splits")
       ->check(CLI::Range(1, 10'000'000));
-  add_option(*command, "--members", options.members, "proteins of a family");
-  add_option(*command, "--valid-percent", options.valid_percent, "of the families");
-  add_option(*command, "--test-percent", options.test_percent, "of the families");
+  add_option(*command, "--members", options.members, "proteins of a family")
+      ->check(CLI::Range(1, 1'000'000));
+  add_option(*command, "--valid-percent", options.valid_percent, "of the families")
+      ->check(CLI::Range(0, 100));
+  add_option(*command, "--test-percent", options.test_percent, "of the families")
+      ->check(CLI::Range(0, 100));
   add_option(*command, "--hidden-percent", options.hidden_percent,
              "of the sites, which the labels call none, as where annotation is missing; truth/ has "
              "all of them")
       ->check(CLI::Range(0, 100));
   add_option(*command, "--pretraining", options.pretraining_families,
-             "further families, in no split, for pretrain.fasta");
+             "further families, in no split, for pretrain.fasta")
+      ->check(CLI::Range(0, 10'000'000));
   synth->machine.add_to(*command);
   add_config(*command);
   command->footer("Example:\n  qlora synth --out corpus --families 80");

@@ -129,7 +129,13 @@ class Line {
     auto text = std::string{take(std::min(rest_.find_first_of(ends), rest_.size()))};
     if (text == "true" || text == "false") return text;
     auto digits = text.substr(text.starts_with('+') ? 1 : 0);
-    std::erase(digits, '_');
+    for (auto i = digits.find('_'); i < digits.size(); i = digits.find('_', i)) {  // 1_000
+      auto const is_digit = [&](std::size_t j) {
+        return j < digits.size() && digits[j] >= '0' && digits[j] <= '9';
+      };
+      if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) break;
+      digits.erase(i, 1);
+    }
     if (!parse_number<double>(digits)) {
       fail("expected a string in quotes, a number, true or false, found " +
            (text.empty() ? "nothing" : printable(text, 40)));
@@ -176,7 +182,7 @@ class Line {
       value = value << 4 | static_cast<std::uint32_t>(digit);
     }
     auto const surrogate = value >= 0xd800 && value <= 0xdfff;
-    if (text.size() != digits || value > 0x10ffff || surrogate) {
+    if (text.size() != digits || value == 0 || value > 0x10ffff || surrogate) {
       fail("expected a Unicode character after \\u");
     }
     return value;

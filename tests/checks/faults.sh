@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # faults.sh PROGRAM: lets each operation on files of a training run fail in turn, in each of the ways of
-# tests/checks/inject.cpp, then resumes it without faults, and fails where the result is not, to the bit, that of a
-# run without any; where it goes on from an older checkpoint than the newest that was synchronised; or where a failure
-# was not said with status 1. Then some hundred allocations, which must be named in bytes.
+# tests/checks/inject.cpp, of a run that begins and of one that goes on from a checkpoint, then resumes it without
+# faults, and fails where the result is not, to the bit, that of a run without any; where it goes on from an older
+# checkpoint than the newest that was synchronised; or where a failure was not said with status 1. Then some hundred
+# allocations, which must be named in bytes.
 set -euo pipefail
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -43,26 +44,42 @@ resumed() { # WHAT: the run goes on to the same bits
   cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 run/history.csv)
 }
 
-for kind in error full short interrupted crash crash-late; do
-  for ((n = 1; n <= operations; ++n)); do
-    rm -rf run
-    status=0
-    faulty $kind:$n run || status=$?
-    case $kind:$status in
-      short:0 | interrupted:[01] | error:1 | full:1 | crash*:137) ;;
-      *)
-        echo "$kind at operation $n: status $status: $(<error)" >&2
+each_fault() { # FOLDER OPERATIONS: of runs that begin with that folder
+  local kind n
+  for kind in error full short interrupted crash crash-late; do
+    for ((n = 1; n <= $2; ++n)); do
+      rm -rf run
+      cp -r "$1" run
+      status=0
+      faulty $kind:$n run || status=$?
+      case $kind:$status in
+        short:0 | interrupted:[01] | error:1 | full:1 | crash*:137) ;;
+        *)
+          echo "$kind at operation $n of $1: status $status: $(<error)" >&2
+          exit 1
+          ;;
+      esac
+      if [[ $status == 1 && $(wc -l <error) != 1 ]]; then
+        echo "$kind at operation $n of $1: expected one sentence, found: $(<error)" >&2
         exit 1
-        ;;
-    esac
-    if [[ $status == 1 && $(wc -l <error) != 1 ]]; then
-      echo "$kind at operation $n: expected one sentence, found: $(<error)" >&2
-      exit 1
-    fi
-    resumed "$kind at operation $n"
+      fi
+      resumed "$kind at operation $n of $1"
+    done
   done
-done
-echo "6 kinds of faults at each of $operations operations: resumed to the same bits"
+  echo "6 kinds of faults at each of $2 operations of $1: resumed to the same bits"
+}
+
+mkdir nothing
+each_fault nothing "$operations"
+
+faulty crash-late:$((operations * 2 / 3)) run || true
+compgen -G "run/checkpoints/step-*" >/dev/null || { echo "faults.sh: no run was interrupted" >&2; exit 1; }
+mv run interrupted
+cp -r interrupted run
+faulty none: run
+read -r operations _ <count
+((operations > 10)) || { echo "faults.sh: only $operations operations were seen of a run that goes on" >&2; exit 1; }
+each_fault interrupted "$operations"
 
 # One of every hundredth of them, at random.
 RANDOM=7

@@ -6,7 +6,7 @@
 // (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost: contents of
 // files, and renames and new folders whose own folder was not synchronised since; `crash-late`
 // loses no rename and no folder. Operations are open for writing, write, fsync, rename, mkdir.
-// `memory` fails the N-th call of malloc or aligned_alloc instead. With QLORA_FAULT_LOG=FILE both
+// `memory` fails the N-th call of malloc or one of its kin instead. With QLORA_FAULT_LOG=FILE both
 // numbers are left there at the end, and the newest checkpoint that was renamed and synchronised.
 #include <cerrno>
 #include <csignal>
@@ -168,6 +168,8 @@ std::string absolute(char const* path) {
 extern "C" {
 
 void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
 void* malloc(std::size_t size) noexcept {
@@ -175,6 +177,19 @@ void* malloc(std::size_t size) noexcept {
 }
 void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
   return allocation_fails() ? nullptr : __libc_memalign(alignment, size);
+}
+
+void* calloc(std::size_t count, std::size_t size) noexcept {
+  return allocation_fails() ? nullptr : __libc_calloc(count, size);
+}
+void* realloc(void* before, std::size_t size) noexcept {
+  return allocation_fails() ? nullptr : __libc_realloc(before, size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
+  auto* const taken = allocation_fails() ? nullptr : __libc_memalign(alignment, size);
+  if (taken == nullptr) return ENOMEM;
+  *memory = taken;
+  return 0;
 }
 
 int open(char const* path, int flags, ...) {

@@ -15,6 +15,8 @@
 namespace qlora::testing {
 namespace {
 using namespace std::string_literals;
+namespace fs = std::filesystem;
+using Flags = std::vector<std::string>;
 
 struct BadFile {
   std::string name, content, says;
@@ -213,6 +215,57 @@ TEST(BadInput, IsOneSentenceThoughSomethingWasNoted) {
       program.done({"evaluate", "--model", golden("models/odd"), "--data", "sites.tsv"});
   EXPECT_NE(said.err.find("sites.tsv: skipped 1 record: uncertain position"), std::string::npos)
       << said.err;
+}
+
+TEST(BadInput, OfFlags) {
+  auto const program = Program{};
+  auto const train =
+      Flags{"train", "--model", golden("models/odd"), "--train", golden("train/data.txt"),
+            "--out", "out"};
+  for (auto const* const flag : {"--lr", "--alpha", "--dropout", "--weight-decay", "--clip"}) {
+    program.refuses(train + Flags{flag, ""}, {flag, "expected a number"});
+    program.refuses(train + Flags{flag, "nan"}, {flag, "expected a number"});
+  }
+  for (auto const* const flag : {"--train", "--model"}) {
+    program.refuses(train + Flags{flag, ""}, {flag, "expected a name, found an empty one"});
+  }
+  program.write("s.toml", "rank = [1]\n");
+  program.refuses({"sweep", "--model", golden("models/odd"), "--train", golden("train/data.txt"),
+                   "--valid", "", "--space", "s.toml", "--out", "out"},
+                  {"--valid", "empty"});
+  program.write("p.fasta", ">p\nMKVLAAGGMKVLAAGG\n");
+  auto const predict =
+      Flags{"predict", "--model", golden("models/odd"), "--fasta", "p.fasta", "--out", "o.tsv"};
+  program.refuses(predict + Flags{"--window", "10", "--window-margin", "9223372036854775808"},
+                  {"window"});
+  program.refuses(predict + Flags{"--threshold", "nan"}, {"--threshold"});
+  for (auto const* const flag : {"--test-percent", "--valid-percent", "--members"}) {
+    program.refuses({"synth", "--out", "out", flag, "4294967295"}, {flag});
+  }
+  program.refuses({"memory", "--batch-tokens", "9223372036854775807"}, {"--batch-tokens"});
+  program.refuses({"memory", "--max-length", "9223372036854775807"}, {"--max-length"});
+  EXPECT_FALSE(fs::exists(program.path("out")));
+  EXPECT_FALSE(fs::exists(program.path("o.tsv")));
+}
+
+TEST(BadInput, OfOutputFolders) {
+  auto const program = Program{};
+  fs::create_symlink("nowhere", program.path("link"));
+  program.write("file", "");
+  program.write("foreign/notes.txt", "mine");
+  auto deep = std::string{};
+  for (auto i = 0; i < 20'000; ++i) deep += "a/";
+  auto const train =
+      Flags{"train",   "--model", golden("models/odd"), "--train", golden("train/data.txt"),
+            "--quiet", "--out"};
+  for (auto const* const out : {"link", "link/below", "file", "file/below", "foreign"}) {
+    program.refuses(train + Flags{out, "--resume"}, {out});
+    program.refuses({"synth", "--families", "8", "--out", out}, {out});
+  }
+  program.refuses({"synth", "--families", "8", "--out", deep}, {"File name too long"});
+  EXPECT_TRUE(fs::is_symlink(program.path("link")));
+  EXPECT_FALSE(fs::exists(program.path("nowhere")));
+  EXPECT_EQ(std::distance(fs::directory_iterator{program.path("foreign")}, {}), 1);
 }
 
 TEST(BadInput, OfNamesOfFilesIsOneLine) {

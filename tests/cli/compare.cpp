@@ -223,7 +223,7 @@ TEST(Compare, FindsGroupsBesideTheData) {
       quick_training("compare", "study") + std::vector<std::string>{"--groups", "groups.tsv"},
       {"groups.tsv", "expected a group of 'protein_0'"});
   program.refuses(quick_training("compare", "study") + std::vector<std::string>{"--margin", "-1"},
-                  {"--margin: expected a number of at least 0"});
+                  {"--margin: expected a number from 0 to 1"});
 }
 
 TEST(Compare, RefusesArmsThatAreNone) {

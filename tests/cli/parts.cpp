@@ -147,7 +147,7 @@ TEST(Parts, AreRefusedWhereTheyAreNone) {
   }
   program.refuses(sweep("out") + Flags{"--part", "0/3"}, {"--part: expected a part such as 2/8"});
   program.refuses(sweep("out") + Flags{"--part", ""}, {"--part", "expected a part such as 2/8"});
-  program.refuses(sweep("") + Flags{"--part", "1/2"}, {"expected the name of a folder"});
+  program.refuses(sweep("") + Flags{"--part", "1/2"}, {"--out: expected a name"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--slurm", "2"}, {"--slurm", "--part"});
   program.refuses(study("out") + Flags{"--part", "1/2", "--choose-lr", "1e-3", "--valid",
                                        golden("train/data.txt")},

@@ -226,7 +226,7 @@ TEST(Resume, RefusesResultsWithoutACheckpoint) {
   // An adapter of whatever origin.
   fs::create_directory(program.path("other"));
   fs::copy_file(program.path("out/adapter_config.json"), program.path("other/adapter_config.json"));
-  program.refuses(train("other", {"--resume", "--quiet"}), {"other", "adapter_config.json"});
+  program.refuses(train("other", {"--resume", "--quiet"}), {"other", "empty folder"});
 }
 
 /// Killed while what it had learned was evaluated, and before.

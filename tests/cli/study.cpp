@@ -51,8 +51,13 @@ TEST(Study, GoesOnWhereItStopped) {
   program.write("other.txt", ">p\nMKV\n010\n");
   program.refuses(resumed + Flags{"--train", "other.txt"}, {"the same train to resume"});
   EXPECT_EQ(program.read("part/config.toml"), config);
-  program.write("part/qkv/seed-1/run.json", R"({"run": {}})");
-  program.refuses(resumed, {"run.json: expected the same qlora to resume, found none"});
+  auto changed = program.json("part/qkv/seed-1/run.json");
+  for (auto const* const part : {"metrics", "groups", "curves", "xxh3"}) {
+    auto damaged = changed;
+    damaged.erase(part);
+    program.write("part/qkv/seed-1/run.json", damaged.dump());
+    program.refuses(resumed, {"run.json: expected its checksum, found another"});
+  }
   program.refuses(study("part", "2"), {"part", "expected an empty folder", "--resume goes on"});
   program.write("other/config.toml", "epochs = 2\n");  // of another command
   program.refuses(study("other", "2") + Flags{"--resume"}, {"other", "expected an empty folder"});

@@ -292,6 +292,10 @@ TEST(Train, RefusesSettingsThatAreNoToml) {
       {"rank = 0x10", "found 0x10"},
       {"rank = 010", "found 010"},
       {"rank = -03", "found -03"},
+      {"rank = 1__0", "found 1__0"},
+      {"rank = 1_", "found 1_"},
+      {"rank = _1", "found _1"},
+      {R"(quant = "\u0000")", "expected a Unicode character after \\u"},
       {"warmup = 99999999999999999999", "warmup: expected an integer"},
       {"quant = [\"none\"]", "found [\"none\"]"},
       {"quant = \"none\" x", "expected the end of the line, found x"},
@@ -342,7 +346,7 @@ TEST(Train, RefusesAndWritesNothing) {
   program.refuses(with({"--seed", "-1"}), {"--seed"});
   program.refuses(with({"--rank", "0"}), {"--rank"});
   program.refuses(with({"--dropout", "1"}), {"dropout", "less than 1"});
-  program.refuses(with({"--lr", "nan"}), {"learning_rate", "nan"});
+  program.refuses(with({"--lr", "nan"}), {"--lr", "nan"});
   program.refuses(with({"--placement", "some"}), {"--placement", "some"});
   program.refuses(with({"--class-weights", "1,x"}), {"--class-weights", "1,x"});
   program.refuses(with({"--select", "f1"}), {"--select", "--valid"});

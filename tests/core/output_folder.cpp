@@ -63,7 +63,7 @@ TEST(OutputFolder, RefusesWhatHoldsSomething) {
   EXPECT_EQ(refusal(file), file.string() + ": expected a folder to fill, found a file");
   EXPECT_EQ(refusal(temporary.path()),
             temporary.path().string() + ": expected an empty folder or none, found files in it");
-  EXPECT_THROW(create_folder(file / "below"), SystemError);
+  EXPECT_THROW(create_folder(file / "below"), InputError);
   EXPECT_EQ(testing::read_file(file), "1");
 }
 

@@ -77,6 +77,7 @@ TEST(UniprotText, RefusesBrokenEntries) {
             ":3: expected 0 residues for 'P1', found 0");
   EXPECT_EQ(refusal("ID   A\nAC   P1;\nSQ   SEQUENCE   3 AA;\n     MK\n//\n", read_entries),
             ":5: expected 3 residues for 'P1', found 2");
+  EXPECT_NE(refusal("ID   A\nAC   P1;\nSQ   SEQUENCE   -2 AA;\n     MK\n//\n", read_entries), "");
   EXPECT_EQ(refusal("ID   A\nAC   P1;\nSQ   SEQUENCE   x AA;\n", read_entries),
             ":3: expected 'SEQUENCE' and a number of residues, found 'SEQUENCE   x AA;'");
   EXPECT_EQ(refusal("ID   A\nAC   P1;\n     MK\n", read_entries),

@@ -102,6 +102,7 @@ TEST(TorchFile, RefusesEverythingElse) {
       {[](Draft& d) { d.storage_class = "N"; }, "expected a global as a storage's class"},
       {[](Draft& d) { d.storage_class = "ctorch\nDoubleStorage\n"; },
        "\"w\": expected a storage of 6 elements, found one of 24 bytes"},
+      {[](Draft& d) { d.name = "X\xc\0\0\0__metadata__"s; }, "names of tensors as keys"},
       {[](Draft& d) { d.persistent = "(X\6\0\0\0module"s; }, "persistent id of a whole storage"},
       {[](Draft& d) { d.key = "K\1"; }, "expected a string as a storage's key"},
       {[](Draft& d) { d.key = "X\4\0\0\0../0"s; }, "expected its storage \"../0\" in the file"},

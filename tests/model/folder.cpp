@@ -189,6 +189,22 @@ TEST(ModelFolder, RefusesTensorsThatDoNotFit) {
   }
 }
 
+TEST(ModelFolder, RefusesVectorsThatAreQuantized) {
+  auto const folder = TemporaryFolder{};
+  auto const path = variant_of(folder, "odd", [](Tensors& tensors) {
+    auto& norm = tensors.values.at("esm.encoder.layer.0.LayerNorm.gamma");
+    norm.dtype = Dtype::i8;
+    norm.bytes.resize(norm.bytes.size() / 4);
+  });
+  auto const opened = ModelFolder{path};
+  auto const error = input_error_of([&] {
+    for (auto const& tensor : encoder_tensors(opened.config().shape)) {
+      if (tensor.is_vector) std::ignore = opened.weight(tensor);
+    }
+  });
+  EXPECT_NE(error.find("expected F32, F16, BF16 or F64, got I8"), std::string::npos) << error;
+}
+
 TEST(ModelFolder, RefusesFoldersThatAreNoModel) {
   auto const folder = TemporaryFolder{};
   auto const error = [&] { return input_error_of([&] { ModelFolder{folder.path()}; }); };

@@ -54,6 +54,8 @@ TEST(Windows, LeaveProteinsWhole) {
 TEST(Windows, AreLargerThanTheirMargins) {
   EXPECT_THROW(windows({}, {.residues = 6, .margin = 3}), InputError);
   EXPECT_NO_THROW(windows({}, {.residues = 7, .margin = 3}));
+  EXPECT_THROW(windows({}, {.residues = 7, .margin = 4}), InputError);
+  EXPECT_THROW(windows({}, {.residues = 7, .margin = std::size_t{1} << 63}), InputError);
 }
 
 }  // namespace

@@ -93,6 +93,7 @@ TEST(Corpus, HidesSitesAndKeepsTheTruth) {
   EXPECT_NEAR(left / sites, .5, 4 * .5 / std::sqrt(sites));
   EXPECT_EQ(synth::summary(synth::generate({.hidden_percent = 100}).test)["positives"], 0);
   EXPECT_THROW(synth::generate({.hidden_percent = 101}), InputError);
+  EXPECT_THROW(synth::generate({.test_percent = 53'687'116}), InputError);  // 80 times it wraps
 }
 
 TEST(Corpus, IsWrittenAsFilesThatReadersTake) {

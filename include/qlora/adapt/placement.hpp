@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/file.hpp>
 
 namespace qlora::inline v1 {
 
@@ -113,7 +114,7 @@ struct Sites {
     for (auto const& known : {of(Qkv{}), of(AllLinear{}), of(CardLiteral{}), of(HeadOnly{})}) {
       if (known.name == name) return known;
     }
-    throw InputError{"placement: expected one of qkv all card head, found " + std::string{name}};
+    throw InputError{"placement: expected one of qkv all card head, found " + printable(name)};
   }
 
   /// A static policy as a runtime one, under its name if it has one.

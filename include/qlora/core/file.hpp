@@ -71,11 +71,15 @@ struct OpenFile {
 /// Opens a regular file for reading. What the user got wrong (nothing there, a folder, a pipe) is
 /// an InputError, anything else a SystemError.
 inline OpenFile open_regular(std::filesystem::path const& path) {
+  if (path.empty()) throw InputError{"expected the name of a file, found an empty one"};
   // O_NONBLOCK: opening a pipe without a writer must fail below instead of waiting for ever.
   auto descriptor = Descriptor{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (descriptor.get() < 0) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP) {
       throw InputError{at(path.string(), "expected a file, found none")};
+    }
+    if (errno == ENXIO) {
+      throw InputError{at(path.string(), "expected a regular file, found a device or socket")};
     }
     throw_errno(path, "open");
   }

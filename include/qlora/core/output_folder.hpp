@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <climits>
 #include <fcntl.h>
 #include <sys/file.h>
 
@@ -27,19 +28,36 @@ inline void remove_folders(std::vector<std::filesystem::path> const& folders) {
 }  // namespace detail
 
 /// Makes the folder, and those above it, such that a crash does not undo them. Returns those that
-/// were not there before, innermost first. Throws SystemError when it cannot; then none of them is.
+/// were not there before, innermost first. Throws InputError where something else is in the way,
+/// and SystemError when it cannot; then none of them is.
 inline std::vector<std::filesystem::path> create_folder(std::filesystem::path const& path) {
+  using std::errc;
+  auto const cannot = [&](std::error_code const& error) {
+    for (auto const users_mistake :
+         {errc::file_exists, errc::not_a_directory, errc::filename_too_long, errc::invalid_argument,
+          errc::too_many_symbolic_link_levels}) {
+      if (error == users_mistake) {
+        throw InputError{at(
+            printable(path.string()),
+            "expected a folder there, or where one can be made, found none: " + error.message())};
+      }
+    }
+    throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
+  };
+  if (path.native().size() >= PATH_MAX) cannot(std::make_error_code(errc::filename_too_long));
   auto made = std::vector<std::filesystem::path>{};
   auto error = std::error_code{};
+  // A link that leads nowhere is there, too.
   for (auto folder = std::filesystem::absolute(path, error).lexically_normal();
-       !folder.empty() && !std::filesystem::exists(folder, error); folder = folder.parent_path()) {
+       !folder.empty() && !std::filesystem::exists(std::filesystem::symlink_status(folder, error));
+       folder = folder.parent_path()) {
     made.push_back(folder);
   }
   try {
     std::filesystem::create_directories(path, error);
-    if (error) throw SystemError{at(path.string(), "cannot create the folder: " + error.message())};
+    if (error) cannot(error);
     for (auto const& folder : made) detail::synchronise_folder(folder.parent_path());
-  } catch (SystemError const&) {
+  } catch (Error const&) {
     detail::remove_folders(made);
     throw;
   }

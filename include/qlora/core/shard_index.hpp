@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <climits>
+
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
@@ -78,7 +80,9 @@ inline ShardIndex ShardIndex::parse(std::string_view text, std::filesystem::path
     };
     if (!shard.is_string()) fail("the name of a file");
     auto name = shard.get<std::string>();
-    if (!detail::is_plain_file_name(name)) fail("a plain file name without folders");
+    if (name.size() > NAME_MAX || !detail::is_plain_file_name(name)) {
+      fail("a plain file name without folders");
+    }
     if (name == path.filename()) fail("a shard, not the index itself");
     index.shard_of.emplace(tensor, std::move(name));
   }

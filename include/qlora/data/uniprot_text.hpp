@@ -94,8 +94,9 @@ class UniprotEntry {
     auto const digits = std::min(text.find_first_of("0123456789"), text.size());
     auto const* const end = text.data() + text.size();
     auto const behind = std::from_chars(text.data() + digits, end, residues_).ptr;
-    if (!text.starts_with("SEQUENCE") || !std::string_view{behind, end}.starts_with(" AA") ||
-        residues_ == 0) {
+    auto const before = text.substr(0, digits);
+    if (!before.starts_with("SEQUENCE") || !before.ends_with(' ') ||
+        !std::string_view{behind, end}.starts_with(" AA") || residues_ == 0) {
       lines_.fail("expected 'SEQUENCE' and a number of residues, found '" + printable(text, 40) +
                   "'");
     }

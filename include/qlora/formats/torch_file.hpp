@@ -165,8 +165,9 @@ class StateDict {
     }
     for (auto i = std::size_t{0}; i < items.size(); i += 2) {
       auto const name = values.text(items[i]);
+      // The last is a key of safetensors' own, which a file of that format could not tell apart.
       if (values.kind(items[i]) != Kind::string || name.empty() ||
-          name != printable(name, name_limit)) {
+          name != printable(name, name_limit) || name == "__metadata__") {
         fail("expected names of tensors as keys, found \"" + printable(name) + "\"");
       }
       if (values.kind(items[i + 1]) != Kind::tensor) {

@@ -105,9 +105,10 @@ class ModelFolder {
   [[nodiscard]] StoredWeight weight(Site site) const {
     return weight(weight_shape(config_.shape, site));
   }
-  /// The same for any matrix of the folder.
+  /// The same for any matrix or vector of the folder.
   [[nodiscard]] StoredWeight weight(TensorShape const& matrix) const {
     auto const& [name, rows, columns, is_vector] = matrix;
+    if (is_vector) return FullWeight{tensor(name, rows, columns)};  // never quantized
     auto const found = require(name);
     auto const reader = detail::QuantizedReader{tensors_, found, rows, columns};
     auto const prefix = found.tensor->name + ".quant_state.bitsandbytes__";

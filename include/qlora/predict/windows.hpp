@@ -21,7 +21,7 @@ struct WindowOptions {
 /// Throws InputError for margins that leave nothing of a window.
 inline void check(WindowOptions const& options) {
   if (options.residues == 0) return;
-  expect_option(options.residues > 2 * options.margin, "window",
+  expect_option(options.margin < (options.residues + 1) / 2, "window",
                 "more than both margins of " + std::to_string(options.margin), options.residues);
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qlora/core/error.hpp>
@@ -82,15 +83,21 @@ inline void hide_sites(Options const& options, std::uint32_t number, Protein& pr
 /// the next ones validate, the last ones test. Throws InputError when a split would be empty, and
 /// for more hidden than all.
 inline Corpus generate(Options const& options) {
-  auto const test = options.families * options.test_percent / 100;
-  auto const valid = options.families * options.valid_percent / 100;
+  for (auto const& [name, percent] : {std::pair{"valid_percent", options.valid_percent},
+                                      {"test_percent", options.test_percent},
+                                      {"hidden_percent", options.hidden_percent}}) {
+    expect_option(percent <= 100, name, "at most 100", percent);
+  }
+  auto const of_families = [&](std::uint32_t percent) {
+    return static_cast<std::uint32_t>(std::uint64_t{options.families} * percent / 100);
+  };
+  auto const test = of_families(options.test_percent);
+  auto const valid = of_families(options.valid_percent);
   if (options.members == 0 || test == 0 || valid == 0 || test + valid >= options.families) {
     throw InputError("synthetic corpus: expected members and a family for each split, got " +
                      std::to_string(options.families) + " families of " +
                      std::to_string(options.members));
   }
-  expect_option(options.hidden_percent <= 100, "hidden_percent", "at most 100",
-                options.hidden_percent);
   auto corpus = Corpus{};
   auto const train = options.families - valid - test;
   for (auto i = std::uint32_t{0}; i < options.families; ++i) {
