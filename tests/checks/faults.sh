@@ -44,12 +44,12 @@ resumed() { # WHAT: the run goes on to the same bits
   cmp <(cut -d, -f1-6 whole/history.csv) <(cut -d, -f1-6 run/history.csv)
 }
 
-each_fault() { # FOLDER OPERATIONS: of runs that begin with that folder
+each_fault() { # FOLDER OPERATIONS: of runs that begin with that folder, or with none
   local kind n
   for kind in error full short interrupted crash crash-late; do
     for ((n = 1; n <= $2; ++n)); do
       rm -rf run
-      cp -r "$1" run
+      [[ ! -d $1 ]] || cp -r "$1" run
       status=0
       faulty $kind:$n run || status=$?
       case $kind:$status in
@@ -69,7 +69,6 @@ each_fault() { # FOLDER OPERATIONS: of runs that begin with that folder
   echo "6 kinds of faults at each of $2 operations of $1: resumed to the same bits"
 }
 
-mkdir nothing
 each_fault nothing "$operations"
 
 faulty crash-late:$((operations * 2 / 3)) run || true
