@@ -6,8 +6,10 @@
 // (EINTR, once), or `crash`: the process dies, and what was not synchronised is lost: contents of
 // files, and renames and new folders whose own folder was not synchronised since; `crash-late`
 // loses no rename and no folder. Operations are open for writing, write, fsync, rename, mkdir.
-// `memory` fails the N-th call of malloc or one of its kin instead. With QLORA_FAULT_LOG=FILE both
-// numbers are left there at the end, and the newest checkpoint that was renamed and synchronised.
+// `memory` fails the N-th call of malloc, calloc, realloc or aligned_alloc instead; oneDNN's, which
+// are of posix_memalign, are left alone, since it does not look at what it gets. With
+// QLORA_FAULT_LOG=FILE both numbers are left there at the end, and the newest checkpoint that was
+// renamed and synchronised.
 #include <cerrno>
 #include <csignal>
 #include <cstdarg>
@@ -184,12 +186,6 @@ void* calloc(std::size_t count, std::size_t size) noexcept {
 }
 void* realloc(void* before, std::size_t size) noexcept {
   return allocation_fails() ? nullptr : __libc_realloc(before, size);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
-  auto* const taken = allocation_fails() ? nullptr : __libc_memalign(alignment, size);
-  if (taken == nullptr) return ENOMEM;
-  *memory = taken;
-  return 0;
 }
 
 int open(char const* path, int flags, ...) {

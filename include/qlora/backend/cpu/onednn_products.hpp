@@ -10,11 +10,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include <dnnl.h>
 
 #include <qlora/backend/cpu/eigen_products.hpp>
 #include <qlora/backend/cpu/tile.hpp>
+#include <qlora/core/memory.hpp>
 
 namespace qlora::inline v1 {
 namespace onednn {
@@ -104,6 +106,8 @@ class Primitive {
  public:
   Primitive(Product const& product, dnnl_engine_t engine) {
     auto const [operand, result, rows, depth, columns, weight, has_bias, write] = product;
+    // oneDNN ends the process where its own small allocations fail, so this one fails before them.
+    std::ignore = Buffer<Space::host>{std::size_t{1} << 20};
     auto const x = describe(operand, rows, depth, depth);
     auto const w = weight == Weight::plain ? describe(operand, depth, columns, columns)
                                            : describe(operand, depth, columns, 1, depth);
