@@ -4,7 +4,8 @@ project and with bitsandbytes on the CPU, in turns, and compares elements a seco
     python3 bench/against_bitsandbytes.py
 
 Needs build/release/bin/bench_quant_dequantize (cmake -DQLORA_BENCH=ON), and makes a virtual environment of the pinned
-versions where --venv has none. That both sides' bytes are the same is what tests/parity/ checks.
+versions where --venv has none. bitsandbytes takes memory for what it expands, as its CPU kernels always do; this
+project expands into memory that is there. That both sides' bytes are the same is what tests/parity/ checks.
 """
 
 import argparse

@@ -124,7 +124,8 @@ def main():
     options = parser.parse_args()
     for precision in options.precisions:
         known = OPPONENTS.get(precision) or parser.error(f"--precisions: expected fp32 or bf16, found {precision}")
-        if options.opponents and not known.keys() & set(options.opponents):
+        stock = "uniprot" in options.shapes and "training" in options.passes
+        if options.opponents and not (known.keys() | ({"stock"} if stock else set())) & set(options.opponents):
             parser.error(f"--opponents: expected some of {', '.join(known)} for {precision}")
 
     make_environment(options.venv)

@@ -92,7 +92,7 @@ void train_together(benchmark::State& state, Setting const& setting) {
     state.SetIterationTime(took);
     seconds += took;
   }
-  run.finish(state, Pass::training);
+  run.finish(state, Pass::training, ranks().size());
   auto const steps = static_cast<double>(step - first_step);
   auto const sends =
       steps * (sum_seconds(run.model.parameters().size(), 100) + 2 * sum_seconds(1, 100));

@@ -131,16 +131,20 @@ std::vector<Protein> random_proteins(Setting const& setting) {
   return proteins;
 }
 
-/// FLOP/s of the backend's products with a large matrix.
+/// FLOP/s of the backend's products with a large matrix, on all threads. Measured before a model
+/// takes memory.
 template <class B>
-double peak_flops(B& backend) {
+double peak_flops() {
   using T = typename B::Compute;
-  static auto const peak = [&] {
-    constexpr auto n = Index{B::asynchronous ? 8192 : 2048};
-    auto const square = [&] { return moved_to<B::space>(filled<T>(n, n)); };
-    auto const x = square(), w = square(), y = square();
+  static auto const peak = [] {
+    constexpr auto size = Index{B::asynchronous ? 4096 : 1024};
+    auto const rows = B::asynchronous ? size : 1024 * Index{thread_count()};
+    auto const filled_on = [](Index m, Index n) { return moved_to<B::space>(filled<T>(m, n)); };
+    auto const x = filled_on(rows, size), w = filled_on(size, size), y = filled_on(rows, size);
+    auto backend = B{};
     auto const multiply = [&] { backend.template linear<T>(x, w, {}, y, Write::assign); };
-    return 2. * n * n * n / least_seconds(backend, multiply);
+    auto const flops = 2 * rows * size * size;
+    return static_cast<double>(flops) / least_seconds(backend, multiply);
   }();
   return peak;
 }
@@ -165,7 +169,7 @@ struct Run {
     transfer(converted.view(), classifier);
   }
 
-  void finish(benchmark::State& state, Pass pass) {
+  void finish(benchmark::State& state, Pass pass, int ranks = 1) const {
     constexpr auto mega = 1e6;
     auto usage = rusage{};
     ::getrusage(RUSAGE_SELF, &usage);
@@ -174,8 +178,8 @@ struct Run {
     auto const flops = setting.flops(pass);
     state.counters["FLOP/s"] =
         benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
-    state.counters["of_peak"] = benchmark::Counter(flops / peak_flops(backend),
-                                                   benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["of_peak"] =
+        benchmark::Counter(flops / (ranks * peak), benchmark::Counter::kIsIterationInvariantRate);
     state.counters["activation_MB"] = static_cast<double>(model.activation_bytes()) / mega;
     state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) * 1024 / mega;
     state.counters["device_MB"] = static_cast<double>(device_bytes_taken() - before) / mega;
@@ -183,6 +187,7 @@ struct Run {
   }
 
   Setting const& setting;
+  double peak = peak_flops<B>();
   std::size_t before = device_bytes_taken();  ///< by the context, which is not ours
   RandomWeights source;
   B backend;

@@ -74,7 +74,7 @@ void refuse_random_base(std::string const& adapter) {
 
 void AdapterOptions::add_to(CLI::App& command) {
   add_required(command, "--model", model, "model folder, or a name in the Hugging Face cache");
-  add_option(command, "--adapter", adapter, "PEFT adapter folder");
+  add_name(command, "--adapter", adapter, "PEFT adapter folder");
   add_option(command, "--quant", quant,
              "frozen weights: none, nf4, fp4 or int8; by default as in training")
       ->check(CLI::IsMember({"none", "nf4", "fp4", "int8"}));

@@ -28,7 +28,6 @@
 #include "numbers.hpp"
 #include "study_report.hpp"
 #include "team.hpp"
-#include "toml.hpp"
 
 namespace qlora::cli {
 
@@ -48,9 +47,9 @@ void CompareOptions::add_to(CLI::App& command) {
   add_option(command, "--margin", margin,
              "arms whose average precision differs by less count as equivalent; a question for "
              "whoever asks, to be settled before the runs");
-  add_option(command, "--groups", files.groups,
-             "groups.tsv, which says what proteins are relatives; by default the one beside the "
-             "test or the training file");
+  add_name(command, "--groups", files.groups,
+           "groups.tsv, which says what proteins are relatives; by default the one beside the "
+           "test or the training file");
   add_option(command, "--choose-lr", rates,
              "learning rates, such as 1e-3,3e-3,1e-2: each arm takes the one with the best average "
              "precision on --valid, by a seed of no other run");
@@ -130,18 +129,16 @@ bool has_rate(Arm const& arm) {
 
 /// Whether a comparison was begun in that folder.
 bool is_study(std::filesystem::path const& folder) {
-  auto ignored = std::error_code{};
-  auto const file = folder / "config.toml";
-  if (!std::filesystem::exists(file, ignored)) return false;
-  auto const entries = parse_toml(read_text(file, 1 << 20), file.string());
-  return std::ranges::find(entries, "arms", &TomlEntry::key) != entries.end();
+  return is_configured(folder, "arms");
 }
 
-/// Throws InputError for a folder with something in it that is not to be resumed.
-void refuse_other(std::filesystem::path const& out, bool resume) {
-  if (!resume) {
+/// Throws InputError for a folder with something in it that is not to be resumed. Of a study in
+/// parts, somebody else may be writing what is not there yet.
+void refuse_other(CompareOptions const& options) {
+  auto const out = std::filesystem::path{options.out};
+  if (!options.resume) {
     refuse_occupied_run(out, is_study);
-  } else if (!is_study(out) && !is_beginning(out)) {
+  } else if (!is_study(out) && (options.parts.is_part() || !is_beginning(out))) {
     refuse_occupied(out);
   }
 }
@@ -205,7 +202,7 @@ void compare(CompareOptions options, CLI::App const& command) {
   if (!options.rates.empty()) splits.valid.value().expect_both_classes();
   auto const out = std::filesystem::path{options.out};
   auto const is_first = Team::is_first();
-  if (is_first && !is_part) refuse_other(out, options.resume);
+  if (is_first && !is_part) refuse_other(options);
   auto runs = ArmRuns{options, command, splits};
   if (is_first && options.resume) runs.check_records();
   auto arms = parse_arms(options.arms);
@@ -233,7 +230,7 @@ void compare(CompareOptions options, CLI::App const& command) {
                        {"compute", machine.compute},
                        {"quant", quant},
                        {"baselines", is_part ? options.baselines : comparison.baseline_names()}});
-    lock = claim_folder(out, is_part, [&] { refuse_other(out, options.resume); });
+    lock = claim_folder(out, is_part, [&] { refuse_other(options); });
     write_atomically(out / "config.toml", config);
     if (is_part) lock.reset();  // from here on, each run has its own
   }
@@ -280,7 +277,7 @@ void add_compare(CLI::App& app) {
   add_required(*command, "--model", options->run.model,
                "model folder, or a name in the Hugging Face cache");
   add_required(*command, "--train", options->files.train, "labelled proteins to train on");
-  add_option(*command, "--valid", options->files.valid, "labelled proteins to report on as well");
+  add_name(*command, "--valid", options->files.valid, "labelled proteins to report on as well");
   add_required(*command, "--test", options->files.test, "labelled proteins to report on");
   add_required(*command, "--out", options->out,
                "folder to fill: comparison.json, report.html, one folder an arm and seed");

@@ -58,7 +58,7 @@ void add_demo(CLI::App& app) {
   auto* const command = app.add_subcommand(
       "demo", "Compare placements on embedded synthetic data; needs no arguments.");
   auto const demo = std::make_shared<Demo>();
-  add_option(*command, "--out", demo->out, "folder to fill: data and study");
+  add_name(*command, "--out", demo->out, "folder to fill: data and study");
   add_option(*command, "--families", demo->corpus.families, "synthetic protein families")
       ->check(CLI::Range(1, 1'000'000));
   add_option(*command, "--hidden-percent", demo->corpus.hidden_percent,

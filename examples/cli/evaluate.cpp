@@ -57,10 +57,10 @@ void add_evaluate(CLI::App& app) {
   auto* const command = app.add_subcommand("evaluate", "Metrics on labelled proteins.");
   auto const evaluate = std::make_shared<Evaluate>();
   add_required(*command, "--data", evaluate->data, "labelled proteins");
-  add_option(*command, "--out", evaluate->out, "JSON file for the metrics");
-  add_option(*command, "--groups", evaluate->groups,
-             "groups.tsv, which says what proteins are relatives; by default the one beside the "
-             "data");
+  add_name(*command, "--out", evaluate->out, "JSON file for the metrics");
+  add_name(*command, "--groups", evaluate->groups,
+           "groups.tsv, which says what proteins are relatives; by default the one beside the "
+           "data");
   evaluate->intervals.add_to(*command);
   evaluate->adapter.add_to(*command);
   command->footer(

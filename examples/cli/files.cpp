@@ -1,6 +1,7 @@
 #include "files.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -17,6 +18,7 @@
 
 #include "hash.hpp"
 #include "notes.hpp"
+#include "toml.hpp"
 
 namespace qlora::cli {
 namespace {
@@ -85,14 +87,34 @@ void refuse_occupied_run(
 }
 
 namespace {
+/// What write_atomically calls a file while it writes it: NAME.PROCESS-COUNT.part
 bool is_unfinished(std::filesystem::directory_entry const& entry) {
-  return entry.path().extension() == ".part";
+  auto ignored = std::error_code{};
+  auto const name = entry.path().filename();
+  auto const digits = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  };
+  auto const middle = name.stem().extension().string();  // ".PROCESS-COUNT"
+  auto const dash = middle.find('-');
+  return name.extension() == ".part" && dash != middle.npos &&
+         digits(std::string_view{middle}.substr(1, dash - 1)) &&
+         digits(std::string_view{middle}.substr(dash + 1)) && entry.is_regular_file(ignored);
 }
 }  // namespace
 
 bool is_beginning(std::filesystem::path const& folder) {
+  auto error = std::error_code{};
+  auto const entries = std::filesystem::directory_iterator{folder, error};
+  if (error) return error == std::errc::no_such_file_or_directory;
+  return std::ranges::all_of(entries, is_unfinished);
+}
+
+bool is_configured(std::filesystem::path const& folder, std::string const& key) {
   auto ignored = std::error_code{};
-  return std::ranges::all_of(std::filesystem::directory_iterator{folder, ignored}, is_unfinished);
+  auto const file = folder / "config.toml";
+  if (!std::filesystem::exists(file, ignored)) return false;
+  auto const entries = parse_toml(read_text(file, 1 << 20), file.string());
+  return std::ranges::find(entries, key, &TomlEntry::key) != entries.end();
 }
 
 void remove_unfinished(std::filesystem::path const& folder) {
@@ -111,7 +133,10 @@ void check_output(std::filesystem::path const& file) {
   if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored)) {
     throw InputError{at(file.string(), "expected a file to write, found a device or pipe")};
   }
-  auto const folder = detail::folder_of(file);
+  auto const target = std::filesystem::is_symlink(file, ignored)
+                          ? std::filesystem::weakly_canonical(file, ignored)
+                          : file;
+  auto const folder = detail::folder_of(target);
   if (!std::filesystem::is_directory(folder, ignored)) {
     throw InputError{at(file.string(), "expected its folder to be there, found none")};
   }

@@ -55,7 +55,7 @@ struct MemoryCommand {
     }
     auto const longest = training.max_length + 2;
     if (training.batch_sequences == 0) return {std::max(training.batch_tokens, longest)};
-    return {(training.batch_sequences + training.accumulate - 1) / training.accumulate * longest};
+    return {((training.batch_sequences - 1) / training.accumulate + 1) * longest};
   }
 
   /// Of the passes that training will make of the file.
@@ -140,8 +140,8 @@ void add_memory(CLI::App& app) {
              "model folder, or a name in the Hugging Face cache; all sizes of ESM-2 without it");
   add_option(*command, "--placement", memory->placement, "adapted matrices: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}));
-  add_option(*command, "--train", memory->train,
-             "labelled proteins to train on; without it, as many tokens as the flags allow");
+  add_name(*command, "--train", memory->train,
+           "labelled proteins to train on; without it, as many tokens as the flags allow");
   memory->training.add_to(*command);
   memory->machine.add_to(*command);
   add_config(*command);

@@ -105,13 +105,18 @@ inline CLI::Option* add_switch(CLI::App& command, std::string const& flags, bool
   return command.add_flag(flags, value, description)->take_last();
 }
 
+/// A path or name, which is left out rather than empty: "$UNSET" is a mistake.
+inline CLI::Option* add_name(CLI::App& command, std::string const& flags, std::string& value,
+                             std::string const& description) {
+  return add_option(command, flags, value, description)->check([](std::string const& text) {
+    return std::string{text.empty() ? "expected a name, found an empty one" : ""};
+  });
+}
+
 /// A required path or name.
 inline CLI::Option* add_required(CLI::App& command, std::string const& flags, std::string& value,
                                  std::string const& description) {
-  auto const is_given = [](std::string const& text) {
-    return std::string{text.empty() ? "expected a name, found an empty one" : ""};
-  };
-  return add_option(command, flags, value, description)->required()->check(is_given);
+  return add_name(command, flags, value, description)->required();
 }
 
 }  // namespace qlora::cli

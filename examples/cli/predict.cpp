@@ -286,8 +286,8 @@ class Predict {
 void add_predict(CLI::App& app) {
   auto* const command = app.add_subcommand("predict", "Probability of a site at every residue.");
   auto const predict = std::make_shared<Predict>();
-  add_option(*command, "--fasta", predict->fasta,
-             "proteins: FASTA, or any format that `prepare` takes");
+  add_name(*command, "--fasta", predict->fasta,
+           "proteins: FASTA, or any format that `prepare` takes");
   add_option(
       *command, "--structure", predict->structure,
       "instead, a PDB or mmCIF file: its chains are predicted, and --out is the file with 100 "

@@ -121,7 +121,9 @@ void Run::check_folder(std::filesystem::path const& folder) const {
                                 " and no checkpoint to resume from")};
   }
   // A run that was killed in its first write, or before its first checkpoint.
-  if (!is_beginning(folder) && !has("config.toml")) refuse_occupied(folder);
+  auto const is_run = is_configured(folder, "train") && !is_configured(folder, "arms") &&
+                      !is_configured(folder, "space");
+  if (!is_run && !is_beginning(folder)) refuse_occupied(folder);
 }
 
 std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {

@@ -176,7 +176,10 @@ OrderedJson read_identified(std::filesystem::path const& path) {
   auto const found = record.value("xxh3", Json{});
   record.erase("xxh3");
   if (found != Json(digest(record))) {
-    throw InputError{at(path.string(), "expected its checksum, found another: it is damaged")};
+    throw InputError{
+        at(path.string(), std::string{"expected its checksum, found "} +
+                              (found.is_null() ? "none: it was changed, or is of an older version"
+                                               : "another: it is damaged"))};
   }
   return record;
 }

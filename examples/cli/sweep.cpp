@@ -59,7 +59,8 @@ class Sweep {
     auto const folder = std::filesystem::path{out};
     auto const goes_on = [&] { return resume && is_sweep(folder); };
     auto const refuse_other = [&] {
-      if (!goes_on() && !(resume && is_beginning(folder))) refuse_occupied_run(out, is_sweep);
+      auto const begins = resume && !parts.is_part() && is_beginning(folder);
+      if (!goes_on() && !begins) refuse_occupied_run(out, is_sweep);
     };
     if (Team::is_first() && !parts.is_part()) refuse_other();
     base.fingerprint = model_fingerprint(base.model);

@@ -31,12 +31,13 @@ std::int64_t monotonic_nanoseconds() {
 /// process and one to its group. Of a team, each launcher repeats it when it likes, and will kill.
 bool is_repeated() {
   constexpr auto at_once = std::int64_t{2'000'000'000};
-  return !is_alone || monotonic_nanoseconds() - requested_at < at_once;
+  return is_requested && (!is_alone || monotonic_nanoseconds() - requested_at < at_once);
 }
 
 extern "C" void take_termination(int) {
-  if (living > 0 && (!is_requested || is_repeated())) {
-    if (!is_requested) requested_at = monotonic_nanoseconds();
+  if (is_repeated()) return;
+  if (living > 0 && !is_requested) {
+    requested_at = monotonic_nanoseconds();
     is_requested = true;
     return;
   }

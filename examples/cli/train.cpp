@@ -108,19 +108,19 @@ void add_train(CLI::App& app) {
   auto& run = train->run;
   add_required(*command, "--model", run.model, "model folder, or a name in the Hugging Face cache");
   add_required(*command, "--train", train->files.train, "labelled proteins to train on");
-  add_option(*command, "--valid", train->files.valid, "labelled proteins to choose by");
-  add_option(*command, "--test", train->files.test, "labelled proteins to report on");
+  add_name(*command, "--valid", train->files.valid, "labelled proteins to choose by");
+  add_name(*command, "--test", train->files.test, "labelled proteins to report on");
   add_required(*command, "--out", train->out, "folder to fill: adapter, metrics.json, history.csv");
   run.intervals.unit = "cluster";
   run.intervals.add_to(*command);
-  add_option(*command, "--groups", train->files.groups,
-             "groups.tsv, which says what proteins are relatives; by default the one beside the "
-             "test or the training file");
+  add_name(*command, "--groups", train->files.groups,
+           "groups.tsv, which says what proteins are relatives; by default the one beside the "
+           "test or the training file");
   add_option(*command, "--placement", train->placement, "adapted matrices: qkv, all, card or head")
       ->check(CLI::IsMember({"qkv", "all", "card", "head"}))
       ->group(training_group);
-  add_option(*command, "--init-adapter", run.init_adapter,
-             "PEFT adapter to start from, with its rank, alpha and placement");
+  add_name(*command, "--init-adapter", run.init_adapter,
+           "PEFT adapter to start from, with its rank, alpha and placement");
   command
       ->add_flag("--resume", run.checkpoints.resume,
                  "go on from the newest checkpoint in --out, given the same data and flags")

@@ -71,8 +71,14 @@ each_fault() { # FOLDER OPERATIONS: of runs that begin with that folder, or with
 
 each_fault nothing "$operations"
 
-faulty crash-late:$((operations * 2 / 3)) run || true
-compgen -G "run/checkpoints/step-*" >/dev/null || { echo "faults.sh: no run was interrupted" >&2; exit 1; }
+# A run with a checkpoint, and with steps that are left.
+for ((n = 1; ; ++n)); do
+  rm -rf run
+  status=0
+  faulty crash-late:$n run || status=$?
+  [[ $status == 137 ]] || { echo "faults.sh: no run was interrupted" >&2; exit 1; }
+  compgen -G "run/checkpoints/step-*.safetensors" >/dev/null && break
+done
 mv run interrupted
 cp -r interrupted run
 faulty none: run

@@ -95,10 +95,29 @@ TEST(BadInput, OfLabelledProteins) {
       {"count.tsv", tsv + "P1\tMK\n", "count.tsv:2"},
       {"quote.tsv", tsv + "P1\tMK\t\"BINDING 1\n", "quote.tsv"},
       {"twice.tsv", tsv + "P1\tMK\tBINDING 1\nP1\tMK\tBINDING 1\n", "twice.tsv:3"},
-      {"call.pkl", "cos\nsystem\n(S'true'\ntR.", "call.pkl"},
+      {"call.pkl", "cos\nsystem\n(S'true'\ntR.", "call.pkl:1"},
   };
   for (auto const& file : files) {
     expect_refused(file, {"train", "compare", "evaluate", "prepare", "inspect"});
+  }
+}
+
+TEST(BadInput, OfPickledLists) {
+  auto const good = "\x80\2](](K\0K\1ee."s;
+  auto const data = std::vector<BadFile>{
+      {"sequences.pkl", "\x80\2cos\nsystem\n(X\4\0\0\0truetR."s, "os.system"},
+      {"sequences.pkl", "\x80\2](X\3\0\0\0MKVe."s, "labels"},
+      {"sequences.pkl", "\x80\2](X\2\0\0\0MKe"s, "found the end"},
+  };
+  for (auto const& [name, content, says] : data) {
+    for (auto const* const command : {"train", "compare", "evaluate", "prepare", "inspect"}) {
+      SCOPED_TRACE(std::string{command} + " " + says);
+      auto const program = Program{};
+      program.write(name, content);
+      program.write("labels.pkl", good);
+      program.refuses(commands(command, name), {says});
+      expect_nothing_left(program, {name, "labels.pkl"});
+    }
   }
 }
 
@@ -226,7 +245,7 @@ TEST(BadInput, OfFlags) {
     program.refuses(train + Flags{flag, ""}, {flag, "expected a number"});
     program.refuses(train + Flags{flag, "nan"}, {flag, "expected a number"});
   }
-  for (auto const* const flag : {"--train", "--model"}) {
+  for (auto const* const flag : {"--train", "--model", "--valid", "--init-adapter", "--groups"}) {
     program.refuses(train + Flags{flag, ""}, {flag, "expected a name, found an empty one"});
   }
   program.write("s.toml", "rank = [1]\n");
@@ -239,6 +258,7 @@ TEST(BadInput, OfFlags) {
   program.refuses(predict + Flags{"--window", "10", "--window-margin", "9223372036854775808"},
                   {"window"});
   program.refuses(predict + Flags{"--threshold", "nan"}, {"--threshold"});
+  program.refuses(predict + Flags{"--adapter", ""}, {"--adapter", "empty"});
   for (auto const* const flag : {"--test-percent", "--valid-percent", "--members"}) {
     program.refuses({"synth", "--out", "out", flag, "4294967295"}, {flag});
   }
@@ -253,19 +273,25 @@ TEST(BadInput, OfOutputFolders) {
   fs::create_symlink("nowhere", program.path("link"));
   program.write("file", "");
   program.write("foreign/notes.txt", "mine");
+  program.write("downloads/film.part", "mine");
+  program.write("tool/config.toml", "depth = 3\n");
+  program.write("study/config.toml", "arms = \"qkv\"\ntrain = \"t\"\n");  // that was interrupted
   auto deep = std::string{};
   for (auto i = 0; i < 20'000; ++i) deep += "a/";
   auto const train =
       Flags{"train",   "--model", golden("models/odd"), "--train", golden("train/data.txt"),
             "--quiet", "--out"};
-  for (auto const* const out : {"link", "link/below", "file", "file/below", "foreign"}) {
+  for (auto const* const out :
+       {"link", "link/below", "file", "file/below", "foreign", "downloads", "tool", "study"}) {
     program.refuses(train + Flags{out, "--resume"}, {out});
     program.refuses({"synth", "--families", "8", "--out", out}, {out});
   }
   program.refuses({"synth", "--families", "8", "--out", deep}, {"File name too long"});
   EXPECT_TRUE(fs::is_symlink(program.path("link")));
   EXPECT_FALSE(fs::exists(program.path("nowhere")));
-  EXPECT_EQ(std::distance(fs::directory_iterator{program.path("foreign")}, {}), 1);
+  for (auto const* const folder : {"foreign", "downloads", "tool", "study"}) {
+    EXPECT_EQ(std::distance(fs::directory_iterator{program.path(folder)}, {}), 1) << folder;
+  }
 }
 
 TEST(BadInput, OfNamesOfFilesIsOneLine) {

@@ -158,6 +158,9 @@ TEST(Resume, PassesOverWhatIsNotWhole) {
   auto flipped = newest;
   flipped[newest.size() - 100] ^= 4;  // in a tensor
   damaged("flipped", flipped);
+  auto header = newest;
+  header[header.find("epochs")] ^= 1;  // of what decides the run: it is damage, not another run
+  damaged("header", header);
 }
 
 TEST(Resume, LeavesNothingThatIsNotFinite) {
@@ -299,14 +302,19 @@ TEST(Resume, GoesOnAfterSignals) {
   auto const seventh = std::string{"checkpoints/step-000000000007.safetensors"};
   auto polite = program.start(train("terminated", longer));
   ASSERT_TRUE(reached(polite, program.path("terminated") / seventh));
+  auto const asked = std::chrono::steady_clock::now();
   polite.signal(SIGTERM);  // and again, as `timeout` and schedulers have it
   std::this_thread::sleep_for(std::chrono::milliseconds{1});
   polite.signal(SIGTERM);
   auto const outcome = polite.wait();
   EXPECT_EQ(outcome.status, 143) << outcome.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds{30});
   EXPECT_NE(outcome.err.find("stopped by SIGTERM, after step "), std::string::npos) << outcome.err;
   EXPECT_FALSE(fs::exists(program.path("terminated/metrics.json")));
-  program.done(train("terminated", resumed));
+  auto const step = outcome.err.substr(outcome.err.find("after step ") + 11);
+  auto const resumes = "resumes after step " + step.substr(0, step.find(';')) + "\n";
+  auto const goes_on = program.done(train("terminated", resumed));
+  EXPECT_NE(goes_on.err.find(resumes), std::string::npos) << resumes << goes_on.err;
   expect_same(program, "whole", "terminated");
 
   // Killed, again and again, at whatever moment.

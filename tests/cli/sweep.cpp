@@ -214,6 +214,7 @@ TEST(Sweep, RefusesSpacesThatAreNone) {
   auto const cases = std::vector<std::pair<std::string, std::string>>{
       {"ranks = [2]", ":1: unknown key \"ranks\"; expected placement, quant, rank, alpha"},
       {"seeds = 2", ": expected at least one flag to sweep, found none"},
+      {"", "space.toml: expected `flag = value` on a line, found none"},
       {"rank = [2]\nrank = [3]", ":2: duplicate key \"rank\""},
       {"rank = 2", ":1: rank: expected an array of values or a table {low, high, scale}, found 2"},
       {"rank = []", ":1: rank: expected at least one value, found none"},

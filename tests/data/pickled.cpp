@@ -105,6 +105,7 @@ TEST(Pickled, RefusesWhatDoesNotFit) {
       {"].", "].", "expected sequences, found an empty list"},
       {"cos\nsystem\n(Vtrue\ntR.", "].", "found the global \"os.system\""},
       {one, "](](K\0K\1ee"s, "byte 10: expected an opcode, found the end"},
+      {one, "](](K\0K\1ee.."s, "expected the end of the file, found 1 more"},
   };
   for (auto const& [sequences, labels, expected] : cases) {
     auto const error = pickled_error(sequences, labels);

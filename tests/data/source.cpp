@@ -38,6 +38,15 @@ TEST(Source, InflatesMembersOneAfterTheOther) {
             long_text + "end");
 }
 
+/// Large, and of a growth that is no bomb's.
+TEST(Source, InflatesWhatIsLarge) {
+  auto part = std::string{};
+  for (auto i = 0; i < 100'000; ++i) part += std::to_string(i * 7919);
+  auto text = std::string{};
+  while (text.size() < (std::size_t{17} << 20)) text += part;
+  EXPECT_EQ(whole(TextFile{gzipped(text)}.path()), text);
+}
+
 TEST(Source, RefusesDamagedGzip) {
   auto const good = gzipped("some text that is long enough to be cut");
   auto const cut = [&](std::size_t size) { return refusal(good.substr(0, size), whole); };

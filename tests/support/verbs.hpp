@@ -327,6 +327,7 @@ TYPED_TEST(Verbs, BitsDoNotDependOnTheOrderOfThreads) {
   auto q = Sample<T>{this->n, 48};
   auto a = Sample<A>{4, 48};
   auto dh = Sample<A>{this->n, 4};
+  auto b = Sample<A>{48, 4};
   auto lse = Sample<A>{2, this->n};
   auto const input = LoraInput{2, 1, {.probability = .3f}};
   auto first = std::vector<double>{};
@@ -338,12 +339,25 @@ TYPED_TEST(Verbs, BitsDoNotDependOnTheOrderOfThreads) {
                          lse.device());
     this->gpu->template lora_project_backward<T, A>(q.device(), a.device(), input, this->device,
                                                     dh.device(), {}, da.device());
+    auto dq = Sample<T>{this->n, 48, 0.}, dk = Sample<T>{this->n, 48, 0.},
+         dv = Sample<T>{this->n, 48, 0.};
+    this->gpu->attention_backward(q.device(), q.device(), q.device(), 2, this->device, out.device(),
+                                  q.device(), lse.device(), dq.device(), dk.device(), dv.device());
+    auto h = Sample<A>{this->n, 4, 0.}, db = Sample<A>{48, 4, 0.}, sum = Sample<A>{1, 4, 0.};
+    this->gpu->template lora_expand_backward<T>(dh.device(), b.device(), A(.5), q.device(),
+                                                h.device(), db.device());
+    this->gpu->sum_rows(dh.device(), sum.device().row(0));
     auto numbers = Numbers{0., 0., 0.};
     this->gpu->squared_norm(dh.device().row(3), numbers.device());
     auto bits = std::vector<double>{numbers.read(*this->gpu).squared_norm};
     for (auto j = Index{0}; j < 48; ++j) {
       bits.push_back(convert<double>(out.host()(this->n - 1, j)));
       bits.push_back(static_cast<double>(da.host()(3, j)));
+      for (auto* const gradient : {&dq, &dk, &dv}) {
+        bits.push_back(convert<double>(gradient->host()(this->n - 1, j)));
+      }
+      bits.push_back(static_cast<double>(db.host()(j, 3)));
+      bits.push_back(static_cast<double>(sum.host()(0, j % 4)));
     }
     if (first.empty()) first = bits;
     EXPECT_EQ(bits, first) << seed;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -179,6 +180,54 @@ TEST(Trainer, StopsWhenItDiverges) {
   EXPECT_THROW(fit(model, proteins, options), DivergedError);
 }
 
+/// Nine steps in a row without a finite loss, twice, with one between them that has one.
+TEST(Trainer, SkipsStepsThatAreNotFinite) {
+  auto const proteins = read_binding_sites(golden_path("train/data.txt"));
+  for (auto const poison :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    auto model = start("qkv", Qkv{});
+    auto const is_bad = [](std::int64_t step) { return step >= 3 && step <= 21 && step != 12; };
+    auto& place = model.classifier()(0, 0);
+    auto whole = 0.f;
+    auto const all = [&] {
+      auto const& parameters = model.parameters();
+      auto bytes = std::string{};
+      for (auto const values :
+           {parameters.values(), parameters.first_moments(), parameters.second_moments()}) {
+        bytes.append(reinterpret_cast<char const*>(values.data()),
+                     static_cast<std::size_t>(values.size()) * sizeof(float));
+      }
+      return bytes;
+    };
+    auto before = std::string{};
+    auto skipped = 0, finite = 0;
+    auto backend = Native{};
+    auto const options = golden_recipe(golden_json("train/qkv.full.json"));
+    auto trainer = Trainer{backend, model, std::span{proteins}, options};
+    auto updates = std::int64_t{0};
+    auto checkpointing = Checkpointing<float>{};
+    checkpointing.due = [&](std::int64_t step, bool) { return step == trainer.steps(); };
+    checkpointing.save = [&](TrainingState<float> const& state) { updates = state.updates; };
+    trainer.run(
+        [&](StepRecord const& record) {
+          EXPECT_EQ(record.skipped, is_bad(record.step)) << record.step;
+          if (record.skipped) {
+            ++skipped;
+            EXPECT_EQ(all(), before) << record.step;
+            place = whole;
+          } else {
+            ++finite;
+            EXPECT_NE(all(), before) << record.step;
+          }
+          if (is_bad(record.step + 1)) whole = std::exchange(place, poison);
+          before = all();
+        },
+        [](std::int64_t) {}, checkpointing);
+    EXPECT_EQ(skipped, 18);
+    EXPECT_EQ(updates, finite);
+  }
+}
+
 TEST(FitOptions, RefuseWhatMakesNoRun) {
   auto const infinity = std::numeric_limits<double>::infinity();
   auto const nan = std::numeric_limits<double>::quiet_NaN();
@@ -284,6 +333,24 @@ TEST(AdamW, StepsAsTorch) {
                                         steps.begin() + static_cast<std::ptrdiff_t>(at) + size);
       EXPECT_LE(excess(values, expected, 1e-6, 1e-5), 1.) << name << " step " << step;
     }
+  }
+}
+
+TEST(AdamW, ChangesNothingUnlessAllIsFinite) {
+  auto const nan = std::numeric_limits<double>::quiet_NaN();
+  auto const infinity = std::numeric_limits<double>::infinity();
+  auto backend = Native{};
+  auto const gradient = 2.f;
+  for (auto const& [loss, norm] :
+       {std::pair{nan, 1.}, {infinity, 1.}, {-infinity, 1.}, {1., nan}, {1., infinity}, {1., 1.}}) {
+    auto value = 3.f, first = 4.f, second = 5.f;
+    auto numbers = StepNumbers{.loss = loss, .squared_norm = norm, .updates = 7.};
+    backend.count_update({&numbers, {1}});
+    backend.adamw({&value, {1}}, {&gradient, {1}}, {&first, {1}}, {&second, {1}}, AdamWStep{},
+                  {&numbers, {1}});
+    auto const is_finite = loss == 1. && norm == 1.;
+    EXPECT_EQ(value != 3.f || first != 4.f || second != 5.f, is_finite) << loss << " " << norm;
+    EXPECT_EQ(numbers.updates, is_finite ? 8. : 7.);
   }
 }
 
