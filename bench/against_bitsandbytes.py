@@ -14,7 +14,7 @@ import pathlib
 import sys
 import time
 
-from sides import ROOT, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
+from sides import ROOT, Side, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
 
 ROWS, COLUMNS, BLOCK = 5120, 1280, 64
 WORK = {  # by name: the benchmark of this project
@@ -24,7 +24,7 @@ WORK = {  # by name: the benchmark of this project
 }
 
 
-class Ours:
+class Ours(Side):
     name = "qlora"
 
     def __init__(self, options, work):
@@ -33,9 +33,6 @@ class Ours:
 
     def measure(self, seconds):
         return run_benchmark(self.program, self.pattern, seconds, {"OMP_NUM_THREADS": str(self.threads)})
-
-    def close(self):
-        pass
 
 
 def bitsandbytes(work, threads):

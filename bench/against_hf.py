@@ -18,7 +18,7 @@ import os
 import pathlib
 import statistics
 
-from sides import ROOT, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
+from sides import ROOT, Side, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
 
 LENGTHS = ROOT / "bench/lengths.txt"
 SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20]}  # hidden, layers, heads
@@ -30,7 +30,7 @@ OPPONENTS = {  # by name: attention, precision, base; "stock", for uniprot, pads
 }
 
 
-class Ours:
+class Ours(Side):
     """One benchmark of bench_train_step."""
 
     def __init__(self, options, work, model, placement, quant, precision, shape):
@@ -41,9 +41,6 @@ class Ours:
     def measure(self, seconds):
         return run_benchmark(self.program, self.filter, seconds,
                              {"OMP_NUM_THREADS": str(self.threads), "QLORA_BENCH_LENGTHS": self.data})
-
-    def close(self):
-        pass
 
 
 def theirs(options, work, model, placement, shape, name, attention, precision, base, compile, pad=0):

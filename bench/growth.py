@@ -12,7 +12,7 @@ import os
 import pathlib
 import statistics
 
-from sides import ROOT, measure, processor, run_benchmark, say_load
+from sides import ROOT, Side, in_turns, processor, run_benchmark, say_load
 
 LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096]
 TOKENS = 4096
@@ -20,10 +20,11 @@ COLOURS = {"8M": "#4269d0", "35M": "#efb118", "150M": "#ff725c", "650M": "#6cc5b
 PANEL, HEIGHT, LEFT, TOP, GAP = 300, 220, 46, 34, 28  # of the figure, in pixels
 
 
-class Step:
+class Step(Side):
     """One benchmark."""
 
     def __init__(self, options, model, precision, length, threads):
+        self.name = length
         self.program, self.environment = options.program, {"OMP_NUM_THREADS": str(threads)}
         self.pattern = f"^training/{model}/qkv/none/{precision}/{length}x{TOKENS // length}/real_time$"
 
@@ -93,9 +94,8 @@ def main():
             for count in threads:
                 print(f"\n{model}, {precision}, {count} threads\n\n| tokens a sequence | of peak | tokens/s |\n"
                       "|---|---|---|")
-                for length in LENGTHS:
-                    step = Step(options, model, precision, length, count)
-                    found = [measure(step, options.seconds) for _ in range(options.repeats)]
+                steps = [Step(options, model, precision, length, count) for length in LENGTHS]
+                for length, found in in_turns(steps, options.repeats, options.seconds).items():
                     share = statistics.median(one["of_peak"] for one in found)
                     shares[model, precision, count, length] = share
                     others += [one["others"] for one in found]

@@ -54,31 +54,41 @@ def add_lora(model, targets):
     return model
 
 
-def make_model(options):
-    hidden, layers, heads = options.size
-    config = transformers.EsmConfig(
+def esm_config(size, **more):
+    """Of an ESM-2 of these numbers of hidden units, layers and heads."""
+    hidden, layers, heads = size
+    return transformers.EsmConfig(
         vocab_size=33, hidden_size=hidden, num_attention_heads=heads, num_hidden_layers=layers,
         intermediate_size=4 * hidden, layer_norm_eps=1e-5, max_position_embeddings=1026, pad_token_id=1,
         mask_token_id=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, token_dropout=True,
-        emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2,
-        attn_implementation=options.attention)
+        emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2, **more)
+
+
+def nf4_config(dtype):
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["classifier"])
+
+
+def lora_config(placement):
+    return peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
+                           target_modules=TARGETS[placement])
+
+
+def make_model(options):
+    config = esm_config(options.size, attn_implementation=options.attention)
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     with torch.device(options.device):  # or a processor would draw billions of weights
         model = transformers.EsmForTokenClassification(config)
     if options.base == "nf4":
-        quantization = transformers.BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=["classifier"])
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             model = transformers.EsmForTokenClassification.from_pretrained(
-                folder, quantization_config=quantization, dtype=dtype, attn_implementation=options.attention)
+                folder, quantization_config=nf4_config(dtype), dtype=dtype, attn_implementation=options.attention)
     model = model.to(dtype) if options.base == "full" else model
     if peft is None:
         return add_lora(model, TARGETS[options.placement]).train()
-    lora = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
-                           target_modules=TARGETS[options.placement])
-    return peft.get_peft_model(model, lora).train()
+    return peft.get_peft_model(model, lora_config(options.placement)).train()
 
 
 def make_batches(options):

@@ -15,7 +15,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-class Waiting:
+class Side:
+    """What has a name, measures itself for about that many seconds, and may hold something until it is closed."""
+
+    def close(self):
+        pass
+
+
+class Waiting(Side):
     """A process that prints a line when it is ready, and then, for a number of seconds in a line, a line of JSON."""
 
     def __init__(self, name, command):

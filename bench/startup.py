@@ -20,10 +20,10 @@ import sys
 import tempfile
 import time
 
-from sides import ROOT, in_turns, make_environment, processor, say_load, spread
+from sides import ROOT, Side, in_turns, make_environment, processor, say_load, spread
 
 
-class Command:
+class Command(Side):
     """A command that is run once a timing; its seconds and peak memory, and what it prints as JSON."""
 
     def __init__(self, name, command, environment, prepare=lambda: None):
@@ -42,43 +42,27 @@ class Command:
                  "cpu": usage.ru_utime + usage.ru_stime}
         return whole | (json.loads(output.splitlines()[-1]) if output.startswith("{") else {})
 
-    def close(self):
-        pass
-
 
 def make_model(folder, size):
-    import transformers
+    from opponent import esm_config, transformers
 
-    hidden, layers, heads = size
-    config = transformers.EsmConfig(
-        vocab_size=33, hidden_size=hidden, num_attention_heads=heads, num_hidden_layers=layers,
-        intermediate_size=4 * hidden, layer_norm_eps=1e-5, max_position_embeddings=1026, pad_token_id=1,
-        mask_token_id=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, token_dropout=True,
-        emb_layer_norm_before=False, position_embedding_type="rotary", num_labels=2)
-    transformers.EsmForTokenClassification(config).save_pretrained(folder)
+    transformers.EsmForTokenClassification(esm_config(size)).save_pretrained(folder)
 
 
 def other_side(folder, precision, tokens, threads):
     """Prints the seconds since the process was started by which things were done."""
     start, done = float(os.environ["STARTED"]), {}
     import bitsandbytes  # noqa: F401, for transformers, which would import it while it loads
-    import peft
-    import torch
-    import transformers
+    from opponent import lora_config, nf4_config, peft, torch, transformers
 
     done["imports"] = time.time() - start
     torch.set_num_threads(threads)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    quantization = transformers.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=["classifier"])
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     model = transformers.EsmForTokenClassification.from_pretrained(
-        folder, quantization_config=quantization, dtype=dtype, attn_implementation="sdpa")
-    lora = peft.LoraConfig(task_type=peft.TaskType.TOKEN_CLS, r=2, lora_alpha=1, lora_dropout=0.5, bias="none",
-                           target_modules=["query", "key", "value"])
-    model = peft.get_peft_model(model, lora).train()
+        folder, quantization_config=nf4_config(dtype), dtype=dtype, attn_implementation="sdpa")
+    model = peft.get_peft_model(model, lora_config("qkv")).train()
     done["loaded"] = time.time() - start
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=1e-3)
     ids = torch.randint(4, 24, (1, tokens))

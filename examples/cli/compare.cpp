@@ -129,7 +129,7 @@ bool has_rate(Arm const& arm) {
 
 /// Whether a comparison was begun in that folder.
 bool is_study(std::filesystem::path const& folder) {
-  return is_configured(folder, "arms");
+  return configured(folder).contains("arms");
 }
 
 /// Throws InputError for a folder with something in it that is not to be resumed. Of a study in

@@ -109,12 +109,15 @@ bool is_beginning(std::filesystem::path const& folder) {
   return std::ranges::all_of(entries, is_unfinished);
 }
 
-bool is_configured(std::filesystem::path const& folder, std::string const& key) {
+std::set<std::string> configured(std::filesystem::path const& folder) {
   auto ignored = std::error_code{};
   auto const file = folder / "config.toml";
-  if (!std::filesystem::exists(file, ignored)) return false;
-  auto const entries = parse_toml(read_text(file, 1 << 20), file.string());
-  return std::ranges::find(entries, key, &TomlEntry::key) != entries.end();
+  auto keys = std::set<std::string>{};
+  if (!std::filesystem::exists(file, ignored)) return keys;
+  for (auto const& entry : parse_toml(read_text(file, 1 << 20), file.string())) {
+    keys.insert(entry.key);
+  }
+  return keys;
 }
 
 void remove_unfinished(std::filesystem::path const& folder) {

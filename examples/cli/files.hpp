@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,9 @@ void refuse_occupied_run(std::filesystem::path const& out,
 /// Whether nothing is there but files that a process began to write.
 bool is_beginning(std::filesystem::path const& folder);
 
-/// Whether a command that has that flag, and was given it, left its config.toml there. Throws
-/// InputError for a file of that name that is none.
-bool is_configured(std::filesystem::path const& folder, std::string const& key);
+/// The flags that the command which left its config.toml there was given; none without the file.
+/// Throws InputError for a file of that name that is none.
+std::set<std::string> configured(std::filesystem::path const& folder);
 
 /// Removes what a process that was killed had begun to write; the folder must be this one's alone.
 void remove_unfinished(std::filesystem::path const& folder);

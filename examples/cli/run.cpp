@@ -121,8 +121,9 @@ void Run::check_folder(std::filesystem::path const& folder) const {
                                 " and no checkpoint to resume from")};
   }
   // A run that was killed in its first write, or before its first checkpoint.
-  auto const is_run = is_configured(folder, "train") && !is_configured(folder, "arms") &&
-                      !is_configured(folder, "space");
+  auto const flags = configured(folder);
+  auto const is_run =
+      flags.contains("train") && !flags.contains("arms") && !flags.contains("space");
   if (!is_run && !is_beginning(folder)) refuse_occupied(folder);
 }
 

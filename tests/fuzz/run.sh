@@ -18,13 +18,14 @@ for target in "${targets[@]}"; do
 done
 
 fuzz() { # SECONDS TARGET
-  local target=$2 log=build/findings/$2.log found=0 cpu TIMEFORMAT=%U
+  local target=$2 log=build/findings/$2.log found=0 cpu TIMEFORMAT='%U + %S'
   mkdir -p "build/corpus/$target"
   cpu=$({ time QLORA_FUZZ_TARGET=$target build/clang/bin/fuzz -max_total_time="$1" -print_final_stats=1 \
     -dict="build/seeds/$target.dict" -artifact_prefix="build/findings/$target-" \
     "build/corpus/$target" "build/seeds/$target" >"$log" 2>&1; } 2>&1) || found=1
   printf '%-16s %12s %8.0f %10s\n' "$target" \
-    "$(awk '/stat::number_of_executed_units/ {n = $2} END {print n + 0}' "$log")" "$cpu" "$found"
+    "$(awk '/stat::number_of_executed_units/ {n = $2} END {print n + 0}' "$log")" \
+    "$(awk "BEGIN {print $cpu}")" "$found"
   [[ $found = 0 ]] || tail -30 "$log"
   return "$found"
 }

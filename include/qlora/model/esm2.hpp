@@ -70,24 +70,27 @@ class Esm2 {
   Parameters<A, space> const& parameters() const { return parameters_; }
   std::vector<Layer> const& layers() const { return layers_; }
 
-  /// Called before each layer; what it throws ends the pass.
-  using BeforeLayer = std::function<void()>;
+  /// Called before each layer, where the backend does not queue its work; what it throws ends the
+  /// pass.
+  using Look = std::function<void()>;
 
   /// Logits (tokens, 2) of a batch, valid until the next call. `dropout` is inactive outside
   /// training.
-  Matrix<A, space> forward(B& backend, PackedBatch const& batch, Keep keep, Dropout dropout = {}) {
-    return forward(backend, backend.stage(batch.view()), keep, dropout);
+  Matrix<A, space> forward(
+      B& backend, PackedBatch const& batch, Keep keep, Dropout dropout = {},
+      Look const& look = [] {}) {
+    return forward(backend, backend.stage(batch.view()), keep, dropout, look);
   }
   /// The same of a batch that is where the backend computes.
   Matrix<A, space> forward(
       B& backend, TokenBatch<space> const& batch, Keep keep, Dropout dropout = {},
-      BeforeLayer const& before_layer = [] {}) {
+      Look const& look = [] {}) {
     reserve(batch.packing.tokens(), keep);
     pass_ = {batch.packing, dropout};
     auto const scale = shape_.token_dropout ? static_cast<A>(token_dropout_scale) : A{1};
     backend.embed(batch.ids, scale, embedding_, inputs_[0]);
     for (auto i = std::size_t{0}; i < layers_.size(); ++i) {
-      before_layer();
+      if constexpr (!B::asynchronous) look();
       layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, input(i + 1));
     }
     backend.template layer_norm<A>(input(layers_.size()), final_norm_.gamma, final_norm_.beta,
@@ -105,7 +108,7 @@ class Esm2 {
   /// Gradients of every parameter += from d_logits (tokens, 2) of the last forward pass, which must
   /// have kept inputs or everything.
   void backward(
-      B& backend, Matrix<A const, space> d_logits, BeforeLayer const& before_layer = [] {}) {
+      B& backend, Matrix<A const, space> d_logits, Look const& look = [] {}) {
     if (kept_ == Keep::nothing) throw Error{"backward: the forward pass kept nothing"};
     auto const lowest = lowest_adapted();
     auto const encoder_learns = lowest < layers_.size();
@@ -128,7 +131,7 @@ class Esm2 {
     backend.layer_norm_backward(d_features, input(layers_.size()), final_norm_.gamma, final_stats_,
                                 d_stream_);
     for (auto i = layers_.size(); i-- > lowest;) {
-      before_layer();
+      if constexpr (!B::asynchronous) look();
       if (kept_ == Keep::inputs) {
         auto const known = scratch_.d_normed;  // what the layer gave before: (n, d)
         layers_[i].forward(backend, shape_, pass_, input(i), state(i), scratch_, known);

@@ -58,9 +58,6 @@ void for_each_logits(
   auto const for_each_of = [&](std::size_t batch, auto&& visit) {
     for (auto p = starts[batch]; p < starts[batch + 1]; ++p) visit(p);
   };
-  auto const before_layer = [&] {
-    if constexpr (!B::asynchronous) look();
-  };
   auto batch = PackedBatch{};
   auto own = std::vector<A>{};                      // logits of this rank's batch
   auto counts = std::vector<std::size_t>(at_once);  // and how many each rank has
@@ -77,9 +74,7 @@ void for_each_logits(
     own.clear();
     look();
     if (batch.tokens() > 0) {
-      auto const staged = backend.stage(batch.view());
-      auto const values =
-          on_host(model.forward(backend, staged, Keep::nothing, Dropout{}, before_layer));
+      auto const values = on_host(model.forward(backend, batch, Keep::nothing, Dropout{}, look));
       auto const view = Matrix<A const>{values};
       own.assign(view.data(), view.data() + view.size());
     }

@@ -372,13 +372,10 @@ class Trainer {
     }
     auto const d_logits = d_logits_.view().slice(0, batch_.tokens());  // (tokens, 2)
     auto const scale = total > 0. ? 1. / total : 0.;
-    auto const before_layer = [&] {
-      if constexpr (!B::asynchronous) look();  // what is queued would be asked for in vain
-    };
     backend_.repeat(repeats_, batch.packing.shape(), [&] {
-      auto const logits = model_.forward(backend_, batch, options_.keep, dropout, before_layer);
+      auto const logits = model_.forward(backend_, batch, options_.keep, dropout, look);
       backend_.cross_entropy(logits, batch.labels, weights_, scale, d_logits, numbers_);
-      model_.backward(backend_, d_logits, before_layer);
+      model_.backward(backend_, d_logits, look);
     });
   }
 
