@@ -1,8 +1,12 @@
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <initializer_list>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -513,6 +517,65 @@ TYPED_TEST(Simd, DequantizationIsExact) {
       });
     }
   }
+}
+
+/// Codes are those of a count of the numbers below, whatever the order of the codes.
+TYPED_TEST(Simd, QuantizationIsExact) {
+  auto generator = std::mt19937{1};
+  auto ladder = simd::Ladder{};
+  auto uniform = std::uniform_real_distribution<float>{-.9f, .9f};
+  for (auto& number : ladder.numbers) number = uniform(generator);
+  ladder.numbers[3] = ladder.numbers[4];
+  std::ranges::sort(ladder.numbers, ladder.numbers + 15);
+  auto codes_of_ranks = std::array<std::uint32_t, 16>{};
+  std::iota(codes_of_ranks.begin(), codes_of_ranks.end(), 0u);
+  std::ranges::shuffle(codes_of_ranks, generator);
+  for (auto r = std::size_t{0}; r < 16; ++r) {
+    ladder.codes[r] = std::bit_cast<float>(codes_of_ranks[r]);
+  }
+  for (auto const n : {2, 6, 64, 66, 320, 1000}) {
+    for (auto const block : {2, 6, 64, 128}) {
+      auto x = Rectangle<float>::random(1, n, 0, 2, 3.f);
+      for (auto i = std::size_t{0}; i < x.data.size(); i += 5) {
+        x.data[i] = 2.f * ladder.numbers[i % 15];  // a tie, with the factor of .5
+      }
+      auto const blocks = (n + block - 1) / block;
+      auto const factors = std::vector<float>(static_cast<std::size_t>(blocks), .5f);
+      this->for_each_level([&](auto const& kernels) {
+        auto codes = std::vector<std::uint8_t>(static_cast<std::size_t>(n / 2));
+        auto largest = std::vector<float>(factors.size());
+        kernels.quantize4(x.data.data(), n, block, factors.data(), ladder, codes.data());
+        kernels.largest_magnitudes(x.data.data(), n, block, largest.data());
+        auto expected = std::vector<float>(factors.size());
+        for (auto i = std::size_t{0}; i < x.data.size(); ++i) {
+          auto const y = std::clamp(x.data[i] * .5f, -1.f, 1.f);
+          auto const rank = std::ranges::count_if(ladder.numbers, ladder.numbers + 15,
+                                                  [&](float number) { return y > number; });
+          auto const code = i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15;
+          ASSERT_EQ(static_cast<std::uint32_t>(code),
+                    codes_of_ranks[static_cast<std::size_t>(rank)])
+              << i << " of " << n;
+          auto& most = expected[i / static_cast<std::size_t>(block)];
+          most = std::max(most, std::fabs(x.data[i]));
+        }
+        EXPECT_EQ(largest, expected);
+      });
+    }
+  }
+}
+
+TYPED_TEST(Simd, NotANumberIsTheLargestMagnitude) {
+  this->for_each_level([](auto const& kernels) {
+    for (auto const at : {0, 5, 31, 32}) {
+      auto x = std::vector<float>(33, -std::numeric_limits<float>::infinity());
+      auto largest = 0.f;
+      kernels.largest_magnitudes(x.data(), 33, 64, &largest);
+      EXPECT_EQ(largest, std::numeric_limits<float>::infinity());
+      x[static_cast<std::size_t>(at)] = std::nanf("");
+      kernels.largest_magnitudes(x.data(), 33, 64, &largest);
+      EXPECT_TRUE(std::isnan(largest)) << at;
+    }
+  });
 }
 
 }  // namespace

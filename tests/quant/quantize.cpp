@@ -2,8 +2,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -36,9 +38,10 @@ TYPED_TEST(FourBits, AreThoseOfBitsandbytes) {
     auto const prefix = name + "." + std::string{S::name} + "." + std::to_string(S::block) + ".";
     SCOPED_TRACE(prefix);
     auto const input = goldens.matrix(name + ".input");
-    auto const scales = quant::detail::encode_matrix<S>(
-                            input, quant::layout_of(S{}, input.extent(0), input.extent(1)))
-                            .scales;
+    auto const layout = quant::layout_of(S{}, input.extent(0), input.extent(1));
+    auto const codes = VectorTensor<std::uint8_t>{{layout.code_bytes}};
+    auto const scales = VectorTensor<float>{{layout.blocks}};
+    quant::detail::encode_matrix<S>(input.data(), layout, codes.data(), scales.data());
     EXPECT_EQ(bits(scales), bits(goldens.template read<float>(prefix + "absmax")));
 
     auto const offset = goldens.template read<float>(prefix + "nested_offset").at(0);
@@ -64,6 +67,32 @@ TYPED_TEST(FourBits, AreThoseOfBitsandbytes) {
     auto const low = std::nextafter(std::nextafter(offset, -inf), -inf);
     auto const high = std::nextafter(std::nextafter(offset, inf), inf);
     EXPECT_TRUE(low <= own && own <= high) << own << " against " << offset;
+  }
+}
+
+/// Many blocks at once have the bytes that each has for itself, ties and the least numbers too.
+TYPED_TEST(FourBits, DoNotDependOnTheirNeighbours) {
+  using S = TypeParam;
+  constexpr auto const& midpoints = quant::detail::ranks_of<S>.midpoints;
+  auto generator = std::mt19937{1};
+  auto normal = std::normal_distribution<float>{};
+  for (auto const& [rows, columns] : {std::pair{1, 2}, {1, 63}, {3, 43}, {5, 128}, {300, 129}}) {
+    auto const x = MatrixTensor<float>{{rows, columns}};
+    for (auto i = Index{0}; i < x.size(); ++i) {
+      auto const scale = i / 500 % 3 == 0 ? 1e-41f : i / 500 % 3 == 1 ? 1.f : 1e30f;
+      auto const tie = midpoints[generator() % midpoints.size()];
+      x.data()[i] = scale * (i / 150 % 2 == 0 ? tie : normal(generator));
+      if (i % 50 == 0) x.data()[i] = i / 150 % 2 == 0 ? scale : 0.f;
+    }
+    auto const layout = quant::layout_of(S{}, rows, columns);
+    auto const of = [&](auto&& encode) {
+      auto codes = std::vector<std::uint8_t>(static_cast<std::size_t>(layout.code_bytes));
+      auto scales = std::vector<float>(static_cast<std::size_t>(layout.blocks));
+      encode(x.data(), layout, codes.data(), scales.data());
+      return std::pair{codes, scales};
+    };
+    EXPECT_EQ(of(quant::detail::climb_ladder<S>), of(quant::detail::encode_blocks<S>))
+        << rows << "x" << columns;
   }
 }
 

@@ -35,6 +35,7 @@ class WholeBlock {
       : factor_{range<S> * (1.f / (largest < smallest_scale<S> ? smallest_scale<S> : largest))},
         scale_{largest} {}
   QLORA_HOST_DEVICE float scale() const { return scale_; }
+  QLORA_HOST_DEVICE float factor() const { return factor_; }
   QLORA_HOST_DEVICE float operator()(float x) const { return clamp_to_range<S>(x * factor_); }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/tensor.hpp>
@@ -101,32 +103,82 @@ inline InputError not_finite(std::string_view scheme, Layout const& layout, Inde
                     std::to_string(last / layout.columns)};
 }
 
-/// Codes, and scales before double quantization.
+/// Throws InputError for a block of elements [first, first + count) with one that is not finite.
+inline void expect_finite(std::string_view scheme, Layout const& layout, float largest, Index first,
+                          Index count) {
+  if (largest <= std::numeric_limits<float>::max()) return;
+  throw not_finite(scheme, layout, first, first + count - 1);
+}
+
+/// Codes, and scales before double quantization, of every block for itself: the reference.
 template <class S>
-Parts<Space::host> encode_matrix(Matrix<float const> weight, Layout const& layout) {
-  auto parts = Parts<Space::host>{};
-  parts.codes = VectorTensor<std::uint8_t>{{layout.code_bytes}};
-  parts.scales = VectorTensor<float>{{layout.blocks}};
-  auto* const codes = parts.codes.data();
-  auto* const scales = parts.scales.data();
+void encode_blocks(float const* x, Layout const& layout, std::uint8_t* codes, float* scales) {
   for_each_block(layout, [&](Index block, Index first, Index count) {
-    auto const largest = largest_magnitude<S>(weight.data() + first, count);
-    if (!(largest <= std::numeric_limits<float>::max())) {
-      throw not_finite(S::name, layout, first, first + count - 1);
-    }
+    auto const largest = largest_magnitude<S>(x + first, count);
+    expect_finite(S::name, layout, largest, first, count);
     auto const encode_scaled = [&](auto const& normalize) {
       scales[block] = normalize.scale();
-      encode_block<S>(weight.data(), first, count, normalize, codes);
+      encode_block<S>(x, first, count, normalize, codes);
     };
     if constexpr (S::block == unscaled) {
-      encode_block<S>(weight.data(), first, count, Unscaled{}, codes);
+      encode_block<S>(x, first, count, Unscaled{}, codes);
     } else if (count == layout.block) {
       encode_scaled(WholeBlock<S>{largest});
     } else {
       encode_scaled(ShortBlock<S>{largest});
     }
   });
-  return parts;
+}
+
+/// Whose codes are steps of a ladder, which all elements climb at once.
+template <class S>
+concept FourBitCodebook = WithCodebook<S> && S::bits == 4 && range<S> == 1.f && !requires {
+  S::prepare(0.f);
+};
+
+template <FourBitCodebook S>
+constexpr simd::Ladder make_ladder() {
+  constexpr auto const& ranks = ranks_of<S>;
+  auto ladder = simd::Ladder{};
+  std::ranges::copy(ranks.midpoints, ladder.numbers);
+  std::ranges::transform(ranks.codes, ladder.codes, [](std::uint8_t code) {
+    return std::bit_cast<float>(std::uint32_t{code});
+  });
+  return ladder;
+}
+
+/// The same for many blocks at once.
+template <FourBitCodebook S>
+void climb_ladder(float const* x, Layout const& layout, std::uint8_t* codes, float* scales) {
+  static constexpr auto ladder = make_ladder<S>();
+  auto const& kernels = simd::kernels<float>();
+  for_each_piece(layout, [&](Rows blocks) {
+    auto const begin = blocks.first * S::block;
+    auto const count = std::min(blocks.count * S::block, layout.size() - begin);
+    auto* const largest = scales + blocks.first;
+    kernels.largest_magnitudes(x + begin, count, S::block, largest);
+    auto factors = std::array<float, piece_blocks(S::block)>{};
+    for (auto i = Index{0}; i < blocks.count; ++i) {
+      auto const first = begin + i * S::block;
+      expect_finite(S::name, layout, largest[i], first, std::min(S::block, begin + count - first));
+      factors[static_cast<std::size_t>(i)] = WholeBlock<S>{largest[i]}.factor();
+    }
+    auto const whole = count / S::block * S::block;
+    kernels.quantize4(x + begin, whole, S::block, factors.data(), ladder, codes + begin / 2);
+    if (whole == count) return;
+    auto const last = ShortBlock<S>{largest[blocks.count - 1]};
+    largest[blocks.count - 1] = last.scale();
+    encode_block<S>(x, begin + whole, count - whole, last, codes);
+  });
+}
+
+template <class S>
+void encode_matrix(float const* x, Layout const& layout, std::uint8_t* codes, float* scales) {
+  if constexpr (FourBitCodebook<S>) {
+    climb_ladder<S>(x, layout, codes, scales);
+  } else {
+    encode_blocks<S>(x, layout, codes, scales);
+  }
 }
 
 /// The mean of all scales in double, in an order that threads of a kernel can keep: first within
@@ -152,7 +204,7 @@ inline void double_quantize(Parts<Space::host>& parts, std::optional<float> offs
   parts.nested_scales = VectorTensor<float>{{(blocks + nested_block - 1) / nested_block}};
   parts.nested_map = VectorTensor<float>{{256}};
   std::ranges::copy(dynamic_map, parts.nested_map.data());
-  for (auto nested = Index{0}; nested < parts.nested_scales.size(); ++nested) {
+  parallel_for(parts.nested_scales.size(), [&](Index nested, int) {
     auto const first = nested * nested_block;
     auto const last = std::min(first + nested_block, blocks);
     auto largest = 0.f;
@@ -164,7 +216,7 @@ inline void double_quantize(Parts<Space::host>& parts, std::optional<float> offs
       parts.scale_codes.data()[i] =
           encode_scale(scales[i], parts.offset, largest, dynamic_ranks.midpoints.data());
     }
-  }
+  });
   parts.scales = {};
 }
 
@@ -180,8 +232,11 @@ Quantized<S> quantize(S const& scheme, Matrix<float const> weight,
   static_assert(quant::check_scheme<S>());
   quant::detail::check_dense(weight);
   auto const layout = quant::layout_of(scheme, weight.rows(), weight.columns());
-  auto parts = quant::with_scheme(scheme, [&]<class Static>(Static) {
-    return quant::detail::encode_matrix<Static>(weight, layout);
+  auto parts = quant::Parts<Space::host>{.codes = VectorTensor<std::uint8_t>{{layout.code_bytes}},
+                                         .scales = VectorTensor<float>{{layout.blocks}}};
+  quant::with_scheme(scheme, [&]<class Static>(Static) {
+    quant::detail::encode_matrix<Static>(weight.data(), layout, parts.codes.data(),
+                                         parts.scales.data());
   });
   if (scheme.double_quantized) quant::detail::double_quantize(parts, offset);
   return {scheme, weight.rows(), weight.columns(), std::move(parts)};

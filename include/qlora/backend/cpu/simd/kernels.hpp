@@ -64,6 +64,13 @@ constexpr Index lora_scratch(Index columns, Index ranks) {
   return (2 * ranks + 10) * padded(columns + 64);
 }
 
+/// Codes of 4 bits by rank: the code of a number that is above r of the 15 ascending `numbers` is
+/// the r-th of `codes`.
+struct Ladder {
+  float numbers[16];  // the last is not used
+  float codes[16];    // their bits are the codes
+};
+
 /// One level's functions; T is how activations are stored.
 template <class T>
 struct Kernels {
@@ -115,6 +122,12 @@ struct Kernels {
   /// first one high, `block` an even number.
   void (*dequantize4)(std::uint8_t const* codes, Index n, Index block, float const* codebook,
                       float const* scales, T* out);
+  /// The largest magnitude of each block of x (n); NaN counts as larger than infinity.
+  void (*largest_magnitudes)(float const* x, Index n, Index block, float* magnitudes);
+  /// codes (n / 2), two a byte, of x (n) times the factor of its block, clamped to [-1, 1]; n and
+  /// `block` are even numbers.
+  void (*quantize4)(float const* x, Index n, Index block, float const* factors, Ladder ladder,
+                    std::uint8_t* codes);
 };
 
 /// The last has products of bf16 numbers with sums in float, and multiplies attention's so.

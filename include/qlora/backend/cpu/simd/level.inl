@@ -13,6 +13,7 @@ namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 #include <qlora/backend/cpu/simd/attention_bf16.inl>
 #else
 #include <qlora/backend/cpu/simd/rows.inl>
+#include <qlora/backend/cpu/simd/codes.inl>
 #include <qlora/backend/cpu/simd/attention.inl>
 #include <qlora/backend/cpu/simd/lora.inl>
 #endif
@@ -43,6 +44,8 @@ inline constexpr auto table = Kernels<T>{
     .lora_expand = lora_expand<T>,
     .lora_expand_backward = lora_expand_backward<T>,
     .dequantize4 = dequantize4<T>,
+    .largest_magnitudes = largest_magnitudes,
+    .quantize4 = quantize4,
 };
 #endif
 }  // namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL

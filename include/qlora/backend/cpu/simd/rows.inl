@@ -1,4 +1,4 @@
-// Loops over one row, and over the codes of a quantized matrix.
+// Loops over one row.
 
 template <class T>
 void widen(T const* x, Index n, float* y) {
@@ -129,84 +129,5 @@ void rotary(T* row, Index heads, Index half, float const* cosines, float const* 
                 angles[1], scale, sign);
     __builtin_memcpy(first + j, parts[0], count * sizeof(T));
     __builtin_memcpy(second + j, parts[1], count * sizeof(T));
-  }
-}
-
-// As the type's upper halves or whole words, already rounded.
-QLORA_SIMD_INLINE void store_rounded(float* p, Floats v) {
-  store(p, v);
-}
-QLORA_SIMD_INLINE void store_rounded(bf16* p, Floats v) {
-  store_upper(p, __builtin_bit_cast(Words, v));
-}
-
-template <class T>
-QLORA_SIMD_INLINE float round_to(float value) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return value;
-  } else {
-    auto const word = __builtin_bit_cast(std::uint32_t, value);
-    return __builtin_bit_cast(float, (word + 0x7fffu + (word >> 16 & 1u)) & 0xffff0000u);
-  }
-}
-
-#if QLORA_SIMD_BYTES > 16
-// Values (16) of the first `width` codes at `codes`, each selected by the low four bits of its
-// lane.
-QLORA_SIMD_INLINE Floats look_up(float const* values, std::uint8_t const* codes) {
-  auto const lane = Words {
-    0, 1, 2, 3, 4, 5, 6, 7,
-#if QLORA_SIMD_BYTES == 64
-        8, 9, 10, 11, 12, 13, 14, 15
-#endif
-  };
-  auto const shifts = (lane / 2 % 4) * 8 + (1 - lane % 2) * 4;
-  auto word = std::uint32_t{};
-  __builtin_memcpy(&word, codes, sizeof word);
-#if QLORA_SIMD_BYTES == 64
-  auto second = std::uint32_t{};
-  __builtin_memcpy(&second, codes + 4, sizeof second);
-  auto const index = (lane < 8 ? Words{} + word : Words{} + second) >> shifts;
-#if defined(__clang__)
-  return __builtin_ia32_permvarsf512(load(values), __builtin_bit_cast(Signed, index));
-#else
-  return __builtin_shuffle(load(values), index);
-#endif
-#else
-  auto const index = (Words{} + word) >> shifts;
-#if defined(__clang__)
-  auto const low = __builtin_ia32_permvarsf256(load(values), __builtin_bit_cast(Signed, index));
-  auto const high =
-      __builtin_ia32_permvarsf256(load(values + 8), __builtin_bit_cast(Signed, index));
-#else
-  auto const low = __builtin_shuffle(load(values), index);
-  auto const high = __builtin_shuffle(load(values + 8), index);
-#endif
-  return (index & 8u) != 0 ? high : low;
-#endif
-}
-#endif
-
-template <class T>
-void dequantize4(std::uint8_t const* codes, Index n, Index block, float const* codebook,
-                 float const* scales, T* out) {
-  for (auto first = Index{0}; first < n; first += block) {
-    alignas(64) float values[16];
-    for (auto i = 0; i < 16; ++i) values[i] = round_to<T>(codebook[i] * scales[first / block]);
-    auto const count = n - first < block ? n - first : block;
-    auto const* const bytes = codes + first / 2;
-    auto i = Index{0};
-#if QLORA_SIMD_BYTES > 16
-    for (; i + width <= count; i += width) {
-      store_rounded(out + first + i, look_up(values, bytes + i / 2));
-    }
-#endif
-    for (; i < count; ++i) {
-      auto const byte = bytes[i / 2];
-      auto const value = values[i % 2 == 0 ? byte >> 4 : byte & 15];
-      __builtin_memcpy(out + first + i,
-                       reinterpret_cast<unsigned char const*>(&value) + sizeof value - sizeof(T),
-                       sizeof(T));
-    }
   }
 }
