@@ -252,7 +252,7 @@ class Cpu {
   void attention(Matrix<T const> q, Matrix<T const> k, Matrix<T const> v, Index heads,
                  Packing<space> const& packing, Matrix<T> out, Matrix<A> lse) {
     expect_shape(lse, {heads, q.rows()}, "attention: lse");
-    pieces_.for_each_head(
+    pieces_.template for_each_head<T>(
         q.columns(), heads, packing, attention_scratch(q, heads, packing),
         [&](Rows rows, Rows part, Index head, A* scratch) {
           auto const of = [&](auto x) { return cut(x, rows, part); };
@@ -270,21 +270,21 @@ class Cpu {
                           Packing<space> const& packing, Matrix<T const> out, Matrix<T const> dout,
                           Matrix<A const> lse, Matrix<T> dq, Matrix<T> dk, Matrix<T> dv) {
     expect_shape(lse, {heads, q.rows()}, "attention_backward: lse");
-    pieces_.for_each_head(q.columns(), heads, packing, attention_scratch(q, heads, packing),
-                          [&](Rows rows, Rows part, Index head, A* scratch) {
-                            auto const of = [&](auto x) { return cut(x, rows, part); };
-                            auto const head_lse = lse.row(head).slice(rows.first, rows.count);
-                            if constexpr (vectorised) {
-                              simd::kernels<T>().attention_backward(
-                                  strided(of(q)), strided(of(k)), strided(of(v)), strided(of(out)),
-                                  strided(of(dout)), head_lse.data(), rows.count, part.count,
-                                  scratch, strided(of(dq)), strided(of(dk)), strided(of(dv)));
-                            } else {
-                              reference::attention_head_backward(of(q), of(k), of(v), of(out),
-                                                                 of(dout), head_lse, scratch,
-                                                                 of(dq), of(dk), of(dv));
-                            }
-                          });
+    pieces_.template for_each_head<T>(
+        q.columns(), heads, packing, attention_scratch(q, heads, packing),
+        [&](Rows rows, Rows part, Index head, A* scratch) {
+          auto const of = [&](auto x) { return cut(x, rows, part); };
+          auto const head_lse = lse.row(head).slice(rows.first, rows.count);
+          if constexpr (vectorised) {
+            simd::kernels<T>().attention_backward(
+                strided(of(q)), strided(of(k)), strided(of(v)), strided(of(out)), strided(of(dout)),
+                head_lse.data(), rows.count, part.count, scratch, strided(of(dq)), strided(of(dk)),
+                strided(of(dv)));
+          } else {
+            reference::attention_head_backward(of(q), of(k), of(v), of(out), of(dout), head_lse,
+                                               scratch, of(dq), of(dk), of(dv));
+          }
+        });
   }
 
   // ---- the ends of the backward pass

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 
 #include <qlora/core/packing.hpp>
 #include <qlora/core/parallel.hpp>
@@ -12,6 +13,7 @@ namespace qlora::inline v1::backend {
 
 inline constexpr Index row_tile = 256;          ///< tokens of one product
 inline constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
+inline constexpr Index cache_line_bytes = 64;
 
 /// Calls `body(row)` for every row.
 template <class Body>
@@ -19,6 +21,11 @@ void for_each_row(Index rows, Body&& body) {
   parallel_rows(rows, row_tile, [&](Rows tile, int) {
     for (auto i = tile.first; i < tile.first + tile.count; ++i) body(i);
   });
+}
+
+/// How many heads begin with a cache line and end with one, or a few, which is enough.
+constexpr Index heads_of_lines(Index head_bytes) {
+  return std::min(std::lcm(cache_line_bytes, head_bytes) / head_bytes, Index{4});
 }
 
 /// Loops whose pieces need memory of their own, which grows to the largest request and stays.
@@ -46,18 +53,23 @@ class Pieces {
   }
 
   /// Calls `body(rows, columns, head, scratch)` for every sequence and head, with `scratch_size`
-  /// numbers to work with.
-  template <class Body>
+  /// numbers to work with. Heads of T in the same cache lines are one thread's: threads that write
+  /// to one line at a time wait for each other.
+  template <class T, class Body>
   void for_each_head(Index features, Index heads, Packing<Space::host> const& packing,
                      Index scratch_size, Body&& body) {
     auto const head_dim = features / heads;
+    auto const together = std::min(heads, heads_of_lines(head_dim * Index{sizeof(T)}));
+    auto const groups = (heads + together - 1) / together;
     auto* const memory = scratch(scratch_size * thread_count());
-    parallel_for(packing.sequences() * heads, [&](Index piece, int worker) {
-      auto const sequence = piece / heads;
-      auto const head = piece % heads;
+    parallel_for(packing.sequences() * groups, [&](Index piece, int worker) {
+      auto const sequence = piece / groups;
       auto const first = Index{packing.offsets[sequence]};
-      body(Rows{first, Index{packing.offsets[sequence + 1]} - first},
-           Rows{head * head_dim, head_dim}, head, memory + worker * scratch_size);
+      auto const rows = Rows{first, Index{packing.offsets[sequence + 1]} - first};
+      auto const begin = piece % groups * together;
+      for (auto head = begin; head < std::min(begin + together, heads); ++head) {
+        body(rows, Rows{head * head_dim, head_dim}, head, memory + worker * scratch_size);
+      }
     });
   }
 

@@ -2,19 +2,70 @@
 // such words and add up in float. Operands of all products are bf16, the softmax's weights and the
 // gradients of scores too; whatever is summed is float.
 
-// out (words, stride) = words of neighbours in x's rows, transposed; zero from row `rows` to `all`.
+// Vector i holds eight words of row i, and eight of row i + 8; then it holds word i of all 16 rows.
+// And back, the way being the same.
+QLORA_SIMD_INLINE void transpose_halves(Words (&v)[8]) {
+#pragma GCC unroll 4
+  for (auto i = 0; i < 4; ++i) {
+    auto const a = v[i], b = v[i + 4];
+    v[i] = Words(
+        __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27));
+    v[i + 4] = Words(
+        __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
+  }
+#pragma GCC unroll 4
+  for (auto i = 0; i < 6; i += i == 1 ? 3 : 1) {
+    auto const a = v[i], b = v[i + 2];
+    v[i] = Words(
+        __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29));
+    v[i + 2] = Words(
+        __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
+  }
+#pragma GCC unroll 4
+  for (auto i = 0; i < 8; i += 2) {
+    auto const a = v[i], b = v[i + 1];
+    v[i] = Words(
+        __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30));
+    v[i + 1] = Words(
+        __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
+  }
+}
+
+using Eight = std::uint32_t __attribute__((vector_size(32)));
+
+// Words of 16 features from `first` of a row, those beyond the last feature unknown; zeros where
+// there is no such row.
+QLORA_SIMD_INLINE Eight row_words(Strided<bf16 const> x, Index rows, Index row, Index first,
+                                  Index features) {
+  auto words = Eight{};
+  if (row >= rows) return words;
+  auto const* const p = x.row(row) + first;
+  auto const behind = (rows - 1 - row) * x.stride;  // elements that are no end of the memory
+  if (behind + features - first >= 16) return reinterpret_cast<Unaligned<Eight> const*>(p)->value;
+  __builtin_memcpy(&words, p, static_cast<std::size_t>(features - first) * sizeof(bf16));
+  return words;
+}
+
+// out (words, stride) = words of neighbours in x's rows, transposed; zero from row `rows` to `all`,
+// which is rounded up to a multiple of 16.
 inline void pack_words(Strided<bf16 const> x, Index rows, Index features, Index all, Index stride,
                        std::uint32_t* out) {
   auto const words = words_of(features);
-  for (auto c = Index{0}; c < words; ++c) {
-    for (auto j = rows; j < all; ++j) out[c * stride + j] = 0;
-  }
-  for (auto j = Index{0}; j < rows; ++j) {
-    auto const* const row = x.row(j);
-    for (auto c = Index{0}; c < features / 2; ++c) {
-      __builtin_memcpy(out + c * stride + j, row + 2 * c, sizeof(std::uint32_t));
+  for (auto j = Index{0}; j < all; j += width) {
+    for (auto c = Index{0}; c < words; c += 8) {
+      Words v[8];
+#pragma GCC unroll 8
+      for (auto i = 0; i < 8; ++i) {
+        auto const low = row_words(x, rows, j + i, 2 * c, features);
+        auto const high = row_words(x, rows, j + i + 8, 2 * c, features);
+        v[i] = Words(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                                             13, 14, 15));
+      }
+      transpose_halves(v);
+      auto const some = words - c < 8 ? words - c : 8;
+      if (features % 2 != 0 && c + some == words) v[some - 1] &= 0xffffu;
+      for (auto i = Index{0}; i < some; ++i) store(out + (c + i) * stride + j, v[i]);
     }
-    if (features % 2 != 0) out[(words - 1) * stride + j] = row[features - 1].bits;
   }
 }
 
@@ -40,15 +91,22 @@ inline void pack_row_pairs(Strided<bf16 const> x, Index rows, Index features, In
 // out (rows, features) = x (features, stride)^T, rounded.
 inline void unpack_transposed(float const* x, Index rows, Index features, Index stride,
                               Strided<bf16> out) {
-  for (auto c = Index{0}; c < features; c += 2) {
-    auto const* const low = x + c * stride;
-    auto const has_high = c + 1 < features;
-    for (auto j = Index{0}; j < rows; j += width) {
-      alignas(QLORA_SIMD_BYTES) std::uint32_t words[width];
-      store(words, paired(load(low + j), has_high ? load(low + stride + j) : Floats{}));
+  for (auto j = Index{0}; j < rows; j += width) {
+    for (auto c = Index{0}; c < features; c += 16) {
+      Words v[8];
+#pragma GCC unroll 8
+      for (auto i = 0; i < 8; ++i) {
+        auto const* const low = x + (c + 2 * i) * stride + j;
+        auto const left = features - c - 2 * i;
+        v[i] = paired(left > 0 ? load(low) : Floats{}, left > 1 ? load(low + stride) : Floats{});
+      }
+      transpose_halves(v);
+      auto const some = features - c < 16 ? features - c : 16;
       auto const count = rows - j < width ? rows - j : width;
       for (auto l = Index{0}; l < count; ++l) {
-        __builtin_memcpy(static_cast<void*>(out.row(j + l) + c), words + l, has_high ? 4 : 2);
+        auto const* const words = reinterpret_cast<std::uint32_t const*>(v + l % 8) + l / 8 * 8;
+        __builtin_memcpy(static_cast<void*>(out.row(j + l) + c), words,
+                         static_cast<std::size_t>(some) * sizeof(bf16));
       }
     }
   }
@@ -60,9 +118,9 @@ inline void attention(Strided<bf16 const> q, Strided<bf16 const> k, Strided<bf16
   auto const keys = stride - row_multiple;
   auto const words = words_of(head_dim);
   auto const features = padded(head_dim);
-  auto* const k_words = reinterpret_cast<std::uint32_t*>(scratch);       // (words, stride)
-  auto* const v_pairs = k_words + words * stride;                        // (keys / 2, features)
-  auto* const queries = v_pairs + keys / 2 * features;                   // (words, query_block)
+  auto* const k_words = reinterpret_cast<std::uint32_t*>(scratch);  // (words, stride)
+  auto* const v_pairs = k_words + words * stride;                   // (keys / 2, features)
+  auto* const queries = v_pairs + keys / 2 * features;              // (words, query_block)
   auto* const sums = reinterpret_cast<float*>(queries + query_block * words);  // (block, features)
   auto* const scores = sums + query_block * features;                          // (block, stride)
   // Weights take the place of scores, half as long.
@@ -73,10 +131,10 @@ inline void attention(Strided<bf16 const> q, Strided<bf16 const> k, Strided<bf16
     auto const rows = length - first < query_block ? length - first : query_block;
     pack_words(Strided<bf16 const>{q.row(first), q.stride}, rows, head_dim, rows, query_block,
                queries);
-    product(rows, keys, words,
-            ProductOperands<std::uint32_t>{queries, 1, query_block, k_words, stride, scores,
-                                           stride},
-            Write::assign);
+    product(
+        rows, keys, words,
+        ProductOperands<std::uint32_t>{queries, 1, query_block, k_words, stride, scores, stride},
+        Write::assign);
     float maxima[query_block], totals[query_block];
     for (auto i = Index{0}; i < rows; ++i) {
       auto* const row = scores + i * stride;
@@ -173,15 +231,15 @@ inline void attention_backward(Strided<bf16 const> q, Strided<bf16 const> k, Str
   auto const ds_stride = keys / 2 + row_multiple;
   auto const words = words_of(head_dim);
   auto const features = padded(head_dim);
-  auto* const dk_sums = scratch;                       // (head_dim, stride)
-  auto* const dv_sums = dk_sums + head_dim * stride;   // (head_dim, stride)
-  auto* const dq_sums = dv_sums + head_dim * stride;   // (query_block, features)
+  auto* const dk_sums = scratch;                      // (head_dim, stride)
+  auto* const dv_sums = dk_sums + head_dim * stride;  // (head_dim, stride)
+  auto* const dq_sums = dv_sums + head_dim * stride;  // (query_block, features)
   auto* const k_words = reinterpret_cast<std::uint32_t*>(dq_sums + query_block * features);
-  auto* const v_words = k_words + words * stride;                   // k, v: (words, stride)
-  auto* const k_pairs = v_words + words * stride;                   // (keys / 2, features)
-  auto* const queries = k_pairs + keys / 2 * features;              // (words, query_block)
-  auto* const gradients = queries + query_block * words;            // (words, query_block)
-  auto* const query_pairs = gradients + query_block * words;        // (query_block / 2, features)
+  auto* const v_words = k_words + words * stride;             // k, v: (words, stride)
+  auto* const k_pairs = v_words + words * stride;             // (keys / 2, features)
+  auto* const queries = k_pairs + keys / 2 * features;        // (words, query_block)
+  auto* const gradients = queries + query_block * words;      // (words, query_block)
+  auto* const query_pairs = gradients + query_block * words;  // (query_block / 2, features)
   auto* const gradient_pairs = query_pairs + query_block / 2 * features;  // the same
   auto* const p_pairs = gradient_pairs + query_block / 2 * features;      // (block / 2, stride)
   auto* const ds_pairs = p_pairs + query_block / 2 * stride;              // (block / 2, stride)
@@ -203,8 +261,8 @@ inline void attention_backward(Strided<bf16 const> q, Strided<bf16 const> k, Str
     for (auto i = Index{0}; i < rows; ++i) {
       auto products = Floats{};
       for (auto c = Index{0}; c < head_dim; c += width) {
-        products += load(block_dout.row(i) + c, head_dim - c) *
-                    load(out.row(first + i) + c, head_dim - c);
+        products +=
+            load(block_dout.row(i) + c, head_dim - c) * load(out.row(first + i) + c, head_dim - c);
       }
       delta[i] = sum(products);
       offsets[i] = lse[first + i] * log2_e;
@@ -214,18 +272,18 @@ inline void attention_backward(Strided<bf16 const> q, Strided<bf16 const> k, Str
       offsets[i] = 1e30f;
     }
     auto const tile = ScoreTile{queries, gradients, k_words, v_words,  offsets, delta,    words,
-                                stride,  length,    p_pairs, ds_pairs, ds_rows,   ds_stride};
+                                stride,  length,    p_pairs, ds_pairs, ds_rows, ds_stride};
     for (auto j = Index{0}; j < keys; j += 2 * width) {
       for (auto i = Index{0}; i < whole; i += 4) score_tile(tile, i, j);
     }
-    product(rows, features, keys / 2,
-            ProductOperands<std::uint32_t>{ds_rows, ds_stride, 1, k_pairs, features, dq_sums,
-                                           features},
-            Write::assign);
-    product(head_dim, keys, whole / 2,
-            ProductOperands<std::uint32_t>{query_pairs, 1, features, ds_pairs, stride, dk_sums,
-                                           stride},
-            write);
+    product(
+        rows, features, keys / 2,
+        ProductOperands<std::uint32_t>{ds_rows, ds_stride, 1, k_pairs, features, dq_sums, features},
+        Write::assign);
+    product(
+        head_dim, keys, whole / 2,
+        ProductOperands<std::uint32_t>{query_pairs, 1, features, ds_pairs, stride, dk_sums, stride},
+        write);
     product(head_dim, keys, whole / 2,
             ProductOperands<std::uint32_t>{gradient_pairs, 1, features, p_pairs, stride, dv_sums,
                                            stride},

@@ -35,17 +35,16 @@ QLORA_SIMD_INLINE Index words_of(Index numbers) {
   return (numbers + 1) / 2;
 }
 
-// 2^x to 3e-6 of its value, for what is rounded to bf16: a minimax polynomial on [-.5, .5].
+// 2^x to 3e-6 of its value, for what is rounded to bf16: a minimax polynomial of what x is above the
+// next integer below.
 QLORA_SIMD_INLINE Floats exp2(Floats x) {
-  constexpr auto shifter = 12582912.f;  // as in exp
-  auto const n = (x + shifter) - shifter;
-  auto const f = x - n;
-  auto p = f * .00957010221f + .0559178591f;
-  p = p * f + .240247443f;
-  p = p * f + .693121791f;
-  p = p * f + .999999285f;
-  Floats result;
-  __asm__("vscalefps %2, %1, %0" : "=v"(result) : "v"(p), "v"(n));
+  Floats f, result;
+  __asm__("vreduceps $9, %1, %0" : "=v"(f) : "v"(x));  // x - floor(x)
+  auto p = f * .0135341678f + .0520114601f;
+  p = p * f + .241442755f;
+  p = p * f + .693003833f;
+  p = p * f + 1.00000262f;
+  __asm__("vscalefps %2, %1, %0" : "=v"(result) : "v"(p), "v"(x));  // p 2^floor(x)
   return result;
 }
 inline constexpr auto log2_e = 1.44269504f;
