@@ -252,7 +252,9 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     }
     if (is_stopped) throw Terminated{};
   };
-  session_->fit(records_, fit_, on_step, on_epoch, checkpointing);
+  // A checkpoint of this run that no run of it can have left is the file's fault.
+  located<InputError>((folder / "checkpoints").string(),
+                      [&] { session_->fit(records_, fit_, on_step, on_epoch, checkpointing); });
   add_losses(result.curves, steps, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;
@@ -352,6 +354,7 @@ RunResult Run::run(std::filesystem::path const& folder) {
   }
   // First, so that no adapter is ever without it.
   auto described = description(options_, splits_, *session_, result.best_epoch);
+  described["skipped_steps"] = result.skipped_steps;
   if (auto const& ranks = latest_.value().ranks; ranks != std::vector<std::int64_t>{1}) {
     described["ranks"] = ranks;
   }

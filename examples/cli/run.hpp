@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <qlora/adapt/placement.hpp>
@@ -56,6 +57,8 @@ class Run {
   std::vector<std::string> notes() const;
   /// How the frozen weights are stored, which a model that is quantized already decides.
   std::string quantization() const { return session_->quantization(); }
+  /// What decides the run, where opening it has told more of that.
+  void identify(OrderedJson identity) { options_.checkpoints.identity = std::move(identity); }
 
   /// Whether the run can go on in the folder: throws InputError where the newest checkpoint is of
   /// another run, and where there are results without one; writes nothing.

@@ -55,8 +55,7 @@ struct Train {
     if (is_first && !run.checkpoints.resume) refuse_occupied_run(out, CheckpointFolder::is_in);
     run.ranks = &Team::communicator();
     run.fingerprint = model_fingerprint(run.model);
-    auto& identity = run.checkpoints.identity;
-    identity = run_identity(command, {"select"}, run, splits);
+    auto identity = run_identity(command, {"select"}, run, splits);
     identity["seed"] = run.machine.seed;
     if (!run.init_adapter.empty()) {
       for (auto const* const file : {"adapter_config.json", "adapter_model.safetensors"}) {
@@ -70,6 +69,8 @@ struct Train {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
     settled.emplace_back("quant", prepared.quantization());
+    identity["flags"]["quant"] = prepared.quantization();  // whatever was asked
+    prepared.identify(identity);
     Team::expect_same(
         identity.dump() + (run.checkpoints.resume ? "resume" : "") + settings(command, {}),
         "the same model, data and flags");

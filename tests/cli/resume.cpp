@@ -185,6 +185,39 @@ TEST(Resume, LeavesNothingThatIsNotFinite) {
   expect_same(program, "whole", "again");
 }
 
+/// With the right checksum, and numbers that no run has.
+TEST(Resume, NamesTheFolderOfAForgedCheckpoint) {
+  auto const program = Program{};
+  program.done(train("out", {"--checkpoint-every", "5"}));
+  auto const file = checkpoints(program, "out").back();
+  auto const [identity, whole] = cli::read_checkpoint(file);
+  auto const refuses = [&](auto&& forge, std::string const& what) {
+    auto forged = whole;
+    forge(forged.training);
+    cli::write_checkpoint(file, identity, forged);
+    program.refuses(train("out", {"--resume", "--quiet"}), {"out/checkpoints", what});
+  };
+  refuses([](auto& state) { state.steps = 1'000'000; }, "steps");
+  refuses([](auto& state) { state.updates = -1; }, "updates");
+  refuses([](auto& state) { state.failures = 10; }, "failures");
+  refuses([](auto& state) { state.first_moments.pop_back(); }, "parameters");
+}
+
+/// The settings that a run leaves say what its model is quantized to, which nobody had asked for.
+TEST(Resume, GoesOnFromItsOwnSettings) {
+  auto const program = Program{};
+  auto flags = train("out", {"--checkpoint-every", "5", "--placement", "head"});
+  flags[2] = golden("models/tiny_nf4");
+  program.done(flags);
+  auto const adapter = program.read("out/adapter_model.safetensors");
+  for (auto const* const name : {"metrics.json", "adapter_model.safetensors"}) {
+    fs::remove(program.path("out") / name);
+  }
+  EXPECT_NE(program.read("out/config.toml").find("quant = \"nf4\""), std::string::npos);
+  program.done({"train", "--config", "out/config.toml", "--out", "out", "--resume"});
+  EXPECT_EQ(program.read("out/adapter_model.safetensors"), adapter);
+}
+
 TEST(Resume, NoticesFlippedBits) {
   auto const program = Program{};
   program.done(train("whole", {"--checkpoint-every", "5", "--placement", "head"}));

@@ -54,6 +54,32 @@ void expect_golden_curve(std::string const& arm, std::string const& base,
   }
 }
 
+TEST(Train, CountsTheStepsThatItSkips) {
+  auto const program = Program{};
+  program.write("train.txt", ">a\nMKVLA\n01-00\n>b\nMKVLA\n-----\n");
+  auto const train = std::vector<std::string>{"train",
+                                              "--model",
+                                              golden("models/odd"),
+                                              "--train",
+                                              "train.txt",
+                                              "--out",
+                                              "run",
+                                              "--ci",
+                                              "none",
+                                              "--batch-sequences",
+                                              "1",
+                                              "--epochs",
+                                              "3",
+                                              "--placement",
+                                              "head",
+                                              "--lr",
+                                              "1e-3"};
+  auto const outcome = program.done(train);
+  EXPECT_NE(outcome.err.find("3 steps were skipped: no labelled residue"), std::string::npos)
+      << outcome.err;
+  EXPECT_EQ(program.json("run/qlora.json").at("skipped_steps"), 3);
+}
+
 TEST(Train, RemembersWhatWasSkippedThoughItIsQuiet) {
   auto const program = Program{};
   program.write("sites.tsv",

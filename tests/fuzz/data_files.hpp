@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <qlora/data/group_file.hpp>
 #include <qlora/data/groups.hpp>
 #include <qlora/data/read.hpp>
 #include <qlora/predict/structure.hpp>
@@ -54,6 +55,14 @@ inline bool any_data_file(std::string_view bytes) {
 inline bool clusters(std::string_view bytes) {
   auto const memory = MemoryFile{bytes};
   return accepts([&] { require(!read_clusters(memory.path()).empty()); });
+}
+
+inline bool groups(std::string_view bytes) {
+  auto const memory = MemoryFile{bytes};
+  return accepts([&] {
+    auto const file = GroupFile{memory.path()};
+    require(file.find("") == nullptr);
+  });
 }
 
 inline bool structure(std::string_view bytes) {

@@ -12,10 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <qlora/adapt/peft_config.hpp>
+#include <qlora/adapt/peft.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/shard_index.hpp>
 #include <qlora/model/config.hpp>
+#include <qlora/model/stored_weight.hpp>
 
 namespace qlora::fuzz {
 
@@ -87,6 +88,55 @@ inline bool adapter_config(std::string_view text) {
     auto const first = PeftConfig::from_json(json::parse(text, "fuzz"), "fuzz");
     std::ignore = first.adapts("esm.encoder.layer.11.attention.self.query");
     require(PeftConfig::from_json(first.to_json(), "fuzz").to_json() == first.to_json());
+  });
+}
+
+/// The tensors of an adapter that adapts every matrix of two layers.
+inline bool adapter_tensors(std::string_view bytes) {
+  static auto const config = PeftConfig::from_json(
+      json::parse(R"({"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules":
+                      ["query", "key", "value"], "modules_to_save": ["classifier"]})",
+                  "fuzz"),
+      "fuzz");
+  auto const memory = MemoryFile{bytes};
+  return accepts([&] {
+    auto const adapter = PeftAdapter::from(config, SafetensorsFile{memory.path()});
+    for (auto const& [path, pair] : adapter.pairs) {
+      require(all_finite(pair.a) && all_finite(pair.b));
+      require(path == "classifier" || peft::find_site(path).has_value());
+    }
+    accepts([&] {
+      try {
+        adapter.check(
+            1,
+            [](Site) {
+              return Extents{2, 2};
+            },
+            "fuzz");
+      } catch (ShapeError const&) {  // of another model
+      }
+    });
+  });
+}
+
+/// The parts of a quantized matrix (8, 8), "w.weight", as `ModelFolder` finds them.
+inline bool quantized_weight(std::string_view bytes) {
+  auto const memory = MemoryFile{bytes};
+  return accepts([&] {
+    auto const set = TensorSet::open(memory.path());
+    auto const found = set.find("w.weight");
+    if (found.tensor == nullptr) throw InputError{"no weight"};
+    auto const reader = detail::QuantizedReader{set, found, 8, 8};
+    auto const state = set.find("w.weight.quant_state.bitsandbytes__nf4");
+    if (state.tensor == nullptr) {
+      auto const weight = reader.int8();
+      require(weight.codes.size() == 64 && weight.absmax.size() == 8);
+      return;
+    }
+    auto const weight = reader.four_bit(FourBitWeight::Type::nf4, state);
+    auto const blocks = static_cast<std::size_t>(weight.blocks());
+    require(weight.codes.size() == 32 && weight.map.size() == 16);
+    require((weight.nested ? weight.nested->codes.size() : weight.absmax.size()) == blocks);
   });
 }
 

@@ -1,9 +1,14 @@
 #include "fuzz/targets.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include <qlora/core/safetensors_writer.hpp>
 
 #include "data/gzip_file.hpp"
 #include "fuzz/data_files.hpp"
@@ -87,6 +92,64 @@ std::string small_checkpoint() {
   return bytes;
 }
 
+std::string written(std::vector<StoredTensor> tensors) {
+  std::ranges::sort(tensors, {}, &StoredTensor::name);
+  write_safetensors(scratch_file(), tensors, {});
+  auto bytes = testing::read_file(scratch_file());
+  std::filesystem::remove(scratch_file());
+  return bytes;
+}
+
+std::string small_adapter() {
+  static auto const numbers = std::vector<float>{1.f, -2.f, .5f, 0.f};
+  auto const prefix = std::string{peft::prefix};
+  auto const tensor = [&](std::string const& name, Extents const& shape) {
+    auto const bytes = std::as_bytes(std::span{numbers});
+    return StoredTensor{prefix + name, Dtype::f32, shape,
+                        bytes.first(static_cast<std::size_t>(*tensor_bytes(Dtype::f32, shape)))};
+  };
+  auto tensors = std::vector{tensor("classifier.weight", {2, 2}), tensor("classifier.bias", {2})};
+  for (auto const* const kind : {"query", "key", "value"}) {
+    auto const path = std::string{"esm.encoder.layer.0.attention.self."} + kind;
+    tensors.push_back(tensor(path + ".lora_A.weight", {1, 2}));
+    tensors.push_back(tensor(path + ".lora_B.weight", {2, 1}));
+  }
+  return written(std::move(tensors));
+}
+
+/// In 4 bits, with scales that are quantized or not, or in 8.
+std::string small_quantized(bool in_8_bits, bool nested) {
+  auto const of = [](std::string_view text) { return std::as_bytes(std::span{text}); };
+  auto const numbers = std::vector<float>(256, .5f);
+  auto const floats = std::as_bytes(std::span{numbers});
+  auto const codes = std::string(64, '\x15');
+  if (in_8_bits) {
+    return written({{"w.weight", Dtype::i8, {8, 8}, of(codes)},
+                    {"w.SCB", Dtype::f32, {8}, floats.first(32)},
+                    {"w.weight_format", Dtype::u8, {}, of("\0"sv)}});
+  }
+  auto state = R"({"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": [8, 8])"s;
+  if (nested) {
+    state += R"(, "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 0.25)";
+  }
+  state += "}";
+  auto tensors =
+      std::vector<StoredTensor>{{"w.weight", Dtype::u8, {32, 1}, of(codes).first(32)},
+                                {"w.weight.quant_map", Dtype::f32, {16}, floats.first(64)},
+                                {"w.weight.quant_state.bitsandbytes__nf4",
+                                 Dtype::u8,
+                                 {static_cast<std::int64_t>(state.size())},
+                                 of(state)}};
+  if (nested) {
+    tensors.push_back({"w.weight.absmax", Dtype::u8, {1}, of("\3"sv)});
+    tensors.push_back({"w.weight.nested_absmax", Dtype::f32, {1}, floats.first(4)});
+    tensors.push_back({"w.weight.nested_quant_map", Dtype::f32, {256}, floats});
+  } else {
+    tensors.push_back({"w.weight.absmax", Dtype::f32, {1}, floats.first(4)});
+  }
+  return written(std::move(tensors));
+}
+
 std::vector<std::string> data_seeds() {
   auto seeds = std::vector<std::string>{};
   for (auto const seed : {uniprot_table, uniprot_entry, yu_table, fasta, three_lines}) {
@@ -145,6 +208,17 @@ std::vector<Target> const& targets() {
         R"({"peft_type": "LORA", "r": 2, "lora_alpha": 1, "target_modules": ".*\\.(query|[^k]ey)+"})"},
        with_json({"\"target_modules\""sv, "\"modules_to_save\""sv, "\"rank_pattern\""sv, "\\\\."sv,
                   "(?:"sv, "[^"sv, ")*"sv, "{2,3}"sv, "|"sv})},
+      {"adapter_tensors",
+       adapter_tensors,
+       {small_adapter()},
+       with_json({"lora_A"sv, "lora_B"sv, "lora_embedding_A"sv, "modules_to_save."sv,
+                  "original_module."sv, "esm.encoder.layer."sv, "attention.output.dense"sv,
+                  "classifier"sv, "\"data_offsets\""sv})},
+      {"quantized_weight",
+       quantized_weight,
+       {small_quantized(false, true), small_quantized(false, false), small_quantized(true, false)},
+       with_json({"\"blocksize\""sv, "\"nested_blocksize\""sv, "\"nested_offset\""sv, "\"shape\""sv,
+                  "\"dtype\""sv, "bfloat16"sv, "nf4"sv, "fp4"sv, "NaN"sv, "\"data_offsets\""sv})},
       {"pickle",
        pickled_data,
        {"\x80\2]q\0]q\1(K\0K\1ea."s, "](X\2\0\0\0MKq\1e."s},
@@ -168,6 +242,10 @@ std::vector<Target> const& targets() {
        data_of<DataFormat::fasta>,
        {std::string{fasta}},
        {">"sv, "\n"sv, "\r\n"sv, "*"sv, "|"sv}},
+      {"groups",
+       groups,
+       {std::string{GroupFile::header} + "\nA_0\tA\t0\tF\t1\ttrain\nA_1\tA\t9\tF\t1\ttrain\n"},
+       {"\t"sv, "\n"sv, "\r\n"sv, "train"sv}},
       {"clusters", clusters, {"a\ta\na\tb\nc\tc\n"}, {"\t"sv, "\n"sv, "\r\n"sv}},
       {"structure",
        structure,
