@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/memory.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/safetensors_writer.hpp>
 #include <qlora/core/stored_tensor.hpp>

@@ -12,7 +12,7 @@
 #include <qlora/core/safetensors_writer.hpp>
 #include <qlora/metrics/epoch_history.hpp>
 #include <qlora/train/checkpointing.hpp>
-#include <qlora/train/trainer.hpp>
+#include <qlora/train/step_record.hpp>
 
 namespace qlora::cli {
 

@@ -7,7 +7,7 @@
 
 #include <qlora/metrics/scores.hpp>
 #include <qlora/report/tensorboard.hpp>
-#include <qlora/train/trainer.hpp>
+#include <qlora/train/step_record.hpp>
 
 namespace qlora::cli {
 

@@ -12,7 +12,7 @@
 #include <qlora/adapt/lora.hpp>
 #include <qlora/quant/any.hpp>
 #include <qlora/report/progress.hpp>
-#include <qlora/train/trainer.hpp>
+#include <qlora/train/fit_options.hpp>
 
 #include "numbers.hpp"
 

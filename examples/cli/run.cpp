@@ -14,6 +14,7 @@
 #include <qlora/adapt/peft_config.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/core/output_folder.hpp>
 #include <qlora/data/shuffle_labels.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/quant/any.hpp>
