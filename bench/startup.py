@@ -44,7 +44,8 @@ class Command(Side):
 
 
 def make_model(folder, size):
-    from opponent import esm_config, transformers
+    import transformers
+    from opponent import esm_config
 
     transformers.EsmForTokenClassification(esm_config(size)).save_pretrained(folder)
 
@@ -53,7 +54,10 @@ def other_side(folder, precision, tokens, threads):
     """Prints the seconds since the process was started by which things were done."""
     start, done = float(os.environ["STARTED"]), {}
     import bitsandbytes  # noqa: F401, for transformers, which would import it while it loads
-    from opponent import lora_config, nf4_config, peft, torch, transformers
+    import peft
+    import torch
+    import transformers
+    from opponent import lora_config, nf4_config
 
     done["imports"] = time.time() - start
     torch.set_num_threads(threads)

@@ -36,6 +36,9 @@ class ArmRuns {
   /// has the flags that decide them.
   ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits);
 
+  /// How the model stores its weights, which decides the runs whatever was asked.
+  void settle(std::string const& quant) { shared_["flags"]["quant"] = quant; }
+
   /// Throws InputError for a record in the study's folder of other data or flags: nothing has been
   /// written by then.
   void check_records() const;

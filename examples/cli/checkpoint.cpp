@@ -1,11 +1,13 @@
 #include "checkpoint.hpp"
 
 #include <algorithm>
-#include <cstddef>
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <limits>
 #include <system_error>
-#include <tuple>
+
+#include <unistd.h>
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
@@ -16,6 +18,24 @@
 #include "run_record.hpp"
 
 namespace qlora::cli {
+namespace {
+
+/// Throws InputError where the storage does not give the file's bytes: the first touch of a mapped
+/// page would end the process.
+void expect_readable(std::filesystem::path const& path) {
+  auto const file = detail::open_regular(path);
+  auto block = std::array<char, 1 << 16>{};
+  for (auto got = ::ssize_t{1}; got > 0;) {
+    got = ::read(file.descriptor.get(), block.data(), block.size());
+    if (got < 0 && errno == EINTR) got = 1;
+    if (got < 0) {
+      throw InputError{at(path.string(), "expected a file that can be read, found: " +
+                                             std::generic_category().message(errno))};
+    }
+  }
+}
+
+}  // namespace
 
 std::vector<std::filesystem::path> CheckpointFolder::files() const {
   auto found = std::vector<std::filesystem::path>{};
@@ -38,8 +58,7 @@ std::optional<std::pair<std::filesystem::path, StoredCheckpoint>> CheckpointFold
     std::vector<std::string>& passed_over) const {
   for (auto const& file : files()) {
     try {
-      // Or the first touch of a mapped page that the storage does not give would end the process.
-      std::ignore = read_text(file, std::numeric_limits<std::size_t>::max());
+      expect_readable(file);
       return std::pair{file, read_checkpoint(file)};
     } catch (InputError const& error) {
       passed_over.push_back(std::string{"passed over "} + error.what());

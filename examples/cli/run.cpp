@@ -253,9 +253,12 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     }
     if (is_stopped) throw Terminated{};
   };
-  // A checkpoint of this run that no run of it can have left is the file's fault.
-  located<InputError>((folder / "checkpoints").string(),
-                      [&] { session_->fit(records_, fit_, on_step, on_epoch, checkpointing); });
+  auto const fit = [&] { session_->fit(records_, fit_, on_step, on_epoch, checkpointing); };
+  if (checkpointing.from) {  // numbers that no run has are the file's fault
+    located<InputError>((folder / "checkpoints").string(), fit);
+  } else {
+    fit();
+  }
   add_losses(result.curves, steps, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;

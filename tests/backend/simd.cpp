@@ -25,20 +25,27 @@
 namespace {
 using namespace qlora;
 
-/// A matrix with `gap` unused elements after each row.
+/// A matrix with `gap` elements between rows that nobody may use.
 template <class T>
 struct Rectangle {
   Index rows, columns, gap;
   std::vector<T> data;
 
   Rectangle(Index n, Index d, Index unused = 0)
-      : rows{n}, columns{d}, gap{unused}, data(static_cast<std::size_t>(n * (d + unused))) {}
+      : rows{n},
+        columns{d},
+        gap{unused},
+        data(static_cast<std::size_t>(n * (d + unused) - unused)) {}
 
   static Rectangle random(Index n, Index d, Index gap, unsigned seed, float width = 1.f) {
     auto result = Rectangle{n, d, gap};
     auto generator = std::mt19937{seed};
     auto distribution = std::uniform_real_distribution<float>{-width, width};
     for (auto& value : result.data) value = convert<T>(distribution(generator));
+    for (auto row = Index{1}; row < n; ++row) {
+      std::fill_n(result.data.begin() + row * (d + gap) - gap, gap,
+                  convert<T>(std::numeric_limits<float>::quiet_NaN()));
+    }
     return result;
   }
 
@@ -236,8 +243,9 @@ TYPED_TEST(Simd, Attention) {
   struct Case {
     Index length, head_dim;
   };
-  for (auto const& shape : {Case{1, 2}, Case{5, 10}, Case{16, 16}, Case{33, 24}, Case{97, 16},
-                            Case{130, 64}, Case{31, 128}}) {
+  for (auto const& shape :
+       {Case{1, 2}, Case{1, 1}, Case{15, 3}, Case{5, 10}, Case{16, 16}, Case{17, 17}, Case{32, 8},
+        Case{33, 24}, Case{97, 16}, Case{64, 15}, Case{130, 64}, Case{31, 128}}) {
     auto const length = shape.length, head_dim = shape.head_dim, gap = Index{6};
     auto const scale = 3.f / std::sqrt(std::sqrt(static_cast<float>(head_dim)));
     auto const random = [&](unsigned seed) {
@@ -537,10 +545,11 @@ TYPED_TEST(Simd, QuantizationIsExact) {
     for (auto const block : {2, 6, 64, 128}) {
       auto x = Rectangle<float>::random(1, n, 0, 2, 3.f);
       for (auto i = std::size_t{0}; i < x.data.size(); i += 5) {
-        x.data[i] = 2.f * ladder.numbers[i % 15];  // a tie, with the factor of .5
+        x.data[i] = 2.f * ladder.numbers[i % 15];  // a tie, where the factor is .5
       }
       auto const blocks = (n + block - 1) / block;
-      auto const factors = std::vector<float>(static_cast<std::size_t>(blocks), .5f);
+      auto factors = std::vector<float>(static_cast<std::size_t>(blocks));
+      for (auto i = std::size_t{0}; i < factors.size(); ++i) factors[i] = i % 2 == 0 ? .5f : .25f;
       this->for_each_level([&](auto const& kernels) {
         auto codes = std::vector<std::uint8_t>(static_cast<std::size_t>(n / 2));
         auto largest = std::vector<float>(factors.size());
@@ -548,7 +557,8 @@ TYPED_TEST(Simd, QuantizationIsExact) {
         kernels.largest_magnitudes(x.data.data(), n, block, largest.data());
         auto expected = std::vector<float>(factors.size());
         for (auto i = std::size_t{0}; i < x.data.size(); ++i) {
-          auto const y = std::clamp(x.data[i] * .5f, -1.f, 1.f);
+          auto const factor = factors[i / static_cast<std::size_t>(block)];
+          auto const y = std::clamp(x.data[i] * factor, -1.f, 1.f);
           auto const rank = std::ranges::count_if(ladder.numbers, ladder.numbers + 15,
                                                   [&](float number) { return y > number; });
           auto const code = i % 2 == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 15;

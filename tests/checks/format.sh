@@ -11,5 +11,5 @@ fi
 status=0
 while read -r file; do
   "$clang_format" "$file" | diff -u --label "$file" --label "$file, formatted" "$file" - || status=1
-done < <(find include examples tests bench -regex '.*\.\(hpp\|cpp\|cuh\|cu\)')
+done < <(find include examples tests bench -regex '.*\.\(hpp\|cpp\|inl\|cuh\|cu\)')
 exit $status

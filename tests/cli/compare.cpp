@@ -269,5 +269,22 @@ TEST(Demo, ComparesOnTheEmbeddedDefault) {
   EXPECT_FALSE(std::filesystem::exists(program.path("other")));
 }
 
+/// The settings that a study leaves say what its model is quantized to, which nobody had asked for.
+TEST(Compare, GoesOnFromItsOwnSettings) {
+  auto const program = Program{};
+  auto const data = golden("train/data.txt");
+  auto const flags = std::vector<std::string>{"compare",     "--model", golden("models/tiny_nf4"),
+                                              "--train",     data,      "--test",
+                                              data,          "--arms",  "head",
+                                              "--seeds",     "1",       "--no-null",
+                                              "--baselines", "none",    "--epochs",
+                                              "1",           "--ci",    "none",
+                                              "--out",       "out"};
+  program.done(flags);
+  auto const comparison = program.read("out/comparison.json");
+  program.done({"compare", "--config", "out/config.toml", "--out", "out", "--resume"});
+  EXPECT_EQ(program.read("out/comparison.json"), comparison);
+}
+
 }  // namespace
 }  // namespace qlora::testing

@@ -91,7 +91,7 @@ inline bool adapter_config(std::string_view text) {
   });
 }
 
-/// The tensors of an adapter that adapts every matrix of two layers.
+/// The tensors of an adapter of query, key and value of one layer, and of a saved head.
 inline bool adapter_tensors(std::string_view bytes) {
   static auto const config = PeftConfig::from_json(
       json::parse(R"({"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules":
@@ -127,16 +127,18 @@ inline bool quantized_weight(std::string_view bytes) {
     auto const found = set.find("w.weight");
     if (found.tensor == nullptr) throw InputError{"no weight"};
     auto const reader = detail::QuantizedReader{set, found, 8, 8};
-    auto const state = set.find("w.weight.quant_state.bitsandbytes__nf4");
-    if (state.tensor == nullptr) {
-      auto const weight = reader.int8();
-      require(weight.codes.size() == 64 && weight.absmax.size() == 8);
+    auto const prefix = std::string{"w.weight.quant_state.bitsandbytes__"};
+    for (auto const type : {FourBitWeight::Type::nf4, FourBitWeight::Type::fp4}) {
+      auto const state = set.find(prefix + (type == FourBitWeight::Type::nf4 ? "nf4" : "fp4"));
+      if (state.tensor == nullptr) continue;
+      auto const weight = reader.four_bit(type, state);
+      auto const blocks = static_cast<std::size_t>(weight.blocks());
+      require(weight.codes.size() == 32 && weight.map.size() == 16);
+      require((weight.nested ? weight.nested->codes.size() : weight.absmax.size()) == blocks);
       return;
     }
-    auto const weight = reader.four_bit(FourBitWeight::Type::nf4, state);
-    auto const blocks = static_cast<std::size_t>(weight.blocks());
-    require(weight.codes.size() == 32 && weight.map.size() == 16);
-    require((weight.nested ? weight.nested->codes.size() : weight.absmax.size()) == blocks);
+    auto const weight = reader.int8();
+    require(weight.codes.size() == 64 && weight.absmax.size() == 8);
   });
 }
 

@@ -151,8 +151,7 @@ inline std::string_view as_text(std::span<std::byte const> bytes) {
   return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
 }
 
-/// The whole file as text; InputError when it is longer than `limit_bytes`, or the storage does not
-/// give it.
+/// The whole file as text; InputError when it is longer than `limit_bytes`.
 inline std::string read_text(std::filesystem::path const& path, std::size_t limit_bytes) {
   auto const file = detail::open_regular(path);
   if (file.size_bytes > limit_bytes) {
@@ -164,10 +163,6 @@ inline std::string read_text(std::filesystem::path const& path, std::size_t limi
   while (filled < text.size()) {
     auto const got = ::read(file.descriptor.get(), text.data() + filled, text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EIO) {
-      throw InputError{at(path.string(), "expected a file that can be read, found: " +
-                                             std::generic_category().message(errno))};
-    }
     if (got < 0) detail::throw_errno(path, "read");
     if (got == 0) break;  // the file shrank meanwhile
     filled += static_cast<std::size_t>(got);

@@ -147,7 +147,7 @@ constexpr simd::Ladder make_ladder() {
   return ladder;
 }
 
-/// The same for many blocks at once.
+/// As `encode_blocks`, for many blocks at once.
 template <FourBitCodebook S>
 void climb_ladder(float const* x, Layout const& layout, std::uint8_t* codes, float* scales) {
   static constexpr auto ladder = make_ladder<S>();
@@ -231,7 +231,9 @@ Quantized<S> quantize(S const& scheme, Matrix<float const> weight,
                       std::optional<float> offset = std::nullopt) {
   static_assert(quant::check_scheme<S>());
   quant::detail::check_dense(weight);
-  auto const layout = quant::layout_of(scheme, weight.rows(), weight.columns());
+  auto const layout = quant::with_scheme(scheme, [&](auto const& known) {
+    return quant::layout_of(known, weight.rows(), weight.columns());
+  });
   auto parts = quant::Parts<Space::host>{.codes = VectorTensor<std::uint8_t>{{layout.code_bytes}},
                                          .scales = VectorTensor<float>{{layout.blocks}}};
   quant::with_scheme(scheme, [&]<class Static>(Static) {

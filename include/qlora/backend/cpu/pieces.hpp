@@ -23,7 +23,7 @@ void for_each_row(Index rows, Body&& body) {
   });
 }
 
-/// How many heads begin with a cache line and end with one, or a few, which is enough.
+/// How many heads fill whole cache lines, but not more than four, of which few share any.
 constexpr Index heads_of_lines(Index head_bytes) {
   return std::min(std::lcm(cache_line_bytes, head_bytes) / head_bytes, Index{4});
 }
@@ -53,13 +53,14 @@ class Pieces {
   }
 
   /// Calls `body(rows, columns, head, scratch)` for every sequence and head, with `scratch_size`
-  /// numbers to work with. Heads of T in the same cache lines are one thread's: threads that write
-  /// to one line at a time wait for each other.
+  /// numbers to work with. Heads of T that share cache lines are one thread's, since threads that
+  /// write to one line at a time wait for each other, unless some threads would have nothing to do.
   template <class T, class Body>
   void for_each_head(Index features, Index heads, Packing<Space::host> const& packing,
                      Index scratch_size, Body&& body) {
     auto const head_dim = features / heads;
-    auto const together = std::min(heads, heads_of_lines(head_dim * Index{sizeof(T)}));
+    auto together = std::min(heads, heads_of_lines(head_dim * Index{sizeof(T)}));
+    if (packing.sequences() * heads < 8 * together * thread_count()) together = 1;
     auto const groups = (heads + together - 1) / together;
     auto* const memory = scratch(scratch_size * thread_count());
     parallel_for(packing.sequences() * groups, [&](Index piece, int worker) {

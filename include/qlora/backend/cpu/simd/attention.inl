@@ -4,12 +4,18 @@
 // out (features, keys) = x (keys, features)^T, keys padded with zeros.
 template <class T>
 void pack_transposed(Strided<T const> x, Index length, Index features, Index keys, float* out) {
-  for (auto c = Index{0}; c < features; ++c) {
-    for (auto j = length; j < keys; ++j) out[c * keys + j] = 0.f;
-  }
-  for (auto j = Index{0}; j < length; ++j) {
-    auto const* const row = x.row(j);
-    for (auto c = Index{0}; c < features; ++c) out[c * keys + j] = to_float(row[c]);
+  auto const* const end = x.row(length - 1) + features;
+  for (auto j = Index{0}; j < keys; j += width) {
+    for (auto c = Index{0}; c < features; c += width) {
+      Floats v[width];  // beyond the last feature whatever is there
+#pragma GCC unroll 16
+      for (auto i = Index{0}; i < width; ++i) {
+        v[i] = j + i < length ? load(x.row(j + i) + c, end - x.row(j + i) - c) : Floats{};
+      }
+      transpose<width / 2>(v);
+      auto const some = features - c < width ? features - c : width;
+      for (auto i = Index{0}; i < some; ++i) store(out + (c + i) * keys + j, v[i]);
+    }
   }
 }
 
@@ -32,9 +38,9 @@ void attention(Strided<T const> q, Strided<T const> k, Strided<T const> v, Index
   auto const features = padded(head_dim);
   auto* const k_transposed = scratch;                     // (head_dim, stride)
   auto* const values = k_transposed + head_dim * stride;  // (length, features)
-  auto* const queries = values + length * features;     // (query_block, features)
-  auto* const sums = queries + query_block * features;  // (query_block, features)
-  auto* const scores = sums + query_block * features;   // (query_block, stride)
+  auto* const queries = values + length * features;       // (query_block, features)
+  auto* const sums = queries + query_block * features;    // (query_block, features)
+  auto* const scores = sums + query_block * features;     // (query_block, stride)
   pack_transposed(k, length, head_dim, stride, k_transposed);
   pack(v, length, head_dim, features, values);
   for (auto first = Index{0}; first < length; first += query_block) {
@@ -87,13 +93,13 @@ void attention_backward(Strided<T const> q, Strided<T const> k, Strided<T const>
   auto* const k_transposed = scratch;                           // (head_dim, stride)
   auto* const v_transposed = k_transposed + head_dim * stride;  // (head_dim, stride)
   auto* const k_rows = v_transposed + head_dim * stride;        // (length, features)
-  auto* const dk_sums = k_rows + length * features;           // (length, features)
-  auto* const dv_sums = dk_sums + length * features;          // (length, features)
-  auto* const queries = dv_sums + length * features;          // (query_block, features)
-  auto* const gradients = queries + query_block * features;   // (query_block, features)
-  auto* const dq_sums = gradients + query_block * features;   // (query_block, features)
-  auto* const p = dq_sums + query_block * features;           // (query_block, stride)
-  auto* const ds = p + query_block * stride;                  // (query_block, stride)
+  auto* const dk_sums = k_rows + length * features;             // (length, features)
+  auto* const dv_sums = dk_sums + length * features;            // (length, features)
+  auto* const queries = dv_sums + length * features;            // (query_block, features)
+  auto* const gradients = queries + query_block * features;     // (query_block, features)
+  auto* const dq_sums = gradients + query_block * features;     // (query_block, features)
+  auto* const p = dq_sums + query_block * features;             // (query_block, stride)
+  auto* const ds = p + query_block * stride;                    // (query_block, stride)
   pack_transposed(k, length, head_dim, stride, k_transposed);
   pack_transposed(v, length, head_dim, stride, v_transposed);
   pack(k, length, head_dim, features, k_rows);

@@ -2,47 +2,13 @@
 // such words and add up in float. Operands of all products are bf16, the softmax's weights and the
 // gradients of scores too; whatever is summed is float.
 
-// Vector i holds eight words of row i, and eight of row i + 8; then it holds word i of all 16 rows.
-// And back, the way being the same.
-QLORA_SIMD_INLINE void transpose_halves(Words (&v)[8]) {
-#pragma GCC unroll 4
-  for (auto i = 0; i < 4; ++i) {
-    auto const a = v[i], b = v[i + 4];
-    v[i] = Words(
-        __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27));
-    v[i + 4] = Words(
-        __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31));
-  }
-#pragma GCC unroll 4
-  for (auto i = 0; i < 6; i += i == 1 ? 3 : 1) {
-    auto const a = v[i], b = v[i + 2];
-    v[i] = Words(
-        __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29));
-    v[i + 2] = Words(
-        __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
-  }
-#pragma GCC unroll 4
-  for (auto i = 0; i < 8; i += 2) {
-    auto const a = v[i], b = v[i + 1];
-    v[i] = Words(
-        __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30));
-    v[i + 1] = Words(
-        __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
-  }
-}
+using Octet = std::uint32_t __attribute__((vector_size(32)));
 
-using Eight = std::uint32_t __attribute__((vector_size(32)));
-
-// Words of 16 features from `first` of a row, those beyond the last feature unknown; zeros where
-// there is no such row.
-QLORA_SIMD_INLINE Eight row_words(Strided<bf16 const> x, Index rows, Index row, Index first,
-                                  Index features) {
-  auto words = Eight{};
-  if (row >= rows) return words;
-  auto const* const p = x.row(row) + first;
-  auto const behind = (rows - 1 - row) * x.stride;  // elements that are no end of the memory
-  if (behind + features - first >= 16) return reinterpret_cast<Unaligned<Eight> const*>(p)->value;
-  __builtin_memcpy(&words, p, static_cast<std::size_t>(features - first) * sizeof(bf16));
+// Octet words from `p` on, of which those behind `end` are zero.
+QLORA_SIMD_INLINE Octet load_words(bf16 const* p, bf16 const* end) {
+  if (end - p >= 16) return reinterpret_cast<Unaligned<Octet> const*>(p)->value;
+  auto words = Octet{};
+  __builtin_memcpy(&words, p, static_cast<std::size_t>(end - p) * sizeof(bf16));
   return words;
 }
 
@@ -51,17 +17,18 @@ QLORA_SIMD_INLINE Eight row_words(Strided<bf16 const> x, Index rows, Index row, 
 inline void pack_words(Strided<bf16 const> x, Index rows, Index features, Index all, Index stride,
                        std::uint32_t* out) {
   auto const words = words_of(features);
+  auto const* const end = x.row(rows - 1) + features;
   for (auto j = Index{0}; j < all; j += width) {
     for (auto c = Index{0}; c < words; c += 8) {
-      Words v[8];
+      Words v[8];  // beyond the last feature whatever is there
 #pragma GCC unroll 8
       for (auto i = 0; i < 8; ++i) {
-        auto const low = row_words(x, rows, j + i, 2 * c, features);
-        auto const high = row_words(x, rows, j + i + 8, 2 * c, features);
+        auto const low = j + i < rows ? load_words(x.row(j + i) + 2 * c, end) : Octet{};
+        auto const high = j + i + 8 < rows ? load_words(x.row(j + i + 8) + 2 * c, end) : Octet{};
         v[i] = Words(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
                                              13, 14, 15));
       }
-      transpose_halves(v);
+      transpose<4>(v);  // vector i: word i of all 16 rows
       auto const some = words - c < 8 ? words - c : 8;
       if (features % 2 != 0 && c + some == words) v[some - 1] &= 0xffffu;
       for (auto i = Index{0}; i < some; ++i) store(out + (c + i) * stride + j, v[i]);
@@ -100,7 +67,7 @@ inline void unpack_transposed(float const* x, Index rows, Index features, Index 
         auto const left = features - c - 2 * i;
         v[i] = paired(left > 0 ? load(low) : Floats{}, left > 1 ? load(low + stride) : Floats{});
       }
-      transpose_halves(v);
+      transpose<4>(v);  // vector i: eight words of row i, and eight of row i + 8
       auto const some = features - c < 16 ? features - c : 16;
       auto const count = rows - j < width ? rows - j : width;
       for (auto l = Index{0}; l < count; ++l) {
@@ -199,14 +166,13 @@ QLORA_SIMD_INLINE void score_tile(ScoreTile const& t, Index i, Index j) {
       }
     }
   }
-  auto const lane = Words{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #pragma GCC unroll 4
   for (auto r = 0; r < 4; ++r) {
 #pragma GCC unroll 2
     for (auto h = 0; h < 2; ++h) {
       auto const weight = exp2(p[r][h] * log2_e - t.offsets[i + r]);
       auto const left = static_cast<std::uint32_t>(t.length - j < 2 * width ? t.length - j : 32);
-      p[r][h] = lane + static_cast<std::uint32_t>(h * width) < left ? weight : Floats{};
+      p[r][h] = lanes() + static_cast<std::uint32_t>(h * width) < left ? weight : Floats{};
       ds[r][h] = p[r][h] * (ds[r][h] - t.delta[i + r]);
     }
     store(t.ds_rows + (i + r) * t.ds_stride + j / 2, narrowed(ds[r][0], ds[r][1]));

@@ -46,19 +46,13 @@ QLORA_SIMD_INLINE Floats choose(float const* values, Words index) {
 #if QLORA_SIMD_BYTES > 16
 // Values (16) of the first `width` codes at `codes`.
 QLORA_SIMD_INLINE Floats look_up(float const* values, std::uint8_t const* codes) {
-  auto const lane = Words {
-    0, 1, 2, 3, 4, 5, 6, 7,
-#if QLORA_SIMD_BYTES == 64
-        8, 9, 10, 11, 12, 13, 14, 15
-#endif
-  };
-  auto const shifts = (lane / 2 % 4) * 8 + (1 - lane % 2) * 4;
+  auto const shifts = (lanes() / 2 % 4) * 8 + (1 - lanes() % 2) * 4;
   auto word = std::uint32_t{};
   __builtin_memcpy(&word, codes, sizeof word);
 #if QLORA_SIMD_BYTES == 64
   auto second = std::uint32_t{};
   __builtin_memcpy(&second, codes + 4, sizeof second);
-  return choose(values, (lane < 8 ? Words{} + word : Words{} + second) >> shifts);
+  return choose(values, (lanes() < 8 ? Words{} + word : Words{} + second) >> shifts);
 #else
   return choose(values, (Words{} + word) >> shifts);
 #endif

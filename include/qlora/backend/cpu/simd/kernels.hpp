@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <utility>
 
 #include <qlora/backend/concepts.hpp>
 #include <qlora/backend/dropout.hpp>

@@ -2,11 +2,13 @@
 // of other headers that a compiler could emit in here, for those would need this level's processor.
 
 namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
-// clang-format off: each uses those before it
+// Each uses those before it.
+// clang-format off
 #include <qlora/backend/cpu/simd/vector.inl>
 #if defined(QLORA_SIMD_BF16)
 #include <qlora/backend/cpu/simd/words.inl>
 #endif
+#include <qlora/backend/cpu/simd/transpose.inl>
 #include <qlora/backend/cpu/simd/product.inl>
 #include <qlora/backend/cpu/simd/attention_rows.inl>
 #if defined(QLORA_SIMD_BF16)

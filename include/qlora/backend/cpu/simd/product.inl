@@ -55,9 +55,10 @@ template <int C, bool Near, class E>
 inline void product_columns(Index rows, Index column, Index depth, ProductOperands<E> const& o,
                             Write write) {
   constexpr auto block = (QLORA_SIMD_BYTES == 64 ? 16 : 8) / C;  // sums enough to hide the latency
+  constexpr auto few = block / 4;
   auto i = Index{0};
   for (; i + block <= rows; i += block) product_block<block, C, Near>(depth, o, i, column, write);
-  for (; i + 2 <= rows; i += 2) product_block<2, C, Near>(depth, o, i, column, write);
+  for (; i + few <= rows; i += few) product_block<few, C, Near>(depth, o, i, column, write);
   for (; i < rows; ++i) product_block<1, C, Near>(depth, o, i, column, write);
 }
 

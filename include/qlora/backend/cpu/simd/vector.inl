@@ -13,6 +13,17 @@ struct __attribute__((packed, may_alias)) Unaligned {
 
 inline constexpr Index width = QLORA_SIMD_BYTES / 4;
 
+// The numbers of the lanes.
+QLORA_SIMD_INLINE Words lanes() {
+#if QLORA_SIMD_BYTES == 64
+  return Words{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif QLORA_SIMD_BYTES == 32
+  return Words{0, 1, 2, 3, 4, 5, 6, 7};
+#else
+  return Words{0, 1, 2, 3};
+#endif
+}
+
 QLORA_SIMD_INLINE Floats load(float const* p) {
   return reinterpret_cast<Unaligned<Floats> const*>(p)->value;
 }
@@ -107,21 +118,36 @@ QLORA_SIMD_INLINE float largest(Floats v) {
   return result;
 }
 
-// e^x to 1e-7 of its value; 0 below -87.3, and at most e^88.3.
+#if QLORA_SIMD_BYTES == 64
+// x 2^floor(n). In assembler, as compilers differ in the name of this instruction.
+QLORA_SIMD_INLINE Floats scaled(Floats x, Floats n) {
+  Floats result;
+  __asm__("vscalefps %2, %1, %0" : "=v"(result) : "v"(x), "v"(n));
+  return result;
+}
+#endif
+
+// e^x to 1e-7 of its value; 0 below -87.3, and at most e^88.3 or infinity.
 QLORA_SIMD_INLINE Floats exp(Floats x) {
   constexpr auto shifter = 12582912.f;  // 1.5 2^23: what is added to it is rounded to an integer
+#if QLORA_SIMD_BYTES != 64
   auto const finite = x == x;  // NOLINT(misc-redundant-expression): not a NaN
-  auto const bounded = x < 88.3f ? x : finite ? Floats{} + 88.3f : x;
-  auto const shifted = bounded * 1.44269504f + shifter;
+  x = x < 88.3f ? x : finite ? Floats{} + 88.3f : x;
+#endif
+  auto const shifted = x * 1.44269504f + shifter;
   auto const n = shifted - shifter;
-  auto const r = (bounded - n * .693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+  auto const r = (x - n * .693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
   auto p = r * .00138143904f + .00836881716f;
   p = p * r + .0416683964f;
   p = p * r + .166665196f;
   p = p * r + .49999994f;
   p = p * (r * r) + r + 1.f;
+#if QLORA_SIMD_BYTES == 64
+  auto const result = scaled(p, n);
+#else
   auto const power = (__builtin_bit_cast(Words, shifted) << 23) + (127u << 23);
   auto const result = p * __builtin_bit_cast(Floats, power);
+#endif
   return x < -87.3f ? Floats{} : result;
 }
 

@@ -35,16 +35,15 @@ QLORA_SIMD_INLINE Index words_of(Index numbers) {
   return (numbers + 1) / 2;
 }
 
-// 2^x to 3e-6 of its value, for what is rounded to bf16: a minimax polynomial of what x is above the
-// next integer below.
+// 2^x to 3e-6 of its value, for what is rounded to bf16: a minimax polynomial of what x is above
+// the next integer below. It is not monotonic at integers, where it has errors of either sign.
 QLORA_SIMD_INLINE Floats exp2(Floats x) {
-  Floats f, result;
+  Floats f;
   __asm__("vreduceps $9, %1, %0" : "=v"(f) : "v"(x));  // x - floor(x)
   auto p = f * .0135341678f + .0520114601f;
   p = p * f + .241442755f;
   p = p * f + .693003833f;
   p = p * f + 1.00000262f;
-  __asm__("vscalefps %2, %1, %0" : "=v"(result) : "v"(p), "v"(x));  // p 2^floor(x)
-  return result;
+  return scaled(p, x);
 }
 inline constexpr auto log2_e = 1.44269504f;
