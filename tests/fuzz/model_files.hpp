@@ -105,15 +105,12 @@ inline bool adapter_tensors(std::string_view bytes) {
       require(all_finite(pair.a) && all_finite(pair.b));
       require(path == "classifier" || peft::find_site(path).has_value());
     }
+    auto const shape_of = [](Site) { return Extents{2, 2}; };
     accepts([&] {
       try {
-        adapter.check(
-            1,
-            [](Site) {
-              return Extents{2, 2};
-            },
-            "fuzz");
-      } catch (ShapeError const&) {  // of another model
+        adapter.check(1, shape_of, "fuzz");
+      } catch (ShapeError const& error) {  // of another model
+        require(std::string_view{error.what()}.size() < 1'000);
       }
     });
   });

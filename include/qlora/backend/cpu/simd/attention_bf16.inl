@@ -62,7 +62,7 @@ inline void unpack_transposed(float const* x, Index rows, Index features, Index 
     for (auto c = Index{0}; c < features; c += 16) {
       Words v[8];
 #pragma GCC unroll 8
-      for (auto i = 0; i < 8; ++i) {
+      for (auto i = Index{0}; i < 8; ++i) {
         auto const* const low = x + (c + 2 * i) * stride + j;
         auto const left = features - c - 2 * i;
         v[i] = paired(left > 0 ? load(low) : Floats{}, left > 1 ? load(low + stride) : Floats{});
