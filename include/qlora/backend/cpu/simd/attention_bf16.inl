@@ -4,7 +4,7 @@
 
 using Octet = std::uint32_t __attribute__((vector_size(32)));
 
-// Octet words from `p` on, of which those behind `end` are zero.
+// Eight words from `p` on, of which those behind `end` are zero.
 QLORA_SIMD_INLINE Octet load_words(bf16 const* p, bf16 const* end) {
   if (end - p >= 16) return reinterpret_cast<Unaligned<Octet> const*>(p)->value;
   auto words = Octet{};
