@@ -13,6 +13,7 @@ namespace {
 
 #if !defined(__SANITIZE_ADDRESS__)  // which keeps what is freed
 
+constexpr auto nano = QLORA_SOURCE_DIR "/examples/data/nano-esm2";
 constexpr auto mebibyte = std::size_t{1} << 20;
 
 struct Format {
@@ -21,29 +22,26 @@ struct Format {
   std::function<std::string(std::string const& id)> record;
 };
 
-std::vector<Format> formats() {
-  auto const sequence = std::string{"MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"};
-  auto const labels = std::string(10, '0') + "1" + std::string(sequence.size() - 11, '0');
-  return {
-      {"a.fasta", "", [=](auto const& id) { return ">" + id + "\n" + sequence + "\n"; }},
-      {"a.txt", "",
-       [=](auto const& id) { return ">" + id + "\n" + sequence + "\n" + labels + "\n"; }},
-      {"a.tsv", "Entry\tSequence\tBinding site\n",
-       [=](auto const& id) { return id + "\t" + sequence + "\tBINDING 11; /ligand=\"ATP\"\n"; }},
-      {"a.dat", "", [=](auto const& id) {
-         return "ID   " + id + "   Reviewed;   33 AA.\nAC   " + id +
-                ";\nFT   BINDING         11\nFT                   /ligand=\"ATP\"\n"
-                "SQ   SEQUENCE   33 AA;  3800 MW;  0000000000000000 CRC64;\n     " +
-                sequence + "\n//\n";
-       }}};
+/// Records of a protein whose second residue is a site.
+std::vector<Format> formats(std::string const& sequence) {
+  auto const labels = "01" + std::string(sequence.size() - 2, '0');
+  return {{"a.fasta", "", [=](auto const& id) { return ">" + id + "\n" + sequence + "\n"; }},
+          {"a.txt", "",
+           [=](auto const& id) { return ">" + id + "\n" + sequence + "\n" + labels + "\n"; }},
+          {"a.tsv", "Entry\tSequence\tBinding site\n",
+           [=](auto const& id) { return id + "\t" + sequence + "\tBINDING 2; /ligand=\"ATP\"\n"; }},
+          {"a.dat", "", [=](auto const& id) {
+             return "ID   " + id + "   Reviewed;   33 AA.\nAC   " + id +
+                    ";\nFT   BINDING         2\nFT                   /ligand=\"ATP\"\n"
+                    "SQ   SEQUENCE   33 AA;  3800 MW;  0000000000000000 CRC64;\n     " +
+                    sequence + "\n//\n";
+           }}};
 }
 
 /// A file of that format and about that size, with `end` behind it.
 std::string file(Format const& format, std::size_t bytes, std::string const& end = "") {
   auto content = format.head;
-  for (auto i = 100'000; content.size() < bytes; ++i) {
-    content += format.record("P" + std::to_string(i));
-  }
+  for (auto i = 0; content.size() < bytes; ++i) content += format.record(std::to_string(i));
   return content + end;
 }
 
@@ -54,11 +52,13 @@ std::size_t peak_of_nothing(Program const& program) {
   return bytes;
 }
 
+/// `command` is to have the file's name behind it.
 void expect_bounded(Program const& program, Format const& format, std::string const& content,
-                    int status) {
-  SCOPED_TRACE(format.name);
+                    int status, std::vector<std::string> command = {"inspect"}) {
+  SCOPED_TRACE(command.front() + " " + format.name);
   program.write(format.name, content);
-  auto const outcome = program.run({"inspect", format.name});
+  command.push_back(format.name);
+  auto const outcome = program.run(command);
   EXPECT_EQ(outcome.status, status) << outcome.err;
   EXPECT_LE(outcome.peak_bytes, peak_of_nothing(program) + 64 * mebibyte + 4 * content.size());
 }
@@ -66,9 +66,25 @@ void expect_bounded(Program const& program, Format const& format, std::string co
 TEST(Memory, IsBoundedByTheFile) {
   auto const program = Program{};
   ASSERT_GT(peak_of_nothing(program), 0u);
-  for (auto const& format : formats()) {
+  for (auto const& format : formats("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ")) {
     expect_bounded(program, format, file(format, 24 * mebibyte), 0);
     expect_bounded(program, format, file(format, 24 * mebibyte, "\x01\xff\n"), 2);
+  }
+}
+
+/// Which are much larger in memory than in the file: nothing is kept of one that is refused.
+TEST(Memory, IsBoundedForTinyRecords) {
+  auto const program = Program{};
+  ASSERT_GT(peak_of_nothing(program), 0u);
+  for (auto const& format : formats("AC")) {
+    auto const content = file(format, 24 * mebibyte, "\x01\xff\n");
+    expect_bounded(program, format, content, 2);
+    expect_bounded(program, format, content, 2, {"prepare", "--out", "prepared", "--input"});
+    expect_bounded(
+        program, format, content, 2,
+        format.name == "a.fasta"
+            ? std::vector<std::string>{"predict", "--model", nano, "--out", "sites.tsv", "--fasta"}
+            : std::vector<std::string>{"evaluate", "--model", nano, "--data"});
   }
 }
 

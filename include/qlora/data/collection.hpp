@@ -20,7 +20,7 @@ namespace qlora::inline v1 {
 struct CollectedProtein {
   Protein protein;
   std::vector<std::string> families;
-  std::size_t file;  ///< number of the file that brought it
+  std::size_t file;  ///< number of the file that brought it, from 0
 };
 
 /// The label of a residue of which two files know: a site for any ligand is a site, and what one

@@ -106,16 +106,19 @@ inline PreparedData prepare(std::span<std::filesystem::path const> files,
   auto data = PreparedData{};
   auto collection = Collection{};
   auto const skip = [&](std::string_view reason) { ++data.skipped[std::string{reason}]; };
+  // Whole, before anything is kept: what is refused takes no memory.
   for (auto const& file : files) {
     auto& input = data.inputs.emplace_back(file.string(), recognise(file));
-    for_each_annotated(file, input.format, [&](AnnotatedProtein&& record) {
-      ++input.records;
+    for_each_annotated(file, input.format, [&](AnnotatedProtein const&) { ++input.records; });
+  }
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    for_each_annotated(files[i], data.inputs[i].format, [&](AnnotatedProtein&& record) {
       auto labelling = label(record, options.labels);
       if (!labelling.skipped.empty()) return skip(labelling.skipped);
       auto const outcome = collection.add({.id = std::move(record.id),
                                            .sequence = std::move(record.sequence),
                                            .labels = std::move(labelling.labels)},
-                                          record.family, data.inputs.size());
+                                          record.family, i);
       if (outcome == Collection::Outcome::merged) skip(skip_reason::merged);
       if (outcome == Collection::Outcome::contradicts) skip(skip_reason::contradicts);
     });

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -59,9 +62,13 @@ void for_each_protein(std::filesystem::path const& path, Use&& use) {
   });
 }
 
-/// All proteins of such a file.
+/// All proteins of such a file. It is read twice, and nothing is kept before its end was seen: what
+/// is refused takes no memory.
 inline std::vector<Protein> read_proteins(std::filesystem::path const& path) {
+  auto count = std::size_t{0};
+  for_each_protein(path, [&](Protein const&) { ++count; });
   auto proteins = std::vector<Protein>{};
+  proteins.reserve(count);
   for_each_protein(path, [&](Protein&& protein) { proteins.push_back(std::move(protein)); });
   return proteins;
 }
@@ -72,34 +79,42 @@ struct BindingSites {
   SkipCounts skipped;
 };
 
-/// All proteins with labels of a file in any format but FASTA, for training and evaluation. Throws
-/// InputError also when no residue is labelled 0 or 1.
+/// All proteins with labels of a file in any format but FASTA, for training and evaluation. It is
+/// read twice, as by `read_proteins`. Throws InputError also when no residue is labelled 0 or 1.
 inline BindingSites read_labelled(std::filesystem::path const& path,
                                   LabelPolicy const& policy = {}) {
   check(policy);
-  auto read = BindingSites{};
-  auto const format = recognise(path);
-  auto const take = [&](AnnotatedProtein&& record) {
-    auto labelling = label(record, policy);
-    if (labelling.skipped == skip_reason::no_labels) {  // one of a file that labels others
-      labelling.labels = std::move(record.labels);
-    } else if (!labelling.skipped.empty()) {
-      ++read.skipped[std::string{labelling.skipped}];
-      return;
-    }
-    read.proteins.push_back({.id = std::move(record.id),
-                             .sequence = std::move(record.sequence),
-                             .labels = std::move(labelling.labels)});
-  };
   // What starts with '>' should have three lines a protein: that reader says where it has not.
-  for_each_annotated(path, format == DataFormat::fasta ? DataFormat::three_line : format, take);
-  auto const is_labelled = [](Protein const& protein) {
-    return std::ranges::any_of(protein.labels, is_known);
+  auto const found = recognise(path);
+  auto const format = found == DataFormat::fasta ? DataFormat::three_line : found;
+  auto const for_each = [&](auto&& use, auto&& skip) {
+    for_each_annotated(path, format, [&](AnnotatedProtein&& record) {
+      auto labelling = label(record, policy);
+      if (labelling.skipped == skip_reason::no_labels) {  // one of a file that labels others
+        labelling.labels = std::move(record.labels);
+      } else if (!labelling.skipped.empty()) {
+        return skip(labelling.skipped);
+      }
+      use(Protein{.id = std::move(record.id),
+                  .sequence = std::move(record.sequence),
+                  .labels = std::move(labelling.labels)});
+    });
   };
-  if (std::ranges::none_of(read.proteins, is_labelled)) {
+  auto count = std::size_t{0};
+  auto is_labelled = false;
+  auto const look = [&](Protein const& protein) {
+    ++count;
+    is_labelled = is_labelled || std::ranges::any_of(protein.labels, is_known);
+  };
+  for_each(look, [](std::string_view) {});
+  if (!is_labelled) {
     throw InputError(
         at(path.string(), "expected residues labelled 0 or 1, found only unknown ones"));
   }
+  auto read = BindingSites{};
+  read.proteins.reserve(count);
+  for_each([&](Protein&& protein) { read.proteins.push_back(std::move(protein)); },
+           [&](std::string_view reason) { ++read.skipped[std::string{reason}]; });
   return read;
 }
 

@@ -127,7 +127,7 @@ inline Json write_prepared(
       auto const number = numbers[protein];
       auto const group = data.groups.of[number];
       detail::name_chunk(one, proteins[protein], offset, names,
-                         data.inputs[data.proteins[number].file - 1].file);
+                         data.inputs[data.proteins[number].file].file);
       if (options.alignment == LabelAlignment::legacy_shifted) shift_labels_as_published(one);
       counts.add(one);
       counts.groups.insert(group);
