@@ -1,24 +1,39 @@
-/// How the CPU backend cuts its work. Pieces are fixed, and partial sums are added in order, so
-/// results do not depend on the number of threads.
+/// How the CPU backend cuts its work. What is summed is cut at fixed places, and partial sums are
+/// added in order, so results do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
 #include <numeric>
 
+#include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::backend {
 
-inline constexpr Index row_tile = 256;          ///< tokens of one product
+inline constexpr Index most_tile_rows = 256;    ///< tokens of one product
 inline constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
 inline constexpr Index cache_line_bytes = 64;
+
+/// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile.
+inline Index tile_rows(Index rows) {
+  auto const rounded_up = [](Index count, Index unit) { return (count + unit - 1) / unit * unit; };
+  auto const tiles = rounded_up((rows + most_tile_rows - 1) / most_tile_rows, thread_count());
+  return std::min(most_tile_rows, rounded_up((rows + tiles - 1) / tiles, simd::row_multiple));
+}
+
+/// Calls `body(rows)` for tiles of rows whose results do not depend on each other.
+template <class Body>
+void for_each_tile(Index rows, Body&& body) {
+  if (rows == 0) return;
+  parallel_rows(rows, tile_rows(rows), [&](Rows tile, int) { body(tile); });
+}
 
 /// Calls `body(row)` for every row.
 template <class Body>
 void for_each_row(Index rows, Body&& body) {
-  parallel_rows(rows, row_tile, [&](Rows tile, int) {
+  for_each_tile(rows, [&](Rows tile) {
     for (auto i = tile.first; i < tile.first + tile.count; ++i) body(i);
   });
 }
