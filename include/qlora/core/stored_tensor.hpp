@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/core/parallel.hpp>
 #include <qlora/core/scalar.hpp>
 
 namespace qlora::inline v1 {
@@ -114,6 +116,20 @@ void convert_elements(std::span<std::byte const> bytes, std::span<float> out, To
   }
 }
 
+/// Of a floating type.
+inline void convert_elements(Dtype dtype, std::span<std::byte const> bytes, std::span<float> out) {
+  switch (dtype) {
+    case Dtype::f16:
+      return convert_elements<std::uint16_t>(bytes, out, half_to_float);
+    case Dtype::bf16:
+      return convert_elements<bf16>(bytes, out, convert<float, bf16>);
+    case Dtype::f64:
+      return convert_elements<double>(bytes, out, convert<float, double>);
+    default:
+      std::memcpy(out.data(), bytes.data(), bytes.size());
+  }
+}
+
 }  // namespace detail
 
 /// Whether no element is NaN or infinite.
@@ -132,27 +148,24 @@ inline void read_floats(StoredTensor const& tensor, std::span<float> out, std::s
   auto const fail = [&](std::string const& what) {
     throw InputError{at(file, "tensor \"" + printable(tensor.name) + "\": " + what)};
   };
-  if (tensor.bytes.size() != out.size() * element_bytes(tensor.dtype)) {
+  auto const element = element_bytes(tensor.dtype);
+  if (tensor.bytes.size() != out.size() * element) {
     fail("expected " + std::to_string(out.size()) + " elements, got shape " +
          shape_text(tensor.shape));
   }
-  switch (tensor.dtype) {
-    case Dtype::f32:
-      if (!out.empty()) std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
-      break;
-    case Dtype::f16:
-      detail::convert_elements<std::uint16_t>(tensor.bytes, out, detail::half_to_float);
-      break;
-    case Dtype::bf16:
-      detail::convert_elements<bf16>(tensor.bytes, out, convert<float, bf16>);
-      break;
-    case Dtype::f64:
-      detail::convert_elements<double>(tensor.bytes, out, convert<float, double>);
-      break;
-    default:
-      fail("expected F32, F16, BF16 or F64, got " + std::string{dtype_name(tensor.dtype)});
+  if (!is_floating(tensor.dtype)) {
+    fail("expected F32, F16, BF16 or F64, got " + std::string{dtype_name(tensor.dtype)});
   }
-  if (!all_finite(out)) fail("expected finite numbers, found NaN or infinity");
+  auto finite = std::atomic{true};
+  constexpr auto piece = Index{1} << 16;  // which is still in cache when it is looked through
+  parallel_rows(std::ssize(out), piece, [&](Rows part, int) {
+    auto const first = static_cast<std::size_t>(part.first);
+    auto const values = out.subspan(first, static_cast<std::size_t>(part.count));
+    detail::convert_elements(
+        tensor.dtype, tensor.bytes.subspan(first * element, values.size() * element), values);
+    if (!all_finite(values)) finite.store(false, std::memory_order_relaxed);
+  });
+  if (!finite) fail("expected finite numbers, found NaN or infinity");
 }
 
 /// The same into a new vector.
