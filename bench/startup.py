@@ -5,8 +5,9 @@ one sequence.
     python3 bench/startup.py
     python3 bench/startup.py --size 640,30,20 --compute bf16
 
-This project's side is the whole command `qlora train` with a single protein, which also evaluates it and writes an
-adapter: from the weights, which it quantizes, and from a folder that `qlora quantize` has made of them. Needs
+This project's side is the command `qlora train` with a single protein, until it says that the step is done (what follows,
+the protein's metrics and an adapter, is in the column "ended"): from the weights, which it quantizes, and from a folder
+that `qlora quantize` has made of them. Needs
 build/release/bin/qlora, 6 GB of disk for 650M, and makes a virtual environment of the pinned versions where --venv has
 none. Files are in the page cache on both sides.
 """
@@ -24,7 +25,8 @@ from sides import ROOT, Side, in_turns, make_environment, processor, say_load, s
 
 
 class Command(Side):
-    """A command that is run once a timing; its seconds and peak memory, and what it prints as JSON."""
+    """A command that is run once a timing; its seconds and peak memory, and what it prints as JSON; of one that prints
+    none, when it said that it had trained."""
 
     def __init__(self, name, command, environment, prepare=lambda: None):
         self.name, self.command, self.environment, self.prepare = name, command, environment, prepare
@@ -34,13 +36,18 @@ class Command(Side):
         start = time.time()
         process = subprocess.Popen(self.command, env=os.environ | self.environment | {"STARTED": str(start)},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        output, complaints = process.stdout.read(), process.stderr.read()
+        complaints, done = "", {}
+        for line in process.stderr:
+            complaints += line
+            if line.startswith("training "):
+                done["first step"] = time.time() - start
+        output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         if status != 0:
             sys.exit(f"{self.name}: {complaints}")
-        whole = {"first step": time.time() - start, "peak_MB": usage.ru_maxrss * 1024 / 1e6,
+        done |= {"ended": time.time() - start, "peak_MB": usage.ru_maxrss * 1024 / 1e6,
                  "cpu": usage.ru_utime + usage.ru_stime}
-        return whole | (json.loads(output.splitlines()[-1]) if output.startswith("{") else {})
+        return done | (json.loads(output.splitlines()[-1]) if output.startswith("{") else {})
 
 
 def make_model(folder, size):
@@ -115,8 +122,7 @@ def main():
 
         def train(model):
             return [options.program, "train", "--model", model, "--train", protein, "--out", out, "--placement", "qkv",
-                    "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none",
-                    "--quiet"]
+                    "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none"]
 
         def clear():
             subprocess.run(["rm", "-rf", out], check=True)
@@ -127,13 +133,13 @@ def main():
         results = in_turns(sides, options.repeats, 0)
     print(f"{processor()}, {options.threads} threads a side; {options.size} in {options.compute}, {options.tokens} "
           f"tokens; {options.repeats} repetitions\n")
-    print("| s, median (range) | imports | loaded | first step | of hf | peak MB |\n|---|---|---|---|---|---|")
+    print("| s, median (range) | imports | loaded | first step | of hf | ended | peak MB |\n|---|---|---|---|---|---|---|")
     for name, found in results.items():
-        cells = [spread([one[key] for one in found], "%.2f") if key in found[0] else ""
-                 for key in ("imports", "loaded", "first step")]
+        cells = {key: spread([one[key] for one in found], "%.2f") if key in found[0] else ""
+                 for key in ("imports", "loaded", "first step", "ended")}
         ratios = [one["first step"] / other["first step"] for one, other in zip(found, results["hf"])]
-        print(f"| {name} | {' | '.join(cells)} | {spread(ratios, '%.2f')} | "
-              f"{max(one['peak_MB'] for one in found):.0f} |")
+        print(f"| {name} | {cells['imports']} | {cells['loaded']} | {cells['first step']} | {spread(ratios, '%.2f')} | "
+              f"{cells['ended']} | {max(one['peak_MB'] for one in found):.0f} |")
     say_load([one["others"] for found in results.values() for one in found])
 
 
