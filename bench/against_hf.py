@@ -21,7 +21,8 @@ import statistics
 from sides import ROOT, Side, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
 
 LENGTHS = ROOT / "bench/lengths.txt"
-SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20]}  # hidden, layers, heads
+SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20],  # hidden, layers, heads
+         "650M": [1280, 33, 20]}
 OPPONENTS = {  # by name: attention, precision, base; "stock", for uniprot, pads all to 1,000 tokens
     "fp32": {"eager": ("eager", "fp32", "full"), "sdpa": ("sdpa", "fp32", "full"), "sdpa nf4": ("sdpa", "fp32", "nf4")},
     "bf16": {"eager": ("eager", "bf16", "full"), "sdpa": ("sdpa", "bf16", "full"),

@@ -5,9 +5,9 @@ one sequence.
     python3 bench/startup.py
     python3 bench/startup.py --size 640,30,20 --compute bf16
 
-This project's side is the command `qlora train` with a single protein, until it says that the step is done (what follows,
-the protein's metrics and an adapter, is in the column "ended"): from the weights, which it quantizes, and from a folder
-that `qlora quantize` has made of them. Needs
+This project's side is the command `qlora train` with a single protein, until it has written the
+step into history.csv (what follows, the protein's metrics and an adapter, is in the column "ended"): from the weights,
+which it quantizes, and from a folder that `qlora quantize` has made of them. Needs
 build/release/bin/qlora, 6 GB of disk for 650M, and makes a virtual environment of the pinned versions where --venv has
 none. Files are in the page cache on both sides.
 """
@@ -16,6 +16,8 @@ import argparse
 import json
 import os
 import pathlib
+import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,23 +27,23 @@ from sides import ROOT, Side, in_turns, make_environment, processor, say_load, s
 
 
 class Command(Side):
-    """A command that is run once a timing; its seconds and peak memory, and what it prints as JSON; of one that prints
-    none, when it said that it had trained."""
+    """A command that is run once a timing: its seconds and peak memory, what it prints as JSON, and, of one that writes
+    a folder, when it has trained. The folder is removed first."""
 
-    def __init__(self, name, command, environment, prepare=lambda: None):
-        self.name, self.command, self.environment, self.prepare = name, command, environment, prepare
+    def __init__(self, name, command, environment, folder=None):
+        self.name, self.command, self.environment, self.folder = name, command, environment, folder
 
     def measure(self, _):
-        self.prepare()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
         start = time.time()
         process = subprocess.Popen(self.command, env=os.environ | self.environment | {"STARTED": str(start)},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        complaints, done = "", {}
-        for line in process.stderr:
-            complaints += line
-            if line.startswith("training "):
+        done = {}
+        while self.folder and not done and select.select([process.stdout], [], [], 0.005) == ([], [], []):
+            if (self.folder / "history.csv").exists():
                 done["first step"] = time.time() - start
-        output = process.stdout.read()
+        output, complaints = process.stdout.read(), process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         if status != 0:
             sys.exit(f"{self.name}: {complaints}")
@@ -122,13 +124,11 @@ def main():
 
         def train(model):
             return [options.program, "train", "--model", model, "--train", protein, "--out", out, "--placement", "qkv",
-                    "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none"]
+                    "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none",
+                    "--quiet"]
 
-        def clear():
-            subprocess.run(["rm", "-rf", out], check=True)
-
-        sides = [Command("qlora", train(folder), environment, clear),
-                 Command("qlora, quantized before", train(quantized), environment, clear),
+        sides = [Command("qlora", train(folder), environment, out),
+                 Command("qlora, quantized before", train(quantized), environment, out),
                  Command("hf", this + ["--work", "start"], environment)]
         results = in_turns(sides, options.repeats, 0)
     print(f"{processor()}, {options.threads} threads a side; {options.size} in {options.compute}, {options.tokens} "
