@@ -16,14 +16,16 @@
 
 namespace qlora::cli {
 
-ArmRuns::ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits)
+ArmRuns::ArmRuns(CompareOptions const& options, Splits const& splits)
     : options_{options},
       splits_{splits},
       part_{options.parts.own()},
-      fingerprint_{model_fingerprint(options.run.model)} {
-  auto run = options.run;
+      fingerprint_{model_fingerprint(options.run.model)} {}
+
+void ArmRuns::identify(CLI::App const& command, std::string const& quantization) {
+  auto run = options_.run;
   run.fingerprint = fingerprint_;
-  shared_ = run_identity(command, {"ci", "resamples", "no-equal-loss"}, run, splits);
+  shared_ = run_identity(command, {"ci", "resamples", "no-equal-loss"}, run, splits_, quantization);
 }
 
 void ArmRuns::check_records() const {

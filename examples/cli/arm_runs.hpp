@@ -32,12 +32,11 @@ enum class OnDivergence { stop, go_on };
 
 class ArmRuns {
  public:
-  /// With `--resume`, runs whose record lies in the study's folder are not made again. `command`
-  /// has the flags that decide them.
-  ArmRuns(CompareOptions const& options, CLI::App const& command, Splits const& splits);
+  /// With `--resume`, runs whose record lies in the study's folder are not made again.
+  ArmRuns(CompareOptions const& options, Splits const& splits);
 
-  /// How the model stores its weights, which decides the runs whatever was asked.
-  void settle(std::string const& quant) { shared_["flags"]["quant"] = quant; }
+  /// Sets what decides every run: the flags of `command`, and how the model stores its weights.
+  void identify(CLI::App const& command, std::string const& quantization);
 
   /// Throws InputError for a record in the study's folder of other data or flags: nothing has been
   /// written by then.

@@ -203,10 +203,10 @@ void compare(CompareOptions options, CLI::App const& command) {
   auto const out = std::filesystem::path{options.out};
   auto const is_first = Team::is_first();
   if (is_first && !is_part) refuse_other(options);
-  auto runs = ArmRuns{options, command, splits};
+  auto runs = ArmRuns{options, splits};
   auto arms = parse_arms(options.arms);
   auto const quant = check_models(arms, options, runs);
-  runs.settle(quant);
+  runs.identify(command, quant);
   if (is_first && options.resume) runs.check_records();
   auto comparison =
       Comparison{.arms = {},

@@ -104,7 +104,8 @@ RunResult read_result(Json const& record) {
 }  // namespace
 
 OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const& deciding_flags,
-                         RunOptions const& run, Splits const& splits) {
+                         RunOptions const& run, Splits const& splits,
+                         std::string const& quantization) {
   auto identity = OrderedJson::object();
   identity["qlora"] = version;
   identity["model"] = run.fingerprint;
@@ -116,6 +117,7 @@ OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const
   std::erase_if(flags, [&](Flag const& flag) {
     return std::ranges::find(deciding_flags, flag.first) != deciding_flags.end();
   });
+  flags.emplace_back("quant", quantization);
   identity["flags"] = settings_json(command, flags);
   identity["device"] = run.machine.device;
   identity["compute"] = run.machine.compute;

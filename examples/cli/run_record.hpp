@@ -17,9 +17,11 @@
 namespace qlora::cli {
 
 /// What decides a run of a command, besides what its caller adds: this program's version, model,
-/// data, groups, device, compute type, the training flags and those that are named.
+/// data, groups, device, compute type, the training flags and those that are named; of --quant, how
+/// the model stores its weights, whatever was asked.
 OrderedJson run_identity(CLI::App const& command, std::vector<std::string> const& deciding_flags,
-                         RunOptions const& run, Splits const& splits);
+                         RunOptions const& run, Splits const& splits,
+                         std::string const& quantization);
 
 /// Writes `result` with what decided it: equal `identity`, equal run.
 void write_record(std::filesystem::path const& file, OrderedJson const& identity,

@@ -55,7 +55,9 @@ struct Train {
     if (is_first && !run.checkpoints.resume) refuse_occupied_run(out, CheckpointFolder::is_in);
     run.ranks = &Team::communicator();
     run.fingerprint = model_fingerprint(run.model);
-    auto identity = run_identity(command, {"select"}, run, splits);
+    auto prepared = Run{run, splits};
+    auto const quantization = prepared.quantization();
+    auto identity = run_identity(command, {"select"}, run, splits, quantization);
     identity["seed"] = run.machine.seed;
     if (!run.init_adapter.empty()) {
       for (auto const* const file : {"adapter_config.json", "adapter_model.safetensors"}) {
@@ -63,13 +65,11 @@ struct Train {
             file_fingerprint(std::filesystem::path{run.init_adapter} / file);
       }
     }
-    auto prepared = Run{run, splits};
     say_notes();
     if (!run.machine.quiet) {
       for (auto const& note : prepared.notes()) std::cerr << note << "\n";
     }
-    settled.emplace_back("quant", prepared.quantization());
-    identity["flags"]["quant"] = prepared.quantization();  // whatever was asked
+    settled.emplace_back("quant", quantization);
     prepared.identify(identity);
     Team::expect_same(
         identity.dump() + (run.checkpoints.resume ? "resume" : "") + settings(command, {}),
