@@ -1,6 +1,10 @@
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -24,6 +28,23 @@ TEST(StoredTensor, ConvertsEveryFloatType) {
   EXPECT_EQ(floats<std::uint16_t>(Dtype::bf16, {0x3fc0, 0xc000}), (std::vector{1.5f, -2.f}));
   EXPECT_EQ(floats<std::uint16_t>(Dtype::f16, {0x3c01, 0xfbff, 0x0001, 0x83ff, 0x0400}),
             (std::vector{0x1.004p0f, -65504.f, 0x1p-24f, -0x3ffp-24f, 0x1p-14f}));
+}
+
+/// Of as many elements as several threads convert, from wherever they lie.
+TEST(StoredTensor, ConvertsLargeTensors) {
+  auto const threads = std::exchange(thread_count(), 3);
+  auto values = std::vector<double>(200'001);
+  for (auto i = std::size_t{0}; i < values.size(); ++i) values[i] = static_cast<double>(i) - 1e5;
+  auto bytes = std::vector<std::byte>(1 + values.size() * sizeof(double));
+  auto const read = [&] {
+    std::memcpy(bytes.data() + 1, values.data(), values.size() * sizeof(double));
+    return read_floats({"x", Dtype::f64, {200'001}, std::span{bytes}.subspan(1)}, "f");
+  };
+  EXPECT_EQ(read(), (std::vector<float>{values.begin(), values.end()}));
+  values.back() = std::nan("");
+  EXPECT_EQ(testing::input_error_of(read),
+            "f: tensor \"x\": expected finite numbers, found NaN or infinity");
+  thread_count() = threads;
 }
 
 TEST(StoredTensor, ConvertsEveryHalfAsTheFormatDefines) {

@@ -81,7 +81,7 @@ class Cpu {
               Write write) {
     expect_shape(w, {y.columns(), x.columns()}, "linear: weight");
     expect_shape(y, {x.rows(), w.rows()}, "linear: output");
-    for_each_tile(x.rows(), [&](Rows rows) {
+    for_each_tile(x.rows(), Products::row_multiple(), [&](Rows rows) {
       products_.multiply_transposed(x.slice(rows.first, rows.count), w, bias,
                                     y.slice(rows.first, rows.count), write);
     });
@@ -91,7 +91,7 @@ class Cpu {
   void linear_backward(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
     expect_shape(w, {dy.columns(), dx.columns()}, "linear_backward: weight");
     expect_shape(dx, {dy.rows(), w.columns()}, "linear_backward: input gradient");
-    for_each_tile(dy.rows(), [&](Rows rows) {
+    for_each_tile(dy.rows(), Products::row_multiple(), [&](Rows rows) {
       products_.multiply(dy.slice(rows.first, rows.count), w, dx.slice(rows.first, rows.count),
                          write);
     });
@@ -104,7 +104,7 @@ class Cpu {
                     Packing<space> const& packing, Matrix<A> h) {
     expect_shape(a, {h.columns(), x.columns()}, "lora_project: a");
     expect_shape(h, {x.rows(), a.rows()}, "lora_project: output");
-    for_each_tile(x.rows(), [&](Rows rows) {
+    for_each_tile(x.rows(), simd::row_multiple, [&](Rows rows) {
       if constexpr (vectorised) {
         simd::kernels<U>().lora_project(lora_tile(x, a, input, packing, rows), strided(x, rows),
                                         strided(a), lora_scratch(x.columns(), a.rows()),
@@ -143,7 +143,7 @@ class Cpu {
   template <class U>
   void lora_expand(Matrix<A const> h, Matrix<A const> b, A scale, Matrix<U> y) {
     expect_shape(b, {y.columns(), h.columns()}, "lora_expand: b");
-    for_each_tile(y.rows(), [&](Rows rows) {
+    for_each_tile(y.rows(), simd::row_multiple, [&](Rows rows) {
       if constexpr (vectorised) {
         simd::kernels<U>().lora_expand({rows.count, y.columns(), h.columns(), scale},
                                        strided(h, rows), strided(b),
@@ -174,7 +174,7 @@ class Cpu {
 
   void embed(Vector<std::int32_t const> ids, A scale, Matrix<A const> table, Matrix<A> y) {
     expect_shape(y, {ids.size(), table.columns()}, "embed: output");
-    for_each_tile(y.rows(), [&](Rows rows) {
+    for_each_tile(y.rows(), simd::row_multiple, [&](Rows rows) {
       for (auto i = rows.first; i < rows.first + rows.count; ++i) {
         for (auto c = Index{0}; c < y.columns(); ++c) y(i, c) = scale * table(ids[i], c);
       }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <string>
 #include <utility>
@@ -45,7 +46,11 @@ struct Memory<Space::host> {
   }
 
  private:
-  static constexpr std::size_t huge_page_bytes = std::size_t{1} << 21;
+#if defined(__linux__)
+  static constexpr auto huge_page_bytes = std::size_t{1} << 21;
+#else
+  static constexpr auto huge_page_bytes = std::numeric_limits<std::size_t>::max();
+#endif
   static constexpr std::align_val_t alignment(std::size_t bytes) {
     return std::align_val_t{bytes < huge_page_bytes ? alignment_bytes : huge_page_bytes};
   }

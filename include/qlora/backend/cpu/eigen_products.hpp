@@ -15,6 +15,9 @@ namespace qlora::inline v1 {
 /// Products of one tile of rows on the calling thread. The bits of a row depend neither on the
 /// number of rows nor on its place among them. bf16 operands are multiplied in float.
 struct EigenProducts {
+  /// Tiles of other heights are filled up to a multiple of it.
+  static constexpr Index row_multiple() { return 16; }
+
   /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
   template <class T, class U>
   void multiply_transposed(Matrix<T const> x, Matrix<T const> w, Vector<Accumulate<T> const> bias,
@@ -22,7 +25,7 @@ struct EigenProducts {
     if constexpr (std::same_as<T, bf16>) {
       tile::widened_transposed(*this, x, w, bias, y, write);
     } else {
-      tile::with_whole_tile(x, y, write, row_multiple, [&](auto whole_x, auto whole_y) {
+      tile::with_whole_tile(x, y, write, row_multiple(), [&](auto whole_x, auto whole_y) {
         begin(bias, whole_y, write);
         [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_x), map(w).transpose(), map(whole_y));
@@ -36,7 +39,7 @@ struct EigenProducts {
     if constexpr (std::same_as<T, bf16>) {
       tile::widened(*this, dy, w, dx, write);
     } else {
-      tile::with_whole_tile(dy, dx, write, row_multiple, [&](auto whole_dy, auto whole_dx) {
+      tile::with_whole_tile(dy, dx, write, row_multiple(), [&](auto whole_dy, auto whole_dx) {
         begin(Vector<T const>{}, whole_dx, write);
         [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_dy), map(w), map(whole_dx));
@@ -45,7 +48,6 @@ struct EigenProducts {
   }
 
  private:
-  static constexpr Index row_multiple = 16;
   /// Of the pieces of a product, whose operands Eigen copies: into its stack as long as they take
   /// no more than 128 KiB each, into memory from the heap beyond.
   static constexpr Index piece_depth = 256;

@@ -219,6 +219,9 @@ class Products {
 /// multiplies in double, and oneDNN in float where the processor cannot multiply bf16 or does it
 /// slowly.
 struct OneDnnProducts {
+  /// Tiles of other heights are filled up to a multiple of it.
+  static Index row_multiple() { return onednn::row_multiple(); }
+
   /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
   template <class T, class U>
   void multiply_transposed(Matrix<T const> x, Matrix<T const> w, Vector<Accumulate<T> const> bias,

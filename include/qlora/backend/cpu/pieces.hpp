@@ -16,24 +16,26 @@ inline constexpr Index most_tile_rows = 256;    ///< tokens of one product
 inline constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
 inline constexpr Index cache_line_bytes = 64;
 
-/// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile.
-inline Index tile_rows(Index rows) {
+/// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile. Of
+/// more than one tile, most have a multiple of `unit`.
+inline Index tile_rows(Index rows, Index unit) {
   auto const rounded_up = [](Index count, Index unit) { return (count + unit - 1) / unit * unit; };
   auto const tiles = rounded_up((rows + most_tile_rows - 1) / most_tile_rows, thread_count());
-  return std::min(most_tile_rows, rounded_up((rows + tiles - 1) / tiles, simd::row_multiple));
+  return std::min(most_tile_rows, rounded_up((rows + tiles - 1) / tiles, unit));
 }
 
-/// Calls `body(rows)` for tiles of rows whose results do not depend on each other.
+/// Calls `body(rows)` for tiles, as of tile_rows, of rows whose results do not depend on each
+/// other.
 template <class Body>
-void for_each_tile(Index rows, Body&& body) {
+void for_each_tile(Index rows, Index unit, Body&& body) {
   if (rows == 0) return;
-  parallel_rows(rows, tile_rows(rows), [&](Rows tile, int) { body(tile); });
+  parallel_rows(rows, tile_rows(rows, unit), [&](Rows tile, int) { body(tile); });
 }
 
 /// Calls `body(row)` for every row.
 template <class Body>
 void for_each_row(Index rows, Body&& body) {
-  for_each_tile(rows, [&](Rows tile) {
+  for_each_tile(rows, simd::row_multiple, [&](Rows tile) {
     for (auto i = tile.first; i < tile.first + tile.count; ++i) body(i);
   });
 }
