@@ -25,16 +25,17 @@ struct Format {
 /// Records of a protein whose second residue is a site.
 std::vector<Format> formats(std::string const& sequence) {
   auto const labels = "01" + std::string(sequence.size() - 2, '0');
+  auto const length = std::to_string(sequence.size()) + " AA";
   return {{"a.fasta", "", [=](auto const& id) { return ">" + id + "\n" + sequence + "\n"; }},
           {"a.txt", "",
            [=](auto const& id) { return ">" + id + "\n" + sequence + "\n" + labels + "\n"; }},
           {"a.tsv", "Entry\tSequence\tBinding site\n",
            [=](auto const& id) { return id + "\t" + sequence + "\tBINDING 2; /ligand=\"ATP\"\n"; }},
           {"a.dat", "", [=](auto const& id) {
-             return "ID   " + id + "   Reviewed;   33 AA.\nAC   " + id +
-                    ";\nFT   BINDING         2\nFT                   /ligand=\"ATP\"\n"
-                    "SQ   SEQUENCE   33 AA;  3800 MW;  0000000000000000 CRC64;\n     " +
-                    sequence + "\n//\n";
+             return "ID   " + id + "   Reviewed;   " + length + ".\nAC   " + id +
+                    ";\nFT   BINDING         2\nFT                   /ligand=\"ATP\"\nSQ   "
+                    "SEQUENCE   " +
+                    length + ";  3800 MW;  0000000000000000 CRC64;\n     " + sequence + "\n//\n";
            }}};
 }
 
@@ -77,6 +78,7 @@ TEST(Memory, IsBoundedForTinyRecords) {
   auto const program = Program{};
   ASSERT_GT(peak_of_nothing(program), 0u);
   for (auto const& format : formats("AC")) {
+    expect_bounded(program, format, file(format, 24 * mebibyte), 0);
     auto const content = file(format, 24 * mebibyte, "\x01\xff\n");
     expect_bounded(program, format, content, 2);
     expect_bounded(program, format, content, 2, {"prepare", "--out", "prepared", "--input"});

@@ -108,11 +108,12 @@ inline PreparedData prepare(std::span<std::filesystem::path const> files,
   auto const skip = [&](std::string_view reason) { ++data.skipped[std::string{reason}]; };
   // Whole, before anything is kept: what is refused takes no memory.
   for (auto const& file : files) {
-    auto& input = data.inputs.emplace_back(file.string(), recognise(file));
-    for_each_annotated(file, input.format, [&](AnnotatedProtein const&) { ++input.records; });
+    auto const& input = data.inputs.emplace_back(file.string(), recognise(file));
+    for_each_annotated(file, input.format, [](AnnotatedProtein const&) {});
   }
   for (std::size_t i = 0; i < files.size(); ++i) {
     for_each_annotated(files[i], data.inputs[i].format, [&](AnnotatedProtein&& record) {
+      ++data.inputs[i].records;
       auto labelling = label(record, options.labels);
       if (!labelling.skipped.empty()) return skip(labelling.skipped);
       auto const outcome = collection.add({.id = std::move(record.id),

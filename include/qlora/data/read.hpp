@@ -63,7 +63,7 @@ void for_each_protein(std::filesystem::path const& path, Use&& use) {
 }
 
 /// All proteins of such a file. It is read twice, and nothing is kept before its end was seen: what
-/// is refused takes no memory.
+/// is refused takes no memory (but of pickles, which are held whole).
 inline std::vector<Protein> read_proteins(std::filesystem::path const& path) {
   auto count = std::size_t{0};
   for_each_protein(path, [&](Protein const&) { ++count; });
