@@ -5,11 +5,10 @@ one sequence.
     python3 bench/startup.py
     python3 bench/startup.py --size 640,30,20 --compute bf16
 
-This project's side is the command `qlora train` with a single protein, until it has written the
-step into history.csv (what follows, the protein's metrics and an adapter, is in the column "ended"): from the weights,
-which it quantizes, and from a folder that `qlora quantize` has made of them. Needs
-build/release/bin/qlora, 6 GB of disk for 650M, and makes a virtual environment of the pinned versions where --venv has
-none. Files are in the page cache on both sides.
+This project's side is the command `qlora train` with a single protein, until it has written the step into history.csv
+(what follows, the protein's metrics and an adapter, is in the column "ended"): from the weights, which it quantizes, and
+from a folder that `qlora quantize` has made of them. Needs build/release/bin/qlora, 6 GB of disk for 650M, and makes a
+virtual environment of the pinned versions where --venv has none. Files are in the page cache on both sides.
 """
 
 import argparse
@@ -133,13 +132,13 @@ def main():
         results = in_turns(sides, options.repeats, 0)
     print(f"{processor()}, {options.threads} threads a side; {options.size} in {options.compute}, {options.tokens} "
           f"tokens; {options.repeats} repetitions\n")
-    print("| s, median (range) | imports | loaded | first step | of hf | ended | peak MB |\n|---|---|---|---|---|---|---|")
+    print("| s, median (range) | imports | loaded | first step | ended | first step of hf | peak MB |\n|---|---|---|---|---|---|---|")
     for name, found in results.items():
-        cells = {key: spread([one[key] for one in found], "%.2f") if key in found[0] else ""
-                 for key in ("imports", "loaded", "first step", "ended")}
+        cells = [spread([one[key] for one in found], "%.2f") if key in found[0] else ""
+                 for key in ("imports", "loaded", "first step", "ended")]
         ratios = [one["first step"] / other["first step"] for one, other in zip(found, results["hf"])]
-        print(f"| {name} | {cells['imports']} | {cells['loaded']} | {cells['first step']} | {spread(ratios, '%.2f')} | "
-              f"{cells['ended']} | {max(one['peak_MB'] for one in found):.0f} |")
+        print(f"| {name} | {' | '.join(cells)} | {spread(ratios, '%.2f')} | "
+              f"{max(one['peak_MB'] for one in found):.0f} |")
     say_load([one["others"] for found in results.values() for one in found])
 
 
