@@ -380,7 +380,11 @@ class Cpu {
              AdamWStep const& options, Vector<StepNumbers const> numbers) {
     expect_shape(gradients, parameters.extents(), "adamw: gradients");
     auto const step = formula::AdamW<A>{options, numbers[0]};
-    if (step.finite) reference::adamw(parameters, gradients, first, second, step);
+    if (!step.finite) return;
+    parallel_rows(parameters.size(), parameters_of_piece, [&](Rows piece, int) {
+      auto const of = [&](auto all) { return all.slice(piece.first, piece.count); };
+      reference::adamw(of(parameters), of(gradients), of(first), of(second), step);
+    });
   }
 
   void read(Vector<StepNumbers const> numbers, Reading& reading) { reading.numbers_ = numbers[0]; }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1 {
@@ -62,7 +63,7 @@ class Arena {
   template <class T>
   T* take(Index count) {
     auto const bytes = static_cast<std::size_t>(count) * sizeof(T);
-    auto const rounded = (bytes + alignment_bytes - 1) / alignment_bytes * alignment_bytes;
+    auto const rounded = round_up(bytes, alignment_bytes);
     auto const free = capacity_ - used_;
     if (std::max(bytes, rounded) > free) {  // rounding a negative size up wraps to zero
       throw SystemError{"arena: expected " + std::to_string(bytes) + " free bytes, found " +

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <qlora/core/error.hpp>
+#include <qlora/core/rounding.hpp>
 
 namespace qlora::inline v1 {
 
@@ -133,7 +134,7 @@ class MappedFile {
   /// small.
   void release(std::span<std::byte const> part) const noexcept {
     static auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    auto const begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
+    auto const begin = round_up(reinterpret_cast<std::uintptr_t>(part.data()), page);
     auto const end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
     if (begin >= end) return;
     // NOLINTNEXTLINE(performance-no-int-to-ptr)

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/thread_pool.hpp>
 
 namespace qlora::inline v1 {
@@ -36,7 +37,7 @@ struct Rows {
 /// Calls `body(rows, worker)` for consecutive tiles of at most `tile` rows that cover [0, rows).
 template <class Body>
 void parallel_rows(Index rows, Index tile, Body const& body) {
-  parallel_for((rows + tile - 1) / tile, [&](Index piece, int worker) {
+  parallel_for(ceil_div(rows, tile), [&](Index piece, int worker) {
     auto const first = piece * tile;
     body(Rows{first, std::min(tile, rows - first)}, worker);
   });

@@ -17,6 +17,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/json.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/safetensors.hpp>
 #include <qlora/core/stored_tensor.hpp>
 
@@ -58,7 +59,7 @@ write_safetensors(std::filesystem::path const& path, std::span<TensorSpec const>
   }
   if (header.back() == ',') header.pop_back();
   header += '}';
-  header.resize((header.size() + 7) / 8 * 8, ' ');
+  header.resize(round_up(header.size(), 8), ' ');
 
   write_atomically(path, [&](FileWriter& writer) {
     auto const header_bytes = std::uint64_t{header.size()};

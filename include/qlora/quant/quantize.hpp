@@ -16,6 +16,7 @@
 #include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/error.hpp>
 #include <qlora/core/parallel.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/quant/double_quantization.hpp>
 #include <qlora/quant/normalize.hpp>
@@ -51,7 +52,7 @@ constexpr Index piece_blocks(Index block) {
 template <class Body>
 void for_each_piece(Layout const& layout, Body&& body) {
   auto const length = block_elements(layout);
-  parallel_rows((layout.size() + length - 1) / length, piece_blocks(length),
+  parallel_rows(ceil_div(layout.size(), length), piece_blocks(length),
                 [&](Rows blocks, int) { body(blocks); });
 }
 
@@ -201,7 +202,7 @@ inline void double_quantize(Parts<Space::host>& parts, std::optional<float> offs
   auto const blocks = scales.size();
   parts.offset = offset ? *offset : mean_scale(scales);
   parts.scale_codes = VectorTensor<std::uint8_t>{{blocks}};
-  parts.nested_scales = VectorTensor<float>{{(blocks + nested_block - 1) / nested_block}};
+  parts.nested_scales = VectorTensor<float>{{ceil_div(blocks, nested_block)}};
   parts.nested_map = VectorTensor<float>{{256}};
   std::ranges::copy(dynamic_map, parts.nested_map.data());
   parallel_for(parts.nested_scales.size(), [&](Index nested, int) {

@@ -9,6 +9,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/host_device.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/core/transfer.hpp>
@@ -52,7 +53,7 @@ struct Layout {
   Index code_bytes = 0;
 
   Index size() const { return rows * columns; }
-  Index nested_blocks() const { return (blocks + nested_block - 1) / nested_block; }
+  Index nested_blocks() const { return ceil_div(blocks, nested_block); }
 };
 
 template <Quantization S>

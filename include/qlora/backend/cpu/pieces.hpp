@@ -3,25 +3,28 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
+#include <vector>
 
 #include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/parallel.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::backend {
 
-inline constexpr Index most_tile_rows = 256;    ///< tokens of one product
-inline constexpr Index reduction_chunk = 1024;  ///< tokens of one partial sum
+inline constexpr Index most_tile_rows = 256;                  ///< tokens of one product
+inline constexpr Index reduction_chunk = 1024;                ///< tokens of one partial sum
+inline constexpr Index parameters_of_piece = Index{1} << 16;  ///< that are updated together
 inline constexpr Index cache_line_bytes = 64;
 
 /// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile. Of
 /// more than one tile, most have a multiple of `unit`.
 inline Index tile_rows(Index rows, Index unit) {
-  auto const rounded_up = [](Index count, Index unit) { return (count + unit - 1) / unit * unit; };
-  auto const tiles = rounded_up((rows + most_tile_rows - 1) / most_tile_rows, thread_count());
-  return std::min(most_tile_rows, rounded_up((rows + tiles - 1) / tiles, unit));
+  auto const tiles = round_up(ceil_div(rows, most_tile_rows), thread_count());
+  return std::min(most_tile_rows, round_up(ceil_div(rows, tiles), unit));
 }
 
 /// Calls `body(rows)` for tiles, as of tile_rows, of rows whose results do not depend on each
@@ -53,7 +56,7 @@ class Pieces {
   /// zero.
   template <class Body>
   void reduce_rows(Index rows, Matrix<A> sum, Body&& body) {
-    auto const chunks = (rows + reduction_chunk - 1) / reduction_chunk;
+    auto const chunks = ceil_div(rows, reduction_chunk);
     auto const size = sum.rows() * sum.columns();
     auto* const partial = scratch(chunks * size);
     parallel_rows(rows, reduction_chunk, [&](Rows chunk, int) {
@@ -69,19 +72,21 @@ class Pieces {
     }
   }
 
-  /// Calls `body(rows, columns, head, scratch)` for every sequence and head, with `scratch_size`
-  /// numbers to work with. Heads of T that share cache lines are one thread's, since threads that
-  /// write to one line at a time wait for each other, unless some threads would have nothing to do.
+  /// Calls `body(rows, columns, head, scratch)` for every sequence and head, the longest first,
+  /// with `scratch_size` numbers to work with. Heads of T that share cache lines are one thread's,
+  /// since threads that write to one line at a time wait for each other, unless some threads would
+  /// have nothing to do.
   template <class T, class Body>
   void for_each_head(Index features, Index heads, Packing<Space::host> const& packing,
                      Index scratch_size, Body&& body) {
     auto const head_dim = features / heads;
     auto together = std::min(heads, heads_of_lines(head_dim * Index{sizeof(T)}));
     if (packing.sequences() * heads < 8 * together * thread_count()) together = 1;
-    auto const groups = (heads + together - 1) / together;
+    auto const groups = ceil_div(heads, together);
     auto* const memory = scratch(scratch_size * thread_count());
+    longest_first(packing);
     parallel_for(packing.sequences() * groups, [&](Index piece, int worker) {
-      auto const sequence = piece / groups;
+      auto const sequence = order_[static_cast<std::size_t>(piece / groups)];
       auto const first = Index{packing.offsets[sequence]};
       auto const rows = Rows{first, Index{packing.offsets[sequence + 1]} - first};
       auto const begin = piece % groups * together;
@@ -97,7 +102,16 @@ class Pieces {
     return scratch_.data();
   }
 
+  /// Fills order_: threads that take what is longest first end together.
+  void longest_first(Packing<Space::host> const& packing) {
+    auto const length = [&](Index i) { return packing.offsets[i + 1] - packing.offsets[i]; };
+    order_.resize(static_cast<std::size_t>(packing.sequences()));
+    std::iota(order_.begin(), order_.end(), Index{0});
+    std::ranges::sort(order_, std::greater{}, length);
+  }
+
   VectorTensor<A> scratch_;
+  std::vector<Index> order_;  ///< of sequences
 };
 
 }  // namespace qlora::inline v1::backend

@@ -14,6 +14,7 @@
 #include <qlora/backend/concepts.hpp>
 #include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -85,7 +86,7 @@ void copy_rows(Matrix<From> from, Matrix<To> to) {
 template <class T, class U, class Product>
 void with_whole_tile(Matrix<T const> x, Matrix<U> y, Write write, Index row_multiple,
                      Product&& product) {
-  auto const rows = (x.rows() + row_multiple - 1) / row_multiple * row_multiple;
+  auto const rows = round_up(x.rows(), row_multiple);
   auto const pad = [](auto from, auto to) {
     copy_rows(from, to);
     std::fill(to.data() + from.rows() * from.columns(), to.data() + to.size(),

@@ -21,6 +21,7 @@
 #include <qlora/backend/cuda/map.cuh>
 #include <qlora/backend/cuda/scratch.cuh>
 #include <qlora/backend/cuda/stream.cuh>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -86,7 +87,7 @@ class CudnnAttention {
     auto const step = std::max(Index{128}, octave / 8);
     return {
         .sequences = static_cast<Index>(std::bit_ceil(static_cast<std::size_t>(shape.sequences))),
-        .longest = (shape.longest + step - 1) / step * step,
+        .longest = round_up(shape.longest, step),
         .heads = shape.heads,
         .head_dim = shape.head_dim};
   }

@@ -24,6 +24,7 @@
 #include <qlora/backend/cuda/scratch.cuh>
 #include <qlora/backend/cuda/staging.cuh>
 #include <qlora/backend/cuda/stream.cuh>
+#include <qlora/core/rounding.hpp>
 
 namespace qlora::inline v1::cuda {
 
@@ -334,7 +335,7 @@ class Backend {
     require_device();
     return Stream{};
   }
-  static Index groups_of(Index rows, Index size) { return (rows + size - 1) / size; }
+  static Index groups_of(Index rows, Index size) { return ceil_div(rows, size); }
   static Index octets(Index columns) { return groups_of(columns, octet_size); }
   template <class U>
   static bool are_packs(Matrix<U, space> x) {

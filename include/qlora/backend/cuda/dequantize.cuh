@@ -8,6 +8,7 @@
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/backend/cuda/pack.cuh>
 #include <qlora/backend/cuda/stream.cuh>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/quant/quantized.hpp>
@@ -171,7 +172,7 @@ void dequantize(Quantized<S, Space::device> const& matrix, Matrix<T, Space::devi
   }
   if (out.size() == 0) return;
   constexpr auto tile = Index{octet_size} * dequantize_octets * dequantize_threads;
-  auto const tiles = static_cast<unsigned>((out.size() + tile - 1) / tile);
+  auto const tiles = static_cast<unsigned>(ceil_div(out.size(), tile));
   quant::with_scheme(matrix.scheme(), [&]<class Static>(Static) {
     launch(dequantize_kernel<Static, T>, dim3{tiles}, dim3{dequantize_threads}, stream,
            pointers<Static>(matrix.layout(), matrix.parts()), out.data());

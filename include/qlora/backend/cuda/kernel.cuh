@@ -5,6 +5,7 @@
 
 #include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -33,7 +34,7 @@ inline constexpr int warps_per_block = 4;
 inline constexpr Index grid_limit = 65'535;
 
 inline unsigned blocks_for(Index work, Index per_block) {
-  return static_cast<unsigned>((work + per_block - 1) / per_block);
+  return static_cast<unsigned>(ceil_div(work, per_block));
 }
 
 /// The sum of the values of `Lanes` neighbours, the same bits in each of them: always added in the
@@ -58,8 +59,7 @@ template <class Body>
 void for_each_element(Index rows, Index columns, Stream const& stream, Body const& body) {
   if (rows == 0 || columns == 0) return;
   // Narrow matrices get narrow blocks: a warp at least.
-  auto const threads =
-      std::clamp<Index>((columns + warp_size - 1) / warp_size * warp_size, 32, 256);
+  auto const threads = std::clamp<Index>(round_up(columns, warp_size), 32, 256);
   auto const grid =
       dim3{blocks_for(columns, threads), static_cast<unsigned>(std::min(rows, grid_limit))};
   launch(for_each_element_kernel<Body>, grid, dim3{static_cast<unsigned>(threads)}, stream, body,

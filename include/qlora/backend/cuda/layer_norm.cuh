@@ -7,6 +7,7 @@
 
 #include <qlora/backend/cuda/kernel.cuh>
 #include <qlora/backend/cuda/pack.cuh>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -150,7 +151,7 @@ void with_kept_row(Index size, bool packed, Body&& body) {
   using One = std::integral_constant<int, 1>;
   using Four = std::integral_constant<int, 4>;
   if constexpr (!is_for_checks<A>) {
-    auto const lanes = (size / Four::value + warp_size - 1) / warp_size;
+    auto const lanes = ceil_div(size / Four::value, warp_size);
     if (packed && lanes <= 3) return body(Four{}, std::integral_constant<int, 3>{});
     if (packed && lanes <= 5) return body(Four{}, std::integral_constant<int, 5>{});
     if (packed && lanes <= 10) return body(Four{}, std::integral_constant<int, 10>{});

@@ -12,6 +12,7 @@
 #include <qlora/backend/cuda/reduce.cuh>
 #include <qlora/backend/dropout.hpp>
 #include <qlora/core/packing.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -47,7 +48,7 @@ inline Masks masks_of(LoraInput const& input, Packing<Space::device> const& pack
                       Index columns) {
   return {.dropout = input.dropout,
           .first_site = input.first_site,
-          .octets = static_cast<std::uint32_t>((columns + octet_size - 1) / octet_size),
+          .octets = static_cast<std::uint32_t>(ceil_div(columns, octet_size)),
           .positions = packing.positions.data(),
           .samples = packing.samples.data()};
 }
@@ -175,10 +176,10 @@ struct LoraOuter {
   Octets<A> partials;
   Index rows, chunk, targets, rank;
 
-  Index groups() const { return (rank + Ranks - 1) / Ranks; }
+  Index groups() const { return ceil_div(rank, Ranks); }
 
   __device__ void operator()(Index work, Index octet) const {
-    auto const per_target = (rank + Ranks - 1) / Ranks;
+    auto const per_target = ceil_div(rank, Ranks);
     auto const group = work % per_target;
     auto const target = work / per_target % targets;
     auto const number = work / per_target / targets;

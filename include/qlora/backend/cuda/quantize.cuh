@@ -14,6 +14,7 @@
 #include <qlora/backend/cuda/kernel.cuh>
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/core/error.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 #include <qlora/core/transfer.hpp>
 #include <qlora/quant/quantize.hpp>
@@ -207,7 +208,7 @@ Quantized<S, Space::device> quantize(S const& scheme, Matrix<float const, Space:
   quant::detail::check_dense(weight);
   auto const layout = quant::layout_of(scheme, weight.rows(), weight.columns());
   auto const block = quant::detail::block_elements(layout);
-  auto const blocks = (layout.size() + block - 1) / block;
+  auto const blocks = ceil_div(layout.size(), block);
   auto parts = quant::Parts<Space::device>{};
   parts.codes = VectorTensor<std::uint8_t, Space::device>{{layout.code_bytes}};
   parts.scales = VectorTensor<float, Space::device>{{blocks}};
@@ -219,7 +220,7 @@ Quantized<S, Space::device> quantize(S const& scheme, Matrix<float const, Space:
   });
 
   // The mean of the scales is not finite either where an element is not.
-  auto const nested_blocks = (blocks + quant::nested_block - 1) / quant::nested_block;
+  auto const nested_blocks = ceil_div(blocks, quant::nested_block);
   auto const sums = VectorTensor<double, Space::device>{{nested_blocks}};
   auto const device_mean = VectorTensor<float, Space::device>{{1}};
   for_each_element(1, nested_blocks, stream, SumScales{parts.scales.data(), blocks, sums.data()});

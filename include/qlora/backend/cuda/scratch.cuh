@@ -7,6 +7,7 @@
 
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -35,7 +36,7 @@ class Scratch {
 
  private:
   /// Parts start where cudaMalloc's memory would.
-  static std::size_t rounded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+  static std::size_t rounded(std::size_t bytes) { return round_up(bytes, 256); }
 
   Buffer<Space::device> buffer_;
 };

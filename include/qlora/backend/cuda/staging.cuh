@@ -9,6 +9,7 @@
 #include <qlora/backend/cuda/memory.cuh>
 #include <qlora/backend/cuda/stream.cuh>
 #include <qlora/core/packing.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/tensor.hpp>
 
 namespace qlora::inline v1::cuda {
@@ -59,7 +60,7 @@ class Staging {
   static std::size_t aligned(Vector<T const> values) {
     constexpr auto alignment = std::size_t{256};
     auto const bytes = static_cast<std::size_t>(values.size()) * sizeof(T);
-    return (bytes + alignment - 1) / alignment * alignment;
+    return round_up(bytes, alignment);
   }
 
   std::array<Slot, 2> slots_;

@@ -11,6 +11,7 @@
 #include <qlora/backend/concepts.hpp>
 #include <qlora/backend/dropout.hpp>
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/scalar.hpp>
 
 namespace qlora::inline v1::simd {
@@ -47,12 +48,12 @@ inline constexpr Index row_multiple = 16;
 inline constexpr Index query_block = 32;
 
 constexpr Index padded(Index count) {
-  return (count + row_multiple - 1) / row_multiple * row_multiple;
+  return round_up(count, row_multiple);
 }
 /// From row to row of keys: room for pairs of vectors, and an odd number of cache lines, since at
 /// powers of two rows would evict each other.
 constexpr Index padded_keys(Index length) {
-  return (length + 2 * row_multiple - 1) / (2 * row_multiple) * (2 * row_multiple) + row_multiple;
+  return round_up(length, 2 * row_multiple) + row_multiple;
 }
 /// Floats of scratch that a head needs, forward or backward.
 constexpr Index attention_scratch(Index length, Index head_dim) {
