@@ -347,7 +347,7 @@ class Esm2 {
     auto const m = keep == Keep::nothing ? Index{0} : n;
     scratch_.panels = panels;
     scratch_.normed = arena.template matrix<T>(n, d);
-    scratch_.narrow = arena.template matrix<T>(m, d);
+    scratch_.narrow = arena.template matrix<T>(std::same_as<T, A> ? 0 : m, d);
     auto const activate = [&] {
       scratch_.activated = arena.template matrix<T>(n, shape_.intermediate);
     };

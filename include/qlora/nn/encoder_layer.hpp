@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 
 #include <qlora/core/arena.hpp>
 #include <qlora/nn/linear.hpp>
@@ -49,9 +50,9 @@ struct LayerScratch {
 
   Vector<T, space> panels;     ///< expanded weights
   Matrix<T, space> normed;     ///< (n, hidden)
-  Matrix<T, space> narrow;     ///< (n, hidden)
   Matrix<T, space> activated;  ///< (n, intermediate)
   // backward only
+  Matrix<T, space> narrow;    ///< (n, hidden); none where T is A
   Matrix<T, space> d_up;      ///< (n, intermediate)
   Matrix<T, space> d_qkv;     ///< (n, 3 hidden)
   Matrix<A, space> d_normed;  ///< (n, hidden)
@@ -127,19 +128,17 @@ struct EncoderLayer {
     auto const dh = [&](auto const& linear) { return scratch.dh.columns(0, linear.hidden()); };
 
     if (down.adapted()) backend.gelu(state.up, scratch.activated);
-    backend.round(d, scratch.narrow);
-    down.backward(backend, pass, scratch.activated, state.h_down, scratch.narrow, scratch.panels,
-                  dh(down), scratch.d_up);
+    down.backward(backend, pass, scratch.activated, state.h_down, narrow(backend, d, scratch),
+                  scratch.panels, dh(down), scratch.d_up);
     backend.gelu_backward(state.up, scratch.d_up, scratch.d_up);
     if (up.adapted()) normalise(backend, shape, ffn_norm, state.middle, scratch, state.ffn_stats);
     up.backward(backend, pass, scratch.normed, state.h_up, scratch.d_up, scratch.panels, dh(up),
                 scratch.d_normed);
     backend.layer_norm_backward(scratch.d_normed, state.middle, ffn_norm.gamma, state.ffn_stats, d);
 
-    backend.round(d, scratch.narrow);
     auto const d_context = scratch.normed;  // (n, hidden)
-    out.backward(backend, pass, state.context, state.h_out, scratch.narrow, scratch.panels, dh(out),
-                 d_context);
+    out.backward(backend, pass, state.context, state.h_out, narrow(backend, d, scratch),
+                 scratch.panels, dh(out), d_context);
     auto const part = [&](auto matrix, Index i) { return matrix.columns(i * hidden, hidden); };
     auto const dq = part(scratch.d_qkv, 0);
     auto const dk = part(scratch.d_qkv, 1);
@@ -164,6 +163,15 @@ struct EncoderLayer {
                         Matrix<A const, space> x, Scratch const& scratch, Matrix<A, space> stats) {
     backend.template layer_norm<T>(x, norm.gamma, norm.beta, static_cast<A>(shape.layer_norm_eps),
                                    scratch.normed, stats);
+  }
+  /// d (n, hidden) as products read it.
+  static Matrix<T const, space> narrow(B& backend, Matrix<A, space> d, Scratch const& scratch) {
+    if constexpr (std::same_as<T, A>) {
+      return d;
+    } else {
+      backend.round(d, scratch.narrow);
+      return scratch.narrow;
+    }
   }
 };
 
