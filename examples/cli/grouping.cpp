@@ -26,7 +26,8 @@ std::string groups_beside(std::vector<std::string> const& data_files) {
     if (file.empty()) continue;
     auto const path = std::filesystem::path{file}.parent_path() / "groups.tsv";
     auto ignored = std::error_code{};
-    if (std::filesystem::is_regular_file(path, ignored)) return path.string();
+    auto const status = std::filesystem::symlink_status(path, ignored);
+    if (status.type() != std::filesystem::file_type::not_found) return path.string();
   }
   return "";
 }

@@ -77,31 +77,52 @@ TEST(Alignment, FindsTheLocalOptimum) {
   EXPECT_EQ(align("JJCWC", "CWC").pairs, (Pairs{{2, 0}, {3, 1}, {4, 2}}));
 }
 
-/// The score of an alignment is that of its pairs less its gaps.
+std::string drawn(RandomSequence& random, std::size_t size) {
+  auto text = std::string{};
+  while (text.size() < size) text += "ACDEFGHIKLMNPQRSTVWYX"[random.below(21)];
+  return text;
+}
+
+/// Of the pairs, less the gaps.
+int score_of(baseline::Alignment const& found, std::string const& a, std::string const& b) {
+  auto score = 0;
+  for (auto i = std::size_t{0}; i < found.pairs.size(); ++i) {
+    auto const [x, y] = found.pairs[i];
+    score += baseline::detail::similarity(a[x], b[y]);
+    if (i == 0) continue;
+    auto const [before_x, before_y] = found.pairs[i - 1];
+    for (auto const gap : {x - before_x - 1, y - before_y - 1}) {
+      if (gap > 0) score -= 10 + static_cast<int>(gap);
+    }
+  }
+  return score;
+}
+
 TEST(Alignment, ScoresWhatItShows) {
   auto random = RandomSequence{{.seed = 7}};
   for (auto round = 0; round < 200; ++round) {
-    auto const draw = [&](std::size_t size) {
-      auto text = std::string{};
-      while (text.size() < size) text += "ACDEFGHIKLMNPQRSTVWYX"[random.below(21)];
-      return text;
-    };
-    auto a = draw(1 + random.below(60));
-    auto b = a.substr(random.below(static_cast<std::uint32_t>(a.size()))) + draw(random.below(20));
+    auto a = drawn(random, 1 + random.below(60));
+    auto b = a.substr(random.below(static_cast<std::uint32_t>(a.size()))) +
+             drawn(random, random.below(20));
     if (b.size() > 9) b.erase(4, random.below(6));
     auto const found = align(a, b);
-    auto score = 0;
-    for (auto i = std::size_t{0}; i < found.pairs.size(); ++i) {
-      auto const [x, y] = found.pairs[i];
-      score += baseline::detail::similarity(a[x], b[y]);
-      if (i == 0) continue;
-      auto const [before_x, before_y] = found.pairs[i - 1];
-      for (auto const gap : {x - before_x - 1, y - before_y - 1}) {
-        if (gap > 0) score -= 10 + static_cast<int>(gap);
-      }
-    }
-    EXPECT_EQ(score, found.score) << a << " " << b;
+    EXPECT_EQ(score_of(found, a, b), found.score) << a << " " << b;
   }
+}
+
+/// Of proteins so long that the way back is computed again, block by block.
+TEST(Alignment, ScoresWhatItShowsOfLongProteins) {
+  auto random = RandomSequence{{.seed = 8}};
+  auto const a = drawn(random, 4200);
+  auto b = a + drawn(random, 20);
+  for (auto const at : {4000u, 3100u, 2000u, 1500u, 700u, 50u}) b.erase(at, 1 + random.below(9));
+  auto const found = align(a, b);
+  EXPECT_EQ(score_of(found, a, b), found.score);
+  EXPECT_GT(baseline::identical(found, a, b), 4000u);
+}
+
+TEST(Alignment, RefusesWhatWouldTakeHours) {
+  EXPECT_THROW(align(std::string(baseline::longest_aligned + 1, 'A'), "A"), InputError);
 }
 
 TEST(Alignment, CountsIdenticalResidues) {

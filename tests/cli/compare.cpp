@@ -219,6 +219,11 @@ TEST(Compare, FindsGroupsBesideTheData) {
       << found.err;
   program.write("groups.tsv", "chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
   EXPECT_NE(compare("other").err.find("each protein is a group of its own"), std::string::npos);
+  std::filesystem::remove(program.path("groups.tsv"));
+  std::filesystem::create_directory(program.path("groups.tsv"));
+  EXPECT_NE(compare("none").err.find("each protein is a group of its own"), std::string::npos);
+  std::filesystem::remove(program.path("groups.tsv"));
+  program.write("groups.tsv", "chunk\tprotein\toffset\tfamily\tgroup\tsplit\n");
   program.refuses(
       quick_training("compare", "study") + std::vector<std::string>{"--groups", "groups.tsv"},
       {"groups.tsv", "expected a group of 'protein_0'"});

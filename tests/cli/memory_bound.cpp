@@ -90,6 +90,32 @@ TEST(Memory, IsBoundedForTinyRecords) {
   }
 }
 
+/// Structures and tables that proteins are looked up in.
+TEST(Memory, IsBoundedForWhatGoesWithProteins) {
+  auto const program = Program{};
+  ASSERT_GT(peak_of_nothing(program), 0u);
+  program.write("data.txt", ">p\nAC\n01\n");
+  auto const structure =
+      Format{"a.cif",
+             "loop_\n_atom_site.auth_comp_id\n_atom_site.auth_asym_id\n_atom_site.auth_seq_id\n"
+             "_atom_site.B_iso_or_equiv\n",
+             [](auto const& id) { return "ALA " + id + " 1 0\n"; }};
+  expect_bounded(program, structure, file(structure, 24 * mebibyte, "ALA A 1\n"), 2,
+                 {"predict", "--model", nano, "--out", "out.cif", "--structure"});
+  auto const groups = Format{"groups.tsv", "chunk\tprotein\toffset\tfamily\tgroup\tsplit\n",
+                             [](auto const& id) { return id + "\tp" + id + "\t\t\tg\t\n"; }};
+  expect_bounded(program, groups, file(groups, 24 * mebibyte, "p1\t\t\t\th\t\n"), 2,
+                 {"evaluate", "--model", nano, "--data", "data.txt", "--groups"});
+  auto const clusters =
+      Format{"clusters.tsv", "", [](auto const& id) { return "r\t" + id + "\n"; }};
+  program.write(clusters.name, file(clusters, 24 * mebibyte, "r\t1\n"));
+  auto const outcome = program.run({"prepare", "--input", "data.txt", "--split",
+                                    "clusters:" + clusters.name, "--out", "prepared"});
+  EXPECT_EQ(outcome.status, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("expected each member once"), std::string::npos) << outcome.err;
+  EXPECT_LE(outcome.peak_bytes, peak_of_nothing(program) + (64 + 4 * 24) * mebibyte);
+}
+
 /// What a header claims to follow is asked for of the file, not of memory.
 TEST(Memory, IsBoundedWhateverAHeaderClaims) {
   auto const program = Program{};

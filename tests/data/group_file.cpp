@@ -53,7 +53,7 @@ TEST(GroupFile, RefusesWhatIsNone) {
             std::string::npos);
   EXPECT_NE(refused(header + "a\ta\t0\tA\t\ttest\n").find("expected a group"), std::string::npos);
   EXPECT_NE(refused(header + "a\tp\t0\tA\tA\ttest\nb\tp\t9\tB\tB\ttest\n")
-                .find(":3: expected 'p' in the group 'A' as before, found 'B'"),
+                .find(":3: expected 'p' in one group, found another: 'B'"),
             std::string::npos);
   auto const text = TextFile{header + "a\ta\t0\tA\tA\ttest\n"};
   auto const file = GroupFile{text.path()};

@@ -173,6 +173,10 @@ TEST(ModelFolder, RefusesTensorsThatDoNotFit) {
       {"tiny_nf4", set_state("float32", "int32"), "expected dtype float32, float16 or bfloat16"},
       {"tiny_nf4", set_state("{", "{{"), "invalid JSON at byte 2"},
       {"tiny_int8", erase(key + ".SCB"), "expected a tensor " + key + ".SCB, got none"},
+      {"tiny_int8",
+       value_to(key + ".weight_format",
+                [](Tensors::Value& value) { value.bytes[0] = std::byte{2}; }),
+       "weight_format: expected 0, for rows one after the other, got 2"},
       {"tiny_int8", reshape(key + ".SCB", {63}), "expected 64 elements, got shape 63"},
       {"tiny_int8", reshape(key + ".weight", {32, 128}), "layer 1 key: expected 64x64, got 32x128"},
   };

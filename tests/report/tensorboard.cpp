@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <qlora/report/tensorboard.hpp>
 
@@ -52,6 +53,13 @@ TEST(EventFile, IsLeftAloneByWhoWritesNothing) {
   EXPECT_EQ(testing::read_file(path), bytes);
   another.write();
   EXPECT_NE(testing::read_file(path), bytes);
+}
+
+TEST(EventFile, RefusesAPipe) {
+  auto const folder = testing::TemporaryFolder{};
+  auto const path = folder.path() / "events.out.tfevents.0.qlora";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THROW((EventFile{path, 1.5}.write()), InputError);
 }
 
 }  // namespace

@@ -3,11 +3,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <qlora/core/error.hpp>
 
 namespace qlora::inline v1::baseline {
 
@@ -65,16 +69,12 @@ constexpr int similarity(char a, char b) {
   return row < 20 && column < 20 ? blosum62[row][column] : -1;
 }
 
-}  // namespace detail
-
-/// The best local alignment (Smith and Waterman, JMB 147, 1981; Gotoh, JMB 162, 1982), gaps costing
-/// 11 for the first residue and 1 for each further one, as in BLAST. Takes length x length bytes.
-inline Alignment align(std::string_view a, std::string_view b) {
-  constexpr auto open = 11;
-  constexpr auto extend = 1;
-  constexpr auto never = -1'000'000;
-  // How a cell was reached: two bits for the best, one for each kind of gap that was extended.
-  enum : std::uint8_t {
+/// The rows of the matrix of scores, of which one at a time is there: gaps cost 11 for the first
+/// residue and 1 for each further one.
+class ScoreRows {
+ public:
+  /// How a cell was reached: two bits for the best, one for each kind of gap that was extended.
+  enum Way : std::uint8_t {
     stop = 0,
     diagonal = 1,
     up = 2,
@@ -82,49 +82,130 @@ inline Alignment align(std::string_view a, std::string_view b) {
     up_extended = 4,
     left_extended = 8
   };
-  auto const columns = b.size() + 1;
-  auto trace = std::vector<std::uint8_t>((a.size() + 1) * columns, stop);
-  auto best_of_row = std::vector<int>(columns, 0);  // of the row above, then of this one
-  auto gap_up = std::vector<int>(columns, never);
-  auto best = 0;
-  auto end = std::pair<std::size_t, std::size_t>{0, 0};
-  for (auto i = std::size_t{1}; i <= a.size(); ++i) {
+  struct Best {
+    int score = 0;
+    std::size_t column = 0;  ///< the first that has it
+  };
+
+  explicit ScoreRows(std::string_view b)
+      : b_{b}, scores_(b.size() + 1, 0), gaps_up_(b.size() + 1, never) {}
+
+  /// Goes on to the row of residue `a`. `ways` (b's length + 1), if any, gets its cells'.
+  Best next(char a, std::uint8_t* ways) {
+    auto best = Best{};
     auto corner = 0;  // of the row above, one to the left
     auto gap_left = never;
-    for (auto j = std::size_t{1}; j < columns; ++j) {
-      auto& way = trace[i * columns + j];
-      if (gap_up[j] - extend > best_of_row[j] - open) way |= up_extended;
-      gap_up[j] = std::max(gap_up[j] - extend, best_of_row[j] - open);
-      if (gap_left - extend > best_of_row[j - 1] - open) way |= left_extended;
-      gap_left = std::max(gap_left - extend, best_of_row[j - 1] - open);
-      auto const match = corner + detail::similarity(a[i - 1], b[j - 1]);
-      auto const score = std::max({0, match, gap_up[j], gap_left});
-      if (score > 0) {
-        way |= score == match ? diagonal : score == gap_up[j] ? up : left;
-      }
-      corner = std::exchange(best_of_row[j], score);
-      if (score > best) {
-        best = score;
-        end = {i, j};
-      }
+    if (ways != nullptr) ways[0] = stop;
+    for (auto j = std::size_t{1}; j < scores_.size(); ++j) {
+      auto way = std::uint8_t{stop};
+      if (gaps_up_[j] - extend > scores_[j] - open) way |= up_extended;
+      gaps_up_[j] = std::max(gaps_up_[j] - extend, scores_[j] - open);
+      if (gap_left - extend > scores_[j - 1] - open) way |= left_extended;
+      gap_left = std::max(gap_left - extend, scores_[j - 1] - open);
+      auto const match = corner + similarity(a, b_[j - 1]);
+      auto const score = std::max({0, match, gaps_up_[j], gap_left});
+      if (score > 0) way |= score == match ? diagonal : score == gaps_up_[j] ? up : left;
+      if (ways != nullptr) ways[j] = way;
+      corner = std::exchange(scores_[j], score);
+      if (score > best.score) best = {score, j};
     }
+    return best;
   }
 
-  auto alignment = Alignment{.score = best, .pairs = {}};
+ private:
+  static constexpr int open = 11;
+  static constexpr int extend = 1;
+  static constexpr int never = -1'000'000;
+
+  std::string_view b_;
+  std::vector<int> scores_, gaps_up_;  // of the row above, then of this one
+};
+
+/// Ways of all cells, of which a block of rows at a time is there; others are computed again from
+/// the rows above them, of which there are copies.
+class Ways {
+ public:
+  Ways(std::string_view a, std::string_view b)
+      : a_{a}, columns_{b.size() + 1}, block_{rows_of_block(a.size(), columns_)}, rows_{b} {}
+
+  /// The best cell, from 1 on; its score is 0 where there is none.
+  std::pair<int, std::pair<std::size_t, std::size_t>> find_best() {
+    auto best = 0;
+    auto end = std::pair<std::size_t, std::size_t>{0, 0};
+    auto rows = rows_;
+    ways_.resize(block_ * columns_);
+    for (auto i = std::size_t{0}; i < a_.size(); ++i) {
+      if (i % block_ == 0) above_.push_back(rows);
+      auto const found = rows.next(a_[i], &ways_[i % block_ * columns_]);
+      if (found.score > best) {
+        best = found.score;
+        end = {i + 1, found.column};
+      }
+    }
+    present_ = above_.empty() ? 0 : above_.size() - 1;
+    return {best, end};
+  }
+
+  std::uint8_t of(std::size_t i, std::size_t j) {
+    auto const wanted = (i - 1) / block_;
+    if (wanted != present_) {
+      present_ = wanted;
+      auto rows = above_[wanted];
+      auto const first = wanted * block_;
+      for (auto row = first; row < std::min(first + block_, a_.size()); ++row) {
+        rows.next(a_[row], &ways_[(row - first) * columns_]);
+      }
+    }
+    return ways_[(i - 1) % block_ * columns_ + j];
+  }
+
+ private:
+  /// All while they take no more than 16 MiB, else such that copies and ways take alike.
+  static std::size_t rows_of_block(std::size_t rows, std::size_t columns) {
+    if (rows * columns <= std::size_t{1} << 24) return std::max(rows, std::size_t{1});
+    constexpr auto bytes_of_copy = 2. * sizeof(int);  // of a cell
+    return static_cast<std::size_t>(std::sqrt(bytes_of_copy * static_cast<double>(rows)));
+  }
+
+  std::string_view a_;
+  std::size_t columns_, block_;
+  ScoreRows rows_;
+  std::vector<ScoreRows> above_;    // each block
+  std::vector<std::uint8_t> ways_;  // (block, columns)
+  std::size_t present_ = 0;
+};
+
+}  // namespace detail
+
+/// Residues that an alignment takes at most: more than the longest protein of man has.
+inline constexpr std::size_t longest_aligned = 40'000;
+
+/// The best local alignment (Smith and Waterman, JMB 147, 1981; Gotoh, JMB 162, 1982), gaps costing
+/// as in BLAST. Takes 16 MiB, or 6 bytes x length x the root of a length. Throws InputError for
+/// more than `longest_aligned` residues.
+inline Alignment align(std::string_view a, std::string_view b) {
+  if (auto const longest = std::max(a.size(), b.size()); longest > longest_aligned) {
+    throw InputError{"alignment: expected proteins of at most " + std::to_string(longest_aligned) +
+                     " residues, found one of " + std::to_string(longest)};
+  }
+  using Step = detail::ScoreRows;
+  auto ways = detail::Ways{a, b};
+  auto const [score, end] = ways.find_best();
+  auto alignment = Alignment{.score = score, .pairs = {}};
   auto [i, j] = end;
   auto state = std::uint8_t{0};  // of the gap that is being followed, or 0
   while (i > 0 && j > 0) {
-    auto const way = trace[i * columns + j];
+    auto const way = ways.of(i, j);
     auto const step = state != 0 ? state : static_cast<std::uint8_t>(way & 3);
-    if (step == stop) break;
-    if (step == diagonal) {
+    if (step == Step::stop) break;
+    if (step == Step::diagonal) {
       alignment.pairs.emplace_back(--i, --j);
       state = 0;
-    } else if (step == up) {
-      state = (way & up_extended) != 0 ? up : stop;
+    } else if (step == Step::up) {
+      state = (way & Step::up_extended) != 0 ? Step::up : Step::stop;
       --i;
     } else {
-      state = (way & left_extended) != 0 ? left : stop;
+      state = (way & Step::left_extended) != 0 ? Step::left : Step::stop;
       --j;
     }
   }

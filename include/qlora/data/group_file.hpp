@@ -14,6 +14,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/protein.hpp>
 
@@ -32,22 +33,19 @@ class GroupFile {
   /// Throws InputError for another header, rows without six cells or without an identifier or a
   /// group, and for an identifier that comes with two groups.
   explicit GroupFile(std::filesystem::path const& path) : name_{path.string()} {
-    auto lines = Lines{path};
-    if (!lines.next() || lines.line() != header) {
-      throw InputError{at(name_,
-                          "expected the columns chunk, protein, offset, family, group and "
-                          "split, separated by tabs, found other ones",
-                          1)};
-    }
-    while (lines.next()) {
-      if (lines.line().empty()) continue;
-      auto const cells = split(lines);
-      auto const& [chunk, protein, offset, family, group, of_split] = cells;
-      if (chunk.empty()) lines.fail("expected the identifier of a chunk, found none");
-      if (group.empty()) lines.fail("expected a group, found none");
-      add(lines, chunk, group, of_split);
-      if (!protein.empty() && protein != chunk) add(lines, protein, group, of_split);
-    }
+    auto ids = IdSet{}, members = IdSet{};  // what is refused takes little memory
+    for_each_member(path, [&](Lines const& lines, std::string_view id, std::string_view group,
+                              std::string_view) {
+      auto const is_new = ids.insert(id);
+      if (members.insert(std::string{id}.append("\t").append(group)) && !is_new) {
+        lines.fail("expected '" + printable(id) + "' in one group, found another: '" +
+                   printable(group) + "'");
+      }
+    });
+    for_each_member(path, [&](Lines const&, std::string_view id, std::string_view group,
+                              std::string_view of_split) {
+      entries_.try_emplace(std::string{id}, Entry{std::string{group}, std::string{of_split}});
+    });
   }
 
   std::string const& name() const { return name_; }
@@ -72,13 +70,25 @@ class GroupFile {
     return cells;
   }
 
-  void add(Lines const& lines, std::string_view id, std::string_view group,
-           std::string_view of_split) {
-    auto const [entry, inserted] =
-        entries_.try_emplace(std::string{id}, Entry{std::string{group}, std::string{of_split}});
-    if (!inserted && entry->second.group != group) {
-      lines.fail("expected '" + printable(id) + "' in the group '" +
-                 printable(entry->second.group) + "' as before, found '" + printable(group) + "'");
+  /// Calls `use(lines, id, group, split)` for every chunk, and for the protein that it is a piece
+  /// of.
+  template <class Use>
+  void for_each_member(std::filesystem::path const& path, Use&& use) const {
+    auto lines = Lines{path};
+    if (!lines.next() || lines.line() != header) {
+      throw InputError{at(name_,
+                          "expected the columns chunk, protein, offset, family, group and "
+                          "split, separated by tabs, found other ones",
+                          1)};
+    }
+    while (lines.next()) {
+      if (lines.line().empty()) continue;
+      auto const cells = split(lines);
+      auto const& [chunk, protein, offset, family, group, of_split] = cells;
+      if (chunk.empty()) lines.fail("expected the identifier of a chunk, found none");
+      if (group.empty()) lines.fail("expected a group, found none");
+      use(lines, chunk, group, of_split);
+      if (!protein.empty() && protein != chunk) use(lines, protein, group, of_split);
     }
   }
 

@@ -16,6 +16,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/data/collection.hpp>
 #include <qlora/data/disjoint_sets.hpp>
+#include <qlora/data/id_set.hpp>
 #include <qlora/data/lines.hpp>
 #include <qlora/data/uniprot_feature.hpp>
 
@@ -32,23 +33,31 @@ using Clusters = std::unordered_map<std::string, std::string>;
 /// MMseqs2's table of clusters: representative, tab, member. Throws InputError for another number
 /// of columns, a member in two clusters, and a file without any.
 inline Clusters read_clusters(std::filesystem::path const& path) {
-  auto lines = Lines{path};
+  auto const for_each = [&](auto&& use) {
+    auto lines = Lines{path};
+    while (lines.next()) {
+      auto const line = lines.line();
+      if (line.empty()) continue;
+      auto const tab = line.find('\t');
+      auto const representative = line.substr(0, tab);
+      auto const member = tab == line.npos ? std::string_view{} : line.substr(tab + 1);
+      if (representative.empty() || member.empty() || member.find('\t') != member.npos) {
+        lines.fail("expected a representative, a tab and a member, found '" + printable(line, 40) +
+                   "'");
+      }
+      use(lines, representative, member);
+    }
+  };
+  auto seen = IdSet{};  // what is refused takes little memory
+  for_each([&](Lines const& lines, std::string_view, std::string_view member) {
+    if (seen.insert(member)) return;
+    lines.fail("expected each member once, found '" + printable(member) + "' again");
+  });
+  if (seen.empty()) throw InputError{at(path.string(), "expected clusters, found none")};
   auto clusters = Clusters{};
-  while (lines.next()) {
-    auto const line = lines.line();
-    if (line.empty()) continue;
-    auto const tab = line.find('\t');
-    auto const representative = line.substr(0, tab);
-    auto const member = tab == line.npos ? std::string_view{} : line.substr(tab + 1);
-    if (representative.empty() || member.empty() || member.find('\t') != member.npos) {
-      lines.fail("expected a representative, a tab and a member, found '" + printable(line, 40) +
-                 "'");
-    }
-    if (!clusters.emplace(member, representative).second) {
-      lines.fail("expected each member once, found '" + printable(member) + "' again");
-    }
-  }
-  if (clusters.empty()) throw InputError{at(lines.name(), "expected clusters, found none")};
+  for_each([&](Lines const&, std::string_view representative, std::string_view member) {
+    clusters.emplace(member, representative);
+  });
   return clusters;
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@
 namespace qlora::inline v1 {
 
 /// A set of texts that keeps 95 bits of hash of each. Among n texts, some two are taken for one
-/// with a chance of n^2 / 2^96: one in 10^12 for all proteins that are known.
+/// with a chance of n^2 / 2^96: one in 10^12 for all proteins that are known. The hash is another
+/// in every process, so that nobody can choose texts that crowd one place.
 class IdSet {
  public:
   /// Whether the text is new.
@@ -73,8 +75,8 @@ class IdSet {
 
   /// Multiplies and folds eight bytes at a time, as wyhash does, twice with constants of its own.
   static Hash hash_of(std::string_view text) {
-    auto a = std::uint64_t{0x9e3779b97f4a7c15} ^ text.size();
-    auto b = std::uint64_t{0xd1b54a32d192ed03};
+    auto a = secrets()[0] ^ text.size();
+    auto b = secrets()[1];
     for (auto at = std::size_t{0}; at < text.size(); at += 8) {
       auto word = std::uint64_t{0};
       std::memcpy(&word, text.data() + at, std::min<std::size_t>(8, text.size() - at));
@@ -86,6 +88,14 @@ class IdSet {
     // The last word is not 0, which stands for an empty slot.
     return {static_cast<std::uint32_t>(a >> 32), static_cast<std::uint32_t>(a),
             static_cast<std::uint32_t>(b >> 32) | 1};
+  }
+  static std::array<std::uint64_t, 2> const& secrets() {
+    static auto const drawn = [] {
+      auto device = std::random_device{};
+      auto const draw = [&] { return std::uint64_t{device()} << 32 | device(); };
+      return std::array{draw(), draw()};
+    }();
+    return drawn;
   }
   static std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
     __extension__ using Wide = unsigned __int128;

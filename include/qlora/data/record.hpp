@@ -24,10 +24,14 @@ inline std::string quoted(char byte) {
   return text;
 }
 
-/// An identifier as a string, noted in `seen`. Throws InputError when it is empty, holds blanks or
-/// control characters, or comes twice.
+/// An identifier as a string, noted in `seen`. Throws InputError when it is empty or longer than
+/// `longest_id`, holds blanks or control characters, or comes twice.
 inline std::string new_id(Lines const& lines, std::string_view text, IdSet& seen) {
   if (text.empty()) lines.fail("expected an identifier, found none");
+  if (text.size() > longest_id) {
+    lines.fail("expected an identifier of at most " + std::to_string(longest_id) +
+               " bytes, found " + std::to_string(text.size()));
+  }
   if (!is_plain_id(text)) {
     lines.fail("expected an identifier without blanks and control characters, found '" +
                printable(text) + "'");

@@ -23,6 +23,9 @@ class TableRow {
     unquoted_.clear();
     unquoted_.reserve(rest.size());  // so that cells which lie in it stay where they are
     for (auto more = true; more;) {
+      if (cells_.size() == most_cells) {
+        lines.fail("expected at most " + std::to_string(most_cells) + " columns, found more");
+      }
       cells_.push_back(rest.starts_with('"') ? take_quoted(rest, lines) : take_plain(rest));
       more = rest.starts_with('\t');
       if (more) rest.remove_prefix(1);
@@ -59,6 +62,8 @@ class TableRow {
     }
     return std::string_view{unquoted_}.substr(start);
   }
+
+  static constexpr std::size_t most_cells = 10'000;  // UniProt has some hundreds to choose from
 
   std::vector<std::string_view> cells_;
   std::string unquoted_;

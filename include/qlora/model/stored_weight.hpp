@@ -14,6 +14,7 @@
 
 #include <qlora/core/error.hpp>
 #include <qlora/core/json.hpp>
+#include <qlora/core/rounding.hpp>
 #include <qlora/core/shard_index.hpp>
 #include <qlora/core/tensor.hpp>
 
@@ -50,7 +51,7 @@ struct FourBitWeight {
   std::vector<float> absmax;  ///< (blocks); empty when double-quantized
   std::optional<NestedScales> nested;
 
-  [[nodiscard]] Index blocks() const { return (rows * columns + block - 1) / block; }
+  [[nodiscard]] Index blocks() const { return ceil_div(rows * columns, block); }
 };
 
 /// A matrix (rows, columns) in 8-bit codes; the element is codes[i, j] * absmax[i] / 127.
@@ -127,8 +128,17 @@ class QuantizedReader {
   }
 
   Int8Weight int8() const {
-    auto name = weight_.tensor->name;
-    name.replace(name.rfind("weight"), 6, "SCB");
+    auto const beside = [&](char const* what) {
+      auto name = weight_.tensor->name;
+      return name.replace(name.rfind("weight"), name.npos, what);
+    };
+    // Of the orders of elements that bitsandbytes has had, it reads rows alone, too, by now.
+    if (auto const format = set_.find(beside("weight_format")); format.tensor != nullptr) {
+      if (auto const order = bytes<std::uint8_t>(*format.tensor, Dtype::u8, 1)[0]; order != 0) {
+        refuse_tensor(format.tensor->name, "0, for rows one after the other", std::to_string(order),
+                      format.where());
+      }
+    }
     auto weight = Int8Weight{};
     weight.rows = rows_;
     weight.columns = columns_;
@@ -136,7 +146,7 @@ class QuantizedReader {
       refuse(shape_text({rows_, columns_}), shape_text(weight_.tensor->shape));
     }
     weight.codes = bytes<std::int8_t>(*weight_.tensor, Dtype::i8, rows_ * columns_);
-    weight.absmax = floats(find(name), rows_);
+    weight.absmax = floats(find(beside("SCB")), rows_);
     weight_.file->release(*weight_.tensor);
     return weight;
   }

@@ -64,10 +64,10 @@ class Structure {
     auto structure = Structure{};
     structure.file_ = path.string();
     structure.text_ = read_text(path, limit_bytes);
-    if (structure.text_.find("_atom_site.") != std::string::npos) {
-      structure.read_mmcif();
-    } else {
-      structure.read_pdb();
+    auto const is_mmcif = structure.text_.find("_atom_site.") != std::string::npos;
+    for (auto const keep : {false, true}) {  // what is refused takes no memory
+      structure.keep_ = keep;
+      is_mmcif ? structure.read_mmcif() : structure.read_pdb();
     }
     if (structure.chains_.empty()) {
       throw InputError{
@@ -119,6 +119,7 @@ class Structure {
 
   void add(Atom atom, std::string_view chain, std::string_view number, std::string_view insertion,
            std::optional<AminoAcid> const& residue) {
+    if (!keep_) return;
     if (residue) {
       auto const [entry, is_new] = residues_.try_emplace(Key{chain, number, insertion}, Place{});
       if (is_new) entry->second = place_of(chain, residue->letter);
@@ -143,6 +144,10 @@ class Structure {
 
   /// Names of chains are identifiers, which tables hold.
   std::string_view chain_name(std::string_view name, std::size_t line) const {
+    if (name.size() > longest_id) {
+      fail(line, "expected a chain's name of at most " + std::to_string(longest_id) +
+                     " bytes, found " + std::to_string(name.size()));
+    }
     if (is_plain_id(name)) return name;
     fail(line, "expected a chain's name without blanks and control characters, found '" +
                    printable(name) + "'");
@@ -268,6 +273,7 @@ class Structure {
 
   std::string file_, text_;
   bool is_pdb_ = false;
+  bool keep_ = false;  ///< what is read, rather than check it
   std::vector<Protein> chains_;
   std::vector<Atom> atoms_;
   std::map<Key, Place> residues_;
