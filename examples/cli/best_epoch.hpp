@@ -33,7 +33,13 @@ class BestEpoch {
     checkpoint.best_value = value_;
     checkpoint.best_parameters = parameters_;
   }
+  /// Throws InputError for parameters that are not of this model.
   void take_from(Checkpoint const& checkpoint) {
+    if (checkpoint.best_epoch > 0) {
+      expect_option(checkpoint.best_parameters.size() == session_.parameters().size(),
+                    "best_parameters", "as many as the adapter has",
+                    checkpoint.best_parameters.size());
+    }
     epoch_ = checkpoint.best_epoch;
     value_ = checkpoint.best_value;
     parameters_ = checkpoint.best_parameters;

@@ -67,13 +67,13 @@ std::optional<std::pair<std::filesystem::path, StoredCheckpoint>> CheckpointFold
   return std::nullopt;
 }
 
-std::optional<Checkpoint> CheckpointFolder::newest(OrderedJson const& identity,
-                                                   std::vector<std::string>& passed_over) const {
+std::optional<CheckpointFolder::Found> CheckpointFolder::newest(
+    OrderedJson const& identity, std::vector<std::string>& passed_over) const {
   auto found = newest_whole(passed_over);
   if (!found) return std::nullopt;
   auto& [file, stored] = *found;
   check_identity(stored.identity, identity, file.string());
-  return std::move(stored.checkpoint);
+  return Found{std::move(file), std::move(stored.checkpoint)};
 }
 
 std::filesystem::path CheckpointFolder::write(Checkpoint const& checkpoint,

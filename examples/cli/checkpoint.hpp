@@ -41,10 +41,14 @@ class CheckpointFolder {
     return std::filesystem::exists(run / "checkpoints", ignored);
   }
 
+  struct Found {
+    std::filesystem::path file;
+    Checkpoint checkpoint;
+  };
   /// The newest one that is whole; `passed_over` gets a sentence for each newer one that is not.
   /// Throws InputError where the run that left it was another, naming the first difference.
-  std::optional<Checkpoint> newest(OrderedJson const& identity,
-                                   std::vector<std::string>& passed_over) const;
+  std::optional<Found> newest(OrderedJson const& identity,
+                              std::vector<std::string>& passed_over) const;
   /// Adds one, and removes all but the `keep` newest, and those of later steps, which are damaged
   /// or of steps that are made again.
   std::filesystem::path write(Checkpoint const& checkpoint, CheckpointOptions const& options) const;

@@ -128,15 +128,15 @@ void Run::check_folder(std::filesystem::path const& folder) const {
   if (!is_run && !is_beginning(folder)) refuse_occupied(folder);
 }
 
-std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
+std::optional<CheckpointFolder::Found> Run::resumed(CheckpointFolder const& checkpoints) {
   if (!options_.checkpoints.resume) return std::nullopt;
   auto passed_over = std::vector<std::string>{};
   auto found = checkpoints.newest(options_.checkpoints.identity, passed_over);
-  expect_same_on_all_ranks(found ? found->training.steps : 0);
+  expect_same_on_all_ranks(found ? found->checkpoint.training.steps : 0);
   // Whatever --quiet says of progress, as it is about the bits of the result.
-  if (found && writes() && found->ranks != std::vector<std::int64_t>{ranks_.size()}) {
+  if (found && writes() && found->checkpoint.ranks != std::vector{std::int64_t{ranks_.size()}}) {
     std::cerr << options_.label << "the checkpoint is of ";
-    for (auto const* between = ""; auto const count : found->ranks) {
+    for (auto const* between = ""; auto const count : found->checkpoint.ranks) {
       std::cerr << std::exchange(between, ", then ") << count;
     }
     std::cerr << " processes, and there are " << ranks_.size()
@@ -147,7 +147,7 @@ std::optional<Checkpoint> Run::resumed(CheckpointFolder const& checkpoints) {
   }
   if (options_.machine.quiet) return found;
   std::cerr << options_.label
-            << (found ? "resumes after step " + std::to_string(found->training.steps)
+            << (found ? "resumes after step " + std::to_string(found->checkpoint.training.steps)
                       : std::string{"no checkpoint: starts from the beginning"})
             << "\n";
   return found;
@@ -220,14 +220,14 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   };
   auto checkpointing = Checkpointing<float>{};
   if (found) {
-    result.epochs = found->epochs;
-    best.take_from(*found);
-    for (auto const& step : found->steps) account(step);
+    latest_ = std::move(found->checkpoint);
+    result.epochs = latest_->epochs;
+    located<InputError>(found->file.string(), [&] { best.take_from(*latest_); });
+    for (auto const& step : latest_->steps) account(step);
     start_ -= std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-        std::chrono::duration<double>(found->seconds));
+        std::chrono::duration<double>(latest_->seconds));
     progress.start_from(static_cast<double>(result.tokens));
-    checkpointing.from = found->training;
-    latest_ = std::move(found);
+    checkpointing.from = latest_->training;
   }
   auto is_stopped = false;
   checkpointing.due = [&](std::int64_t step, bool ends_epoch) {
@@ -254,8 +254,8 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     if (is_stopped) throw Terminated{};
   };
   auto const fit = [&] { session_->fit(records_, fit_, on_step, on_epoch, checkpointing); };
-  if (checkpointing.from) {  // numbers that no run has are the file's fault
-    located<InputError>((folder / "checkpoints").string(), fit);
+  if (found) {  // numbers that no run has are the file's fault
+    located<InputError>(found->file.string(), fit);
   } else {
     fit();
   }

@@ -76,7 +76,7 @@ class Run {
  private:
   RunResult run(std::filesystem::path const& folder);
   /// Says which checkpoint it is, and which are not whole; or that there is none.
-  std::optional<Checkpoint> resumed(CheckpointFolder const& checkpoints);
+  std::optional<CheckpointFolder::Found> resumed(CheckpointFolder const& checkpoints);
   void expect_same_on_all_ranks(std::int64_t step);
   void train(RunResult& result, std::filesystem::path const& folder);
   void evaluate_split(std::string const& name, DataSet const& data, RunResult& result);

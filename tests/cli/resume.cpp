@@ -107,21 +107,27 @@ TEST(Resume, LeavesNothingThatIsNotFinite) {
 }
 
 /// With the right checksum, and numbers that no run has.
-TEST(Resume, NamesTheFolderOfAForgedCheckpoint) {
+TEST(Resume, NamesTheFileOfAForgedCheckpoint) {
   auto const program = Program{};
   program.done(train("out", {"--checkpoint-every", "5"}));
   auto const file = checkpoints(program, "out").back();
+  auto const name = "out/checkpoints/" + file.filename().string();
   auto const [identity, whole] = cli::read_checkpoint(file);
   auto const refuses = [&](auto&& forge, std::string const& what) {
     auto forged = whole;
     forge(forged.training);
     cli::write_checkpoint(file, identity, forged);
-    program.refuses(train("out", {"--resume", "--quiet"}), {"out/checkpoints", what});
+    program.refuses(train("out", {"--resume", "--quiet"}), {name, what});
   };
   refuses([](auto& state) { state.steps = 1'000'000; }, "steps");
   refuses([](auto& state) { state.updates = -1; }, "updates");
   refuses([](auto& state) { state.failures = 10; }, "failures");
   refuses([](auto& state) { state.first_moments.pop_back(); }, "parameters");
+  auto forged = whole;
+  forged.best_epoch = 1;
+  forged.best_parameters = {0.f};
+  cli::write_checkpoint(file, identity, forged);
+  program.refuses(train("out", {"--resume", "--quiet"}), {name, "best_parameters"});
 }
 
 /// The settings that a run leaves say what its model is quantized to, which nobody had asked for.
