@@ -44,7 +44,7 @@ class Ours(Side):
                              {"OMP_NUM_THREADS": str(self.threads), "QLORA_BENCH_LENGTHS": self.data})
 
 
-def theirs(options, work, model, placement, shape, name, attention, precision, base, compile, pad=0):
+def theirs(options, work, model, placement, shape, name, attention, precision, base, compile, pad=0, recompute=False):
     """A process of opponent.py."""
     command = [options.venv / "bin/python", ROOT / "bench/opponent.py", "--pass", work,
                "--size", json.dumps(SIZES[model]), "--placement", placement, "--attention", attention,
@@ -54,7 +54,7 @@ def theirs(options, work, model, placement, shape, name, attention, precision, b
     else:
         length, sequences = shape.split("x")
         command += ["--length", length, "--sequences", sequences]
-    return Waiting(f"hf {name}", command + ["--compile"] * compile)
+    return Waiting(f"hf {name}", command + ["--compile"] * compile + ["--recompute"] * recompute)
 
 
 def tokens_of_sequences(data):

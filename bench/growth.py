@@ -2,11 +2,14 @@
 reaches, and draws it: where the time of a step grows as its floating-point operations do, a line is flat.
 
     python3 bench/growth.py --models 8M,35M --out docs/images/growth.svg
+    python3 bench/growth.py --results build/bench/growth.json    # what is there already is not measured again
 
 Needs build/release/bin/bench_train_growth (cmake -DQLORA_BENCH=ON) and an idle machine. No other software takes part.
 """
 
 import argparse
+import itertools
+import json
 import math
 import os
 import pathlib
@@ -41,69 +44,88 @@ def y_of(share):
 
 
 def panel(title, lines):
-    """An SVG group: `lines` are (model, threads, shares of peak by length)."""
+    """An SVG group of lines that measure_line found."""
     parts = [f'<text x="0" y="-12" font-weight="600">{title}</text>']
     for share in (0, .25, .5, .75, 1):
         parts.append(f'<line x1="0" x2="{PANEL}" y1="{y_of(share)}" y2="{y_of(share)}" stroke="#8884"/>'
                      f'<text x="-6" y="{y_of(share) + 4}" text-anchor="end">{share:.0%}</text>')
     for length in LENGTHS:
         parts.append(f'<text x="{x_of(length):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{length}</text>')
-    for model, threads, shares in lines:
-        points = " ".join(f"{x_of(length):.1f},{y_of(share):.1f}" for length, share in zip(LENGTHS, shares))
-        dashes = ' stroke-dasharray="4 3"' if threads == 1 else ""
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[model]}" stroke-width="2"{dashes}>'
-                     f"<title>{model}, {threads} threads</title></polyline>")
+    for line in lines:
+        points = " ".join(f"{x_of(length):.1f},{y_of(share):.1f}" for length, share in zip(LENGTHS, line["share"]))
+        dashes = ' stroke-dasharray="4 3"' if line["threads"] == 1 else ""
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[line["model"]]}" stroke-width="2"{dashes}>'
+                     f"<title>{name_of(line)}</title></polyline>")
     return "".join(parts)
 
 
-def figure(shares, models, precisions, threads):
+def figure(lines):
     """SVG with a panel a precision and a legend below."""
+    precisions = sorted({line["precision"] for line in lines}, reverse=True)
+    models = [model for model in COLOURS if any(line["model"] == model for line in lines)]
     panels = [f'<g transform="translate({LEFT + i * (PANEL + LEFT + GAP)} {TOP})">'
-              + panel(precision, [(model, count, [shares[model, precision, count, length] for length in LENGTHS])
-                                  for model in models for count in threads]) + "</g>"
+              + panel(precision, [line for line in lines if line["precision"] == precision]) + "</g>"
               for i, precision in enumerate(precisions)]
     width = len(precisions) * (PANEL + LEFT + GAP)
     below = TOP + HEIGHT + 44
     legend = "".join(
         f'<g transform="translate({LEFT + i * 90} {below})"><line x2="22" stroke="{COLOURS[model]}" stroke-width="2"/>'
         f'<text x="28" y="4">{model}</text></g>' for i, model in enumerate(models))
-    note = f"tokens of a sequence, {TOKENS:,} a step; solid: {threads[-1]} threads, dashed: {threads[0]}"
+    note = f"tokens of a sequence, {TOKENS:,} a step; solid: {max(line['threads'] for line in lines)} threads, dashed: 1"
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {below + 44}" font-family="sans-serif" '
             f'font-size="12" fill="#777"><title>Share of peak of a training step</title>{"".join(panels)}{legend}'
             f'<text x="{LEFT}" y="{below + 28}">{note}</text></svg>\n')
+
+
+def name_of(line):
+    return f"{line['model']}, {line['precision']}, {line['threads']} thread{'s' * (line['threads'] > 1)}"
+
+
+def measure_line(options, model, precision, threads):
+    """One line of the figure: shares of peak and speeds by length, and how busy others kept the machine."""
+    found = in_turns([Step(options, model, precision, length, threads) for length in LENGTHS], options.repeats,
+                     options.seconds)
+    share, speed = ([statistics.median(one[key] for one in found[length]) for length in LENGTHS]
+                    for key in ("of_peak", "tokens/s"))
+    return {"model": model, "precision": precision, "threads": threads, "share": share, "tokens/s": speed,
+            "others": [one["others"] for length in LENGTHS for one in found[length]]}
 
 
 def words(text):
     return text.split(",")
 
 
+def counts(text):
+    return [int(word) for word in text.split(",")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=words, default=list(COLOURS), help=", ".join(COLOURS))
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
+    parser.add_argument("--threads", type=counts, default=sorted({1, os.cpu_count()}), help="by default 1 and all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_growth")
-    parser.add_argument("--out", type=pathlib.Path, help="SVG file to write")
+    parser.add_argument("--results", type=pathlib.Path, help="JSON file of lines that earlier runs measured, and to which "
+                        "this one adds its own")
+    parser.add_argument("--out", type=pathlib.Path, help="SVG file to write, of all lines there are")
     options = parser.parse_args()
-    threads = sorted({1, os.cpu_count()})
-    shares, others = {}, []
+    lines = json.loads(options.results.read_text()) if options.results and options.results.exists() else []
     print(f"{processor()}; share of peak, and tokens/s, median of {options.repeats}")
-    for model in options.models:
-        for precision in options.precisions:
-            for count in threads:
-                print(f"\n{model}, {precision}, {count} threads\n\n| tokens a sequence | of peak | tokens/s |\n"
-                      "|---|---|---|")
-                steps = [Step(options, model, precision, length, count) for length in LENGTHS]
-                for length, found in in_turns(steps, options.repeats, options.seconds).items():
-                    share = statistics.median(one["of_peak"] for one in found)
-                    shares[model, precision, count, length] = share
-                    others += [one["others"] for one in found]
-                    print(f"| {length} | {share:.0%} | {statistics.median(one['tokens/s'] for one in found):.0f} |",
-                          flush=True)
+    for what in itertools.product(options.models, options.precisions, options.threads):
+        line = next((one for one in lines if (one["model"], one["precision"], one["threads"]) == what), None)
+        if line is None:
+            line = measure_line(options, *what)
+            lines.append(line)
+            if options.results:
+                options.results.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+        print(f"\n{name_of(line)}\n\n| tokens a sequence | of peak | tokens/s |\n|---|---|---|")
+        for length, share, speed in zip(LENGTHS, line["share"], line["tokens/s"]):
+            print(f"| {length} | {share:.0%} | {speed:.0f} |", flush=True)
     if options.out:
-        options.out.write_text(figure(shares, options.models, options.precisions, threads), encoding="utf-8")
-    say_load(others)
+        options.out.write_text(figure(lines), encoding="utf-8")
+    say_load([load for line in lines for load in line["others"]])
 
 
 if __name__ == "__main__":

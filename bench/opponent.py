@@ -130,6 +130,8 @@ def make_step(options):
     model = make_model(options).to(options.device)
     if options.work == "inference":
         return make_inference(options, model)
+    if options.recompute:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
     batches = [{name: values.to(options.device) for name, values in random_batch(*sizes).items()}
@@ -178,6 +180,7 @@ def main():
                         help="of the base model; adapters are float32")
     parser.add_argument("--base", choices=["full", "nf4"], required=True)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--recompute", action="store_true", help="layers in the backward pass, to save memory")
     parser.add_argument("--length", type=int, default=0)
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--lengths", type=json.loads, default=[], help="instead, tokens of each sequence: in batches of "

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <fstream>
 #include <limits>
 
 #include <benchmark/benchmark.h>
+#include <sys/resource.h>
 
 #if defined(__CUDACC__)
 #include <qlora/backend/cuda/stream.cuh>
@@ -58,6 +60,25 @@ double least_seconds([[maybe_unused]] B& backend, Body&& body) {
   }
   return least;
 }
+
+/// What the process takes of the host while this lives.
+class HostUse {
+ public:
+  HostUse() { std::ofstream{"/proc/self/clear_refs"} << 5; }  // Linux: the peak is forgotten
+
+  double peak_bytes() const { return static_cast<double>(so_far().ru_maxrss) * 1024; }
+  /// Pages that were touched first, or given back and touched again.
+  double page_faults() const { return static_cast<double>(so_far().ru_minflt - before_.ru_minflt); }
+
+ private:
+  static rusage so_far() {
+    auto usage = rusage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage;
+  }
+
+  rusage before_ = so_far();
+};
 
 /// Memory of the device that is taken, by whomever.
 inline std::size_t device_bytes_taken() {

@@ -2,8 +2,8 @@
 /// training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and inference/..., N sequences of L tokens with
 /// `<cls>` and `<eos>`; and .../uniprot, the proteins of lengths.txt packed in 4,096 tokens a step,
 /// all steps once. PLACEMENT is `qkv` of rank 2, or `qkv:r=16`. `of_peak` is the share of what a
-/// large product of this precision computes in the same time; `peak_MB` is the process's, so it
-/// belongs to a step that runs alone.
+/// large product of this precision computes in the same time; `peak_MB` is the process's since the
+/// model was made, and `faults` are the pages that a step touched first.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,6 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <sys/resource.h>
 
 #include <qlora/core/transfer.hpp>
 #include <qlora/model/esm2.hpp>
@@ -47,6 +46,7 @@ struct Setting {
   BatchOptions batch;
   std::string name;  ///< of lengths and batches
   Index rank = 2;
+  Keep keep = Keep::everything;  ///< from forward to backward
 
   Index tokens() const { return std::accumulate(lengths.begin(), lengths.end(), Index{0}); }
   /// Of all sequences once. Products of the weights: forward, and in training for the input's
@@ -169,10 +169,17 @@ struct Run {
     transfer(converted.view(), classifier);
   }
 
+  /// Times `body`, which has run before, so that it finds its memory.
+  template <class Body>
+  void time(benchmark::State& state, Body const& body) {
+    auto const before = use.page_faults();
+    measure(state, backend, body);
+    state.counters["faults"] =
+        benchmark::Counter(use.page_faults() - before, benchmark::Counter::kAvgIterations);
+  }
+
   void finish(benchmark::State& state, Pass pass, int ranks = 1) const {
     constexpr auto mega = 1e6;
-    auto usage = rusage{};
-    ::getrusage(RUSAGE_SELF, &usage);
     state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(setting.tokens()),
                                                     benchmark::Counter::kIsIterationInvariantRate);
     auto const flops = setting.flops(pass);
@@ -181,12 +188,13 @@ struct Run {
     state.counters["of_peak"] =
         benchmark::Counter(flops / (ranks * peak), benchmark::Counter::kIsIterationInvariantRate);
     state.counters["activation_MB"] = static_cast<double>(model.activation_bytes()) / mega;
-    state.counters["peak_MB"] = static_cast<double>(usage.ru_maxrss) * 1024 / mega;
+    state.counters["peak_MB"] = use.peak_bytes() / mega;
     state.counters["device_MB"] = static_cast<double>(device_bytes_taken() - before) / mega;
     state.counters["trainable"] = static_cast<double>(model.parameters().size());
   }
 
   Setting const& setting;
+  HostUse use;
   double peak = peak_flops<B>();
   std::size_t before = device_bytes_taken();  ///< by the context, which is not ours
   RandomWeights source;
@@ -198,7 +206,7 @@ struct Run {
 template <class B>
 void train(benchmark::State& state, Setting const& setting) {
   auto run = Run<B>{setting};
-  auto const options = FitOptions{.batch = setting.batch};
+  auto const options = FitOptions{.batch = setting.batch, .keep = setting.keep};
   auto trainer = Trainer{run.backend, run.model, std::span<Protein const>{run.proteins}, options};
   auto const plan = EpochPlan{run.proteins, setting.batch, Order::as_given, 0, 0};
   auto step = std::int64_t{0};
@@ -206,7 +214,7 @@ void train(benchmark::State& state, Setting const& setting) {
     for (auto i = std::size_t{0}; i < plan.steps(); ++i) trainer.learn(plan.step(i), step++, 0);
   };
   train_on_all();  // takes memory
-  measure(state, run.backend, train_on_all);
+  run.time(state, train_on_all);
   run.finish(state, Pass::training);
 }
 
@@ -222,7 +230,7 @@ void infer(benchmark::State& state, Setting const& setting) {
     for (auto const& batch : batches) run.model.forward(run.backend, batch, Keep::nothing);
   };
   infer_all();  // takes memory
-  measure(state, run.backend, infer_all);
+  run.time(state, infer_all);
   run.finish(state, Pass::inference);
 }
 
