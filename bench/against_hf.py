@@ -36,12 +36,14 @@ class Ours(Side):
 
     def __init__(self, options, work, model, placement, quant, precision, shape):
         self.name = f"qlora {quant}"
-        self.program, self.threads, self.data = options.program, options.threads, str(options.data.resolve())
+        self.program = options.program
+        self.environment = {"OMP_NUM_THREADS": str(options.threads)}
+        if shape == "uniprot":
+            self.environment["QLORA_BENCH_LENGTHS"] = str(options.data.resolve())
         self.filter = f"^{work}/{model}/{placement}/{quant}/{precision}/{shape}/real_time$"
 
     def measure(self, seconds):
-        return run_benchmark(self.program, self.filter, seconds,
-                             {"OMP_NUM_THREADS": str(self.threads), "QLORA_BENCH_LENGTHS": self.data})
+        return run_benchmark(self.program, self.filter, seconds, self.environment)
 
 
 def theirs(options, work, model, placement, shape, name, attention, precision, base, compile, pad=0, recompute=False):

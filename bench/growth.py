@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import statistics
+import sys
 
 from sides import ROOT, Side, in_turns, processor, run_benchmark, say_load
 
@@ -43,8 +44,8 @@ def y_of(share):
     return HEIGHT * (1 - share)
 
 
-def panel(title, lines):
-    """An SVG group of lines that measure_line found."""
+def panel(title, lines, most):
+    """An SVG group of lines that measure_line found; those of fewer threads than `most` are dashed."""
     parts = [f'<text x="0" y="-12" font-weight="600">{title}</text>']
     for share in (0, .25, .5, .75, 1):
         parts.append(f'<line x1="0" x2="{PANEL}" y1="{y_of(share)}" y2="{y_of(share)}" stroke="#8884"/>'
@@ -53,7 +54,7 @@ def panel(title, lines):
         parts.append(f'<text x="{x_of(length):.1f}" y="{HEIGHT + 16}" text-anchor="middle">{length}</text>')
     for line in lines:
         points = " ".join(f"{x_of(length):.1f},{y_of(share):.1f}" for length, share in zip(LENGTHS, line["share"]))
-        dashes = ' stroke-dasharray="4 3"' if line["threads"] == 1 else ""
+        dashes = "" if line["threads"] == most else ' stroke-dasharray="4 3"'
         parts.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[line["model"]]}" stroke-width="2"{dashes}>'
                      f"<title>{name_of(line)}</title></polyline>")
     return "".join(parts)
@@ -61,17 +62,19 @@ def panel(title, lines):
 
 def figure(lines):
     """SVG with a panel a precision and a legend below."""
-    precisions = sorted({line["precision"] for line in lines}, reverse=True)
+    precisions = [one for one in ("fp32", "bf16") if any(line["precision"] == one for line in lines)]
+    threads = sorted({line["threads"] for line in lines})
     models = [model for model in COLOURS if any(line["model"] == model for line in lines)]
     panels = [f'<g transform="translate({LEFT + i * (PANEL + LEFT + GAP)} {TOP})">'
-              + panel(precision, [line for line in lines if line["precision"] == precision]) + "</g>"
+              + panel(precision, [line for line in lines if line["precision"] == precision], threads[-1]) + "</g>"
               for i, precision in enumerate(precisions)]
     width = len(precisions) * (PANEL + LEFT + GAP)
     below = TOP + HEIGHT + 44
     legend = "".join(
         f'<g transform="translate({LEFT + i * 90} {below})"><line x2="22" stroke="{COLOURS[model]}" stroke-width="2"/>'
         f'<text x="28" y="4">{model}</text></g>' for i, model in enumerate(models))
-    note = f"tokens of a sequence, {TOKENS:,} a step; solid: {max(line['threads'] for line in lines)} threads, dashed: 1"
+    note = f"tokens of a sequence, {TOKENS:,} a step; threads: {threads[-1]}"
+    note += f", dashed {' or '.join(map(str, threads[:-1]))}" if threads[1:] else ""
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {below + 44}" font-family="sans-serif" '
             f'font-size="12" fill="#777"><title>Share of peak of a training step</title>{"".join(panels)}{legend}'
             f'<text x="{LEFT}" y="{below + 28}">{note}</text></svg>\n')
@@ -87,7 +90,8 @@ def measure_line(options, model, precision, threads):
                      options.seconds)
     share, speed = ([statistics.median(one[key] for one in found[length]) for length in LENGTHS]
                     for key in ("of_peak", "tokens/s"))
-    return {"model": model, "precision": precision, "threads": threads, "share": share, "tokens/s": speed,
+    return {"model": model, "precision": precision, "threads": threads, "processor": processor(),
+            "repeats": options.repeats, "share": share, "tokens/s": speed,
             "others": [one["others"] for length in LENGTHS for one in found[length]]}
 
 
@@ -112,7 +116,10 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="SVG file to write, of all lines there are")
     options = parser.parse_args()
     lines = json.loads(options.results.read_text()) if options.results and options.results.exists() else []
-    print(f"{processor()}; share of peak, and tokens/s, median of {options.repeats}")
+    print(f"{processor()}; share of peak, and tokens/s")
+    others = {line["processor"] for line in lines} - {processor()}
+    if others:
+        sys.exit(f"{options.results}: measured on {', '.join(others)}")
     for what in itertools.product(options.models, options.precisions, options.threads):
         line = next((one for one in lines if (one["model"], one["precision"], one["threads"]) == what), None)
         if line is None:
@@ -120,7 +127,7 @@ def main():
             lines.append(line)
             if options.results:
                 options.results.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
-        print(f"\n{name_of(line)}\n\n| tokens a sequence | of peak | tokens/s |\n|---|---|---|")
+        print(f"\n{name_of(line)}, median of {line['repeats']}\n\n| tokens a sequence | of peak | tokens/s |\n|---|---|---|")
         for length, share, speed in zip(LENGTHS, line["share"], line["tokens/s"]):
             print(f"| {length} | {share:.0%} | {speed:.0f} |", flush=True)
     if options.out:

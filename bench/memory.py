@@ -10,12 +10,21 @@ its libraries in them. What else runs makes no difference, but that the machine 
 """
 
 import argparse
+import os
 import pathlib
 
 from against_hf import OPPONENTS, SIZES, Ours, theirs, words
 from sides import ROOT, in_turns, make_environment
 
 SHAPES = ["250x8", "500x8", "1000x8", "2000x8", "1000x1", "1000x2", "1000x4", "1000x16"]
+
+
+def fits(model, shape, opponent):
+    """Whether the machine has the memory for eager attention, which keeps the scores of all layers a few times over."""
+    length, sequences = map(int, shape.split("x"))
+    _, layers, heads = SIZES[model]
+    scores = 4 * layers * heads * sequences * length**2
+    return opponent != "eager" or 2.5 * scores < 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def gigabytes(make_side):
@@ -30,13 +39,12 @@ def main():
     parser.add_argument("--models", type=words, default=["8M"], help=f"some of {', '.join(list(SIZES)[:3])}")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
     parser.add_argument("--shapes", type=words, default=SHAPES, help=f"LENGTHxSEQUENCES, some of {', '.join(SHAPES)}")
-    parser.add_argument("--opponents", type=words, default=["eager", "sdpa"], help="some of: eager, sdpa; eager takes "
-                        "24 GB from 2000x8 on, where it is left out")
+    parser.add_argument("--opponents", default=["eager", "sdpa"], choices=["eager", "sdpa"], nargs="+",
+                        help="eager is left out where it would take more memory than there is")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_memory")
     parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
     options = parser.parse_args()
-    options.data = pathlib.Path()  # of real lengths, which are not used here
     make_environment(options.venv)
     columns = ["qlora", "qlora, recomputed"]
     columns += [f"hf {name}{more}" for name in options.opponents for more in ("", ", recomputed")]
@@ -47,12 +55,10 @@ def main():
             for shape in options.shapes:
                 what = options, "training", model, "qkv"
                 cells = [gigabytes(lambda: Ours(*what, "none", precision, shape + more)) for more in ("", ":recompute")]
-                length, _ = shape.split("x")
                 for name in options.opponents:
                     setting = OPPONENTS[precision][name]
-                    fits = name != "eager" or int(length) <= 1000
                     cells += [gigabytes(lambda: theirs(*what, shape, name, *setting, False, recompute=recompute))
-                              if fits else "" for recompute in (False, True)]
+                              if fits(model, shape, name) else "" for recompute in (False, True)]
                 print(f"| {shape} | {' | '.join(cells)} |", flush=True)
 
 

@@ -32,7 +32,7 @@ rm -f build/bench/*.json
 status=0
 for program in build/release/bin/bench_*; do
   name=${program##*/bench_}
-  [[ $name == *_cuda ]] && continue
+  [[ $name == *_cuda || $name == train_memory ]] && continue  # the latter is bench/memory.py's
   echo
   echo "== $name"
   "$program" --benchmark_filter="$pattern" --benchmark_out_format=json --benchmark_counters_tabular=true \

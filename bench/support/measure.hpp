@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <fstream>
 #include <limits>
+#include <string>
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
@@ -66,18 +67,28 @@ class HostUse {
  public:
   HostUse() { std::ofstream{"/proc/self/clear_refs"} << 5; }  // Linux: the peak is forgotten
 
-  double peak_bytes() const { return static_cast<double>(so_far().ru_maxrss) * 1024; }
+  /// Of what is resident, what was there before included; 0 where /proc does not say.
+  static double peak_bytes() {
+    auto status = std::ifstream{"/proc/self/status"};
+    for (auto word = std::string{}; status >> word;) {
+      if (word != "VmHWM:") continue;
+      auto kibibytes = 0.;
+      status >> kibibytes;
+      return kibibytes * 1024;
+    }
+    return 0.;
+  }
   /// Pages that were touched first, or given back and touched again.
-  double page_faults() const { return static_cast<double>(so_far().ru_minflt - before_.ru_minflt); }
+  double page_faults() const { return static_cast<double>(so_far() - before_); }
 
  private:
-  static rusage so_far() {
+  static long so_far() {
     auto usage = rusage{};
     ::getrusage(RUSAGE_SELF, &usage);
-    return usage;
+    return usage.ru_minflt;
   }
 
-  rusage before_ = so_far();
+  long before_ = so_far();
 };
 
 /// Memory of the device that is taken, by whomever.

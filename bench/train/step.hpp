@@ -2,8 +2,8 @@
 /// training/MODEL/PLACEMENT/QUANT/COMPUTE/LxN and inference/..., N sequences of L tokens with
 /// `<cls>` and `<eos>`; and .../uniprot, the proteins of lengths.txt packed in 4,096 tokens a step,
 /// all steps once. PLACEMENT is `qkv` of rank 2, or `qkv:r=16`. `of_peak` is the share of what a
-/// large product of this precision computes in the same time; `peak_MB` is the process's since the
-/// model was made, and `faults` are the pages that a step touched first.
+/// large product of this precision computes in the same time; `peak_MB` is the process's, with what
+/// it has kept of benchmarks before, and `faults` are the pages that a step touched first.
 #pragma once
 
 #include <algorithm>
@@ -194,8 +194,8 @@ struct Run {
   }
 
   Setting const& setting;
-  HostUse use;
   double peak = peak_flops<B>();
+  HostUse use;
   std::size_t before = device_bytes_taken();  ///< by the context, which is not ours
   RandomWeights source;
   B backend;

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <qlora/core/option.hpp>
+
 #include "checkpoint_file.hpp"
 #include "session.hpp"
 
@@ -33,12 +35,12 @@ class BestEpoch {
     checkpoint.best_value = value_;
     checkpoint.best_parameters = parameters_;
   }
-  /// Throws InputError for parameters that are not of this model.
-  void take_from(Checkpoint const& checkpoint) {
+  /// Throws InputError, naming the file, for parameters that are not of this model.
+  void take_from(Checkpoint const& checkpoint, std::string const& file) {
     if (checkpoint.best_epoch > 0) {
-      expect_option(checkpoint.best_parameters.size() == session_.parameters().size(),
-                    "best_parameters", "as many as the adapter has",
-                    checkpoint.best_parameters.size());
+      auto const size = session_.parameters().size();
+      expect_option(checkpoint.best_parameters.size() == size, file + ": best parameters",
+                    std::to_string(size), checkpoint.best_parameters.size());
     }
     epoch_ = checkpoint.best_epoch;
     value_ = checkpoint.best_value;

@@ -130,12 +130,7 @@ void remove_unfinished(std::filesystem::path const& folder) {
 void check_output(std::filesystem::path const& file) {
   auto ignored = std::error_code{};
   if (file.empty()) throw InputError{"expected the name of a file to write, found an empty one"};
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw InputError{at(file.string(), "expected a file to write, found a folder")};
-  }
-  if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored)) {
-    throw InputError{at(file.string(), "expected a file to write, found a device or pipe")};
-  }
+  expect_replaceable(file);
   auto const target = std::filesystem::is_symlink(file, ignored)
                           ? std::filesystem::weakly_canonical(file, ignored)
                           : file;

@@ -269,8 +269,7 @@ std::vector<double> nearest(std::string const& path, std::vector<Protein> const&
     auto best = std::size_t{0};
     for (auto const number : relatives.of(protein.sequence, candidates)) {
       auto const& other = others[number].sequence;
-      auto const found =
-          located<InputError>(path, [&] { return baseline::align(protein.sequence, other); });
+      auto const found = baseline::align(protein, others[number]);
       best = std::max(best, baseline::identical(found, protein.sequence, other));
     }
     shares.push_back(static_cast<double>(best) / static_cast<double>(protein.sequence.size()));

@@ -222,7 +222,8 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
   if (found) {
     latest_ = std::move(found->checkpoint);
     result.epochs = latest_->epochs;
-    located<InputError>(found->file.string(), [&] { best.take_from(*latest_); });
+    checkpointing.name = found->file.string();
+    best.take_from(*latest_, checkpointing.name);
     for (auto const& step : latest_->steps) account(step);
     start_ -= std::chrono::duration_cast<std::chrono::steady_clock::duration>(
         std::chrono::duration<double>(latest_->seconds));
@@ -253,12 +254,7 @@ void Run::train(RunResult& result, std::filesystem::path const& folder) {
     }
     if (is_stopped) throw Terminated{};
   };
-  auto const fit = [&] { session_->fit(records_, fit_, on_step, on_epoch, checkpointing); };
-  if (found) {  // numbers that no run has are the file's fault
-    located<InputError>(found->file.string(), fit);
-  } else {
-    fit();
-  }
+  session_->fit(records_, fit_, on_step, on_epoch, checkpointing);
   add_losses(result.curves, steps, losses);
   best.restore();
   result.best_epoch = best.epoch() > 0 ? best.epoch() : fit_.epochs;

@@ -36,7 +36,7 @@ void add_ranking(RunCurves& curves, metrics::Ranking const& ranking,
 }
 
 void add_losses(RunCurves& curves, std::span<double const> steps, std::span<double const> losses) {
-  auto const stretch = (losses.size() + RunCurves::loss_points - 1) / RunCurves::loss_points;
+  auto const stretch = ceil_div(losses.size(), RunCurves::loss_points);
   auto const mean = [](std::span<double const> values) {
     return std::accumulate(values.begin(), values.end(), 0.) / static_cast<double>(values.size());
   };

@@ -55,12 +55,14 @@ std::size_t peak_of_nothing(Program const& program) {
 
 /// `command` is to have the file's name behind it.
 void expect_bounded(Program const& program, Format const& format, std::string const& content,
-                    int status, std::vector<std::string> command = {"inspect"}) {
+                    int status, std::vector<std::string> command = {"inspect"},
+                    std::string const& says = "") {
   SCOPED_TRACE(command.front() + " " + format.name);
   program.write(format.name, content);
   command.push_back(format.name);
   auto const outcome = program.run(command);
   EXPECT_EQ(outcome.status, status) << outcome.err;
+  EXPECT_NE(outcome.err.find(says), std::string::npos) << outcome.err;
   EXPECT_LE(outcome.peak_bytes, peak_of_nothing(program) + 64 * mebibyte + 4 * content.size());
 }
 
@@ -100,12 +102,21 @@ TEST(Memory, IsBoundedForWhatGoesWithProteins) {
              "loop_\n_atom_site.auth_comp_id\n_atom_site.auth_asym_id\n_atom_site.auth_seq_id\n"
              "_atom_site.B_iso_or_equiv\n",
              [](auto const& id) { return "ALA " + id + " 1 0\n"; }};
-  expect_bounded(program, structure, file(structure, 24 * mebibyte, "ALA A 1\n"), 2,
-                 {"predict", "--model", nano, "--out", "out.cif", "--structure"});
+  auto const predict =
+      std::vector<std::string>{"predict", "--model", nano, "--out", "out.cif", "--structure"};
+  expect_bounded(program, structure, file(structure, 24 * mebibyte, "ALA A 1\n"), 2, predict,
+                 "expected 4 values of an atom, found 3");
+  auto const ligand = Format{"b.cif", structure.head, [](auto const&) { return "L A 1 0\n"; }};
+  expect_bounded(program, ligand, file(ligand, 24 * mebibyte), 2, predict,
+                 "expected atoms of a protein");
+  auto long_row = std::string{};
+  for (auto i = 0; i < 8 << 20; ++i) long_row += "A ";
+  expect_bounded(program, ligand, ligand.head + long_row + "\n", 2, predict, "found more");
   auto const groups = Format{"groups.tsv", "chunk\tprotein\toffset\tfamily\tgroup\tsplit\n",
-                             [](auto const& id) { return id + "\tp" + id + "\t\t\tg\t\n"; }};
-  expect_bounded(program, groups, file(groups, 24 * mebibyte, "p1\t\t\t\th\t\n"), 2,
-                 {"evaluate", "--model", nano, "--data", "data.txt", "--groups"});
+                             [](auto const& id) { return id + "\tp" + id + "\t\t\tg\tx\n"; }};
+  expect_bounded(program, groups, file(groups, 24 * mebibyte, "p1\t\t\t\th\tx\n"), 2,
+                 {"evaluate", "--model", nano, "--data", "data.txt", "--groups"},
+                 "expected 'p1' in one group, found another: 'h'");
   auto const clusters =
       Format{"clusters.tsv", "", [](auto const& id) { return "r\t" + id + "\n"; }};
   program.write(clusters.name, file(clusters, 24 * mebibyte, "r\t1\n"));

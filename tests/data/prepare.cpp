@@ -163,6 +163,16 @@ TEST(Prepare, WritesAllOrNothing) {
               clash.string() + ": expected no protein of a chunk's name, found 'P27/1-20'");
     EXPECT_FALSE(std::filesystem::exists(out));
   }
+  auto const named =
+      folder.write("long", table() + row(std::string(longest_id, 'P'), "H superfamily",
+                                         std::string(30, 'M'), "BINDING 1"));
+  auto const chunks = PrepareOptions{.chunk_residues = 20};
+  auto const cut = prepare(Paths{named}, chunks);
+  EXPECT_NE(message_of<InputError>([&] {
+              write_prepared(cut, chunks, out);
+            }).find("leave room for the residues of a chunk"),
+            std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(out));
   struct Stop {};
   EXPECT_THROW(write_prepared(data, {}, out, [] { throw Stop{}; }), Stop);
   EXPECT_FALSE(std::filesystem::exists(out));

@@ -336,6 +336,32 @@ TEST(AdamW, StepsAsTorch) {
   }
 }
 
+/// Parameters that threads update in pieces.
+TEST(AdamW, UpdatesEachParameterOfMany) {
+  constexpr auto size = 2 * backend::parameters_of_piece + 7;
+  auto const filled = [&](float step) {
+    auto values = std::vector<float>(size);
+    for (auto i = std::size_t{0}; i < values.size(); ++i) {
+      values[i] = step * static_cast<float>(i % 1001) - .1f;
+    }
+    return values;
+  };
+  auto const view = [](auto& values) { return Vector<float>{values.data(), {size}}; };
+  auto gradients = filled(.003f);
+  auto values = filled(.01f), first = filled(.02f), second = filled(.5f);
+  for (auto& value : second) value = std::abs(value);
+  auto expected = values, expected_first = first, expected_second = second;
+  auto numbers = StepNumbers{1., 1., 1.};
+  auto const options = AdamWStep{};
+  reference::adamw(view(expected), Vector<float const>{view(gradients)}, view(expected_first),
+                   view(expected_second), formula::AdamW<float>{options, numbers});
+  Native{}.adamw(view(values), view(gradients), view(first), view(second), options,
+                 {&numbers, {1}});
+  EXPECT_EQ(values, expected);
+  EXPECT_EQ(first, expected_first);
+  EXPECT_EQ(second, expected_second);
+}
+
 TEST(AdamW, ChangesNothingUnlessAllIsFinite) {
   auto const nan = std::numeric_limits<double>::quiet_NaN();
   auto const infinity = std::numeric_limits<double>::infinity();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <qlora/core/error.hpp>
+#include <qlora/data/protein.hpp>
 
 namespace qlora::inline v1::baseline {
 
@@ -69,33 +70,36 @@ constexpr int similarity(char a, char b) {
   return row < 20 && column < 20 ? blosum62[row][column] : -1;
 }
 
-/// The rows of the matrix of scores, of which one at a time is there: gaps cost 11 for the first
-/// residue and 1 for each further one.
+/// How a cell was reached: two bits for the best, one for each kind of gap that was extended.
+enum Way : std::uint8_t {
+  stop = 0,
+  diagonal = 1,
+  up = 2,
+  left = 3,
+  up_extended = 4,
+  left_extended = 8
+};
+
+/// A cell of the matrix of scores, from 1 on: there is an empty row and column before.
+struct Cell {
+  int score = 0;
+  std::size_t row = 0, column = 0;
+};
+
+/// The matrix of scores, a row of which is there at a time: gaps cost 11 for the first residue and
+/// 1 for each further one.
 class ScoreRows {
  public:
-  /// How a cell was reached: two bits for the best, one for each kind of gap that was extended.
-  enum Way : std::uint8_t {
-    stop = 0,
-    diagonal = 1,
-    up = 2,
-    left = 3,
-    up_extended = 4,
-    left_extended = 8
-  };
-  struct Best {
-    int score = 0;
-    std::size_t column = 0;  ///< the first that has it
-  };
-
   explicit ScoreRows(std::string_view b)
       : b_{b}, scores_(b.size() + 1, 0), gaps_up_(b.size() + 1, never) {}
 
-  /// Goes on to the row of residue `a`. `ways` (b's length + 1), if any, gets its cells'.
-  Best next(char a, std::uint8_t* ways) {
-    auto best = Best{};
+  /// Goes on to the row of residue `a`, whose best cell it returns; `ways` (b's length + 1) are
+  /// those of the row.
+  Cell next(char a, std::uint8_t* ways) {
+    auto best = Cell{.score = 0, .row = ++row_};
     auto corner = 0;  // of the row above, one to the left
     auto gap_left = never;
-    if (ways != nullptr) ways[0] = stop;
+    ways[0] = stop;
     for (auto j = std::size_t{1}; j < scores_.size(); ++j) {
       auto way = std::uint8_t{stop};
       if (gaps_up_[j] - extend > scores_[j] - open) way |= up_extended;
@@ -105,9 +109,12 @@ class ScoreRows {
       auto const match = corner + similarity(a, b_[j - 1]);
       auto const score = std::max({0, match, gaps_up_[j], gap_left});
       if (score > 0) way |= score == match ? diagonal : score == gaps_up_[j] ? up : left;
-      if (ways != nullptr) ways[j] = way;
+      ways[j] = way;
       corner = std::exchange(scores_[j], score);
-      if (score > best.score) best = {score, j};
+      if (score > best.score) {
+        best.score = score;
+        best.column = j;
+      }
     }
     return best;
   }
@@ -119,98 +126,97 @@ class ScoreRows {
 
   std::string_view b_;
   std::vector<int> scores_, gaps_up_;  // of the row above, then of this one
+  std::size_t row_ = 0;
 };
 
-/// Ways of all cells, of which a block of rows at a time is there; others are computed again from
-/// the rows above them, of which there are copies.
+/// Ways of all cells, of which a block of rows is there at a time; others are computed again from
+/// the row above them, of which there is a copy.
 class Ways {
  public:
-  Ways(std::string_view a, std::string_view b)
-      : a_{a}, columns_{b.size() + 1}, block_{rows_of_block(a.size(), columns_)}, rows_{b} {}
-
-  /// The best cell, from 1 on; its score is 0 where there is none.
-  std::pair<int, std::pair<std::size_t, std::size_t>> find_best() {
-    auto best = 0;
-    auto end = std::pair<std::size_t, std::size_t>{0, 0};
-    auto rows = rows_;
-    ways_.resize(block_ * columns_);
-    for (auto i = std::size_t{0}; i < a_.size(); ++i) {
-      if (i % block_ == 0) above_.push_back(rows);
-      auto const found = rows.next(a_[i], &ways_[i % block_ * columns_]);
-      if (found.score > best) {
-        best = found.score;
-        end = {i + 1, found.column};
-      }
+  Ways(std::string_view a, std::string_view b, std::size_t rows_of_block)
+      : a_{a}, columns_{b.size() + 1}, rows_of_block_{rows_of_block} {
+    ways_.resize(std::min(rows_of_block, a.size()) * columns_);
+    auto rows = ScoreRows{b};
+    for (auto i = std::size_t{0}; i < a.size(); ++i) {
+      if (i % rows_of_block == 0) above_.push_back(rows);
+      auto const found = rows.next(a[i], &ways_[i % rows_of_block * columns_]);
+      if (found.score > best_.score) best_ = found;
     }
-    present_ = above_.empty() ? 0 : above_.size() - 1;
-    return {best, end};
   }
 
-  std::uint8_t of(std::size_t i, std::size_t j) {
-    auto const wanted = (i - 1) / block_;
-    if (wanted != present_) {
-      present_ = wanted;
-      auto rows = above_[wanted];
-      auto const first = wanted * block_;
-      for (auto row = first; row < std::min(first + block_, a_.size()); ++row) {
-        rows.next(a_[row], &ways_[(row - first) * columns_]);
+  Cell const& best() const { return best_; }
+
+  /// At a cell that is not in a block below the last one that was asked for.
+  std::uint8_t at(std::size_t row, std::size_t column) {
+    auto const block = (row - 1) / rows_of_block_;
+    if (block + 1 < above_.size()) {
+      above_.erase(above_.begin() + static_cast<std::ptrdiff_t>(block) + 1, above_.end());
+      auto rows = above_.back();
+      for (auto i = std::size_t{0}; i < rows_of_block_; ++i) {
+        rows.next(a_[block * rows_of_block_ + i], &ways_[i * columns_]);
       }
     }
-    return ways_[(i - 1) % block_ * columns_ + j];
+    return ways_[(row - 1) % rows_of_block_ * columns_ + column];
   }
 
  private:
-  /// All while they take no more than 16 MiB, else such that copies and ways take alike.
-  static std::size_t rows_of_block(std::size_t rows, std::size_t columns) {
-    if (rows * columns <= std::size_t{1} << 24) return std::max(rows, std::size_t{1});
-    constexpr auto bytes_of_copy = 2. * sizeof(int);  // of a cell
-    return static_cast<std::size_t>(std::sqrt(bytes_of_copy * static_cast<double>(rows)));
-  }
-
   std::string_view a_;
-  std::size_t columns_, block_;
-  ScoreRows rows_;
-  std::vector<ScoreRows> above_;    // each block
-  std::vector<std::uint8_t> ways_;  // (block, columns)
-  std::size_t present_ = 0;
+  std::size_t columns_, rows_of_block_;
+  std::vector<ScoreRows> above_;    // each block up to the one that is there
+  std::vector<std::uint8_t> ways_;  // (rows of a block, columns)
+  Cell best_;
 };
 
-}  // namespace detail
-
-/// Residues that an alignment takes at most: more than the longest protein of man has.
-inline constexpr std::size_t longest_aligned = 40'000;
-
-/// The best local alignment (Smith and Waterman, JMB 147, 1981; Gotoh, JMB 162, 1982), gaps costing
-/// as in BLAST. Takes 16 MiB, or 6 bytes x length x the root of a length. Throws InputError for
-/// more than `longest_aligned` residues.
-inline Alignment align(std::string_view a, std::string_view b) {
-  if (auto const longest = std::max(a.size(), b.size()); longest > longest_aligned) {
-    throw InputError{"alignment: expected proteins of at most " + std::to_string(longest_aligned) +
-                     " residues, found one of " + std::to_string(longest)};
-  }
-  using Step = detail::ScoreRows;
-  auto ways = detail::Ways{a, b};
-  auto const [score, end] = ways.find_best();
+inline Alignment align(std::string_view a, std::string_view b, std::size_t rows_of_block) {
+  auto ways = Ways{a, b, rows_of_block};
+  auto [score, i, j] = ways.best();
   auto alignment = Alignment{.score = score, .pairs = {}};
-  auto [i, j] = end;
-  auto state = std::uint8_t{0};  // of the gap that is being followed, or 0
+  auto state = std::uint8_t{stop};  // of the gap that is being followed
   while (i > 0 && j > 0) {
-    auto const way = ways.of(i, j);
-    auto const step = state != 0 ? state : static_cast<std::uint8_t>(way & 3);
-    if (step == Step::stop) break;
-    if (step == Step::diagonal) {
+    auto const way = ways.at(i, j);
+    auto const step = state != stop ? state : static_cast<std::uint8_t>(way & 3);
+    if (step == stop) break;
+    if (step == diagonal) {
       alignment.pairs.emplace_back(--i, --j);
-      state = 0;
-    } else if (step == Step::up) {
-      state = (way & Step::up_extended) != 0 ? Step::up : Step::stop;
+      state = stop;
+    } else if (step == up) {
+      state = (way & up_extended) != 0 ? up : stop;
       --i;
     } else {
-      state = (way & Step::left_extended) != 0 ? Step::left : Step::stop;
+      state = (way & left_extended) != 0 ? left : stop;
       --j;
     }
   }
   std::ranges::reverse(alignment.pairs);
   return alignment;
+}
+
+}  // namespace detail
+
+/// The best local alignment (Smith and Waterman, JMB 147, 1981; Gotoh, JMB 162, 1982), gaps costing
+/// as in BLAST. Takes a byte a cell, up to 16 MiB, and for longer ones 6 bytes x length x the root
+/// of a length.
+inline Alignment align(std::string_view a, std::string_view b) {
+  if (a.size() * b.size() <= std::size_t{1} << 24) {
+    return detail::align(a, b, std::max(a.size(), std::size_t{1}));
+  }
+  constexpr auto copied = 2. * sizeof(int);  // bytes a cell: as many as the ways of a block
+  return detail::align(
+      a, b, static_cast<std::size_t>(std::sqrt(copied * static_cast<double>(a.size()))) + 1);
+}
+
+/// Residues of a protein that is aligned, at most: more than the longest that is known.
+inline constexpr std::size_t longest_aligned = 50'000;
+
+/// The same of proteins. Throws InputError, naming it, for one of more than `longest_aligned`.
+inline Alignment align(Protein const& a, Protein const& b) {
+  for (auto const* const protein : {&a, &b}) {
+    if (protein->sequence.size() <= longest_aligned) continue;
+    throw InputError{printable(protein->id) + ": expected at most " +
+                     std::to_string(longest_aligned) + " residues of a protein that is aligned, " +
+                     "found " + std::to_string(protein->sequence.size())};
+  }
+  return align(std::string_view{a.sequence}, std::string_view{b.sequence});
 }
 
 }  // namespace qlora::inline v1::baseline

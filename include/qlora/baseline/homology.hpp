@@ -40,7 +40,7 @@ class Homology {
     for (auto const partner : relatives_.of(protein.sequence, partners, is_another)) {
       auto const& other = proteins_[partner];
       if (other.labels.empty()) continue;
-      auto const alignment = align(protein.sequence, other.sequence);
+      auto const alignment = align(protein, other);
       if (alignment.score < smallest_score) continue;
       auto const same = identical(alignment, protein.sequence, other.sequence);
       auto const identity =

@@ -235,13 +235,9 @@ struct TemporaryFile {
 
 }  // namespace detail
 
-/// Replaces `target` by what `write(FileWriter&)` writes: a temporary file beside it, synchronised,
-/// then renamed. At any moment, a crash included, `target` holds all of the old content or all of
-/// the new. A symbolic link stays, and what it points to is replaced. Throws InputError for a
-/// folder, device or pipe, and SystemError; then `target` is untouched and the temporary file gone.
-template <std::invocable<FileWriter&> Write>
-void write_atomically(std::filesystem::path const& target, Write&& write) {
-  auto ignored = std::error_code{};  // an unreadable folder is reported by the open below
+/// Throws InputError where a file of that name cannot be written: a folder, device or pipe.
+inline void expect_replaceable(std::filesystem::path const& target) {
+  auto ignored = std::error_code{};  // an unreadable folder is reported by who opens the file
   if (std::filesystem::is_directory(target, ignored)) {
     throw InputError{at(target.string(), "expected a file to write, found a folder")};
   }
@@ -249,6 +245,16 @@ void write_atomically(std::filesystem::path const& target, Write&& write) {
       !std::filesystem::is_regular_file(target, ignored)) {
     throw InputError{at(target.string(), "expected a file to write, found a device or pipe")};
   }
+}
+
+/// Replaces `target` by what `write(FileWriter&)` writes: a temporary file beside it, synchronised,
+/// then renamed. At any moment, a crash included, `target` holds all of the old content or all of
+/// the new. A symbolic link stays, and what it points to is replaced. Throws InputError for a
+/// folder, device or pipe, and SystemError; then `target` is untouched and the temporary file gone.
+template <std::invocable<FileWriter&> Write>
+void write_atomically(std::filesystem::path const& target, Write&& write) {
+  expect_replaceable(target);
+  auto ignored = std::error_code{};
   auto path = target;
   if (std::filesystem::is_symlink(target, ignored)) {
     path = std::filesystem::weakly_canonical(target, ignored);

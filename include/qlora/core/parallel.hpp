@@ -16,9 +16,10 @@ inline int& thread_count() {
   return count;
 }
 
-/// Calls `body(piece, worker)` for every piece in [0, pieces), in no particular order; `worker` is
-/// below `thread_count()` and no two calls with the same worker overlap, so it may select scratch
-/// memory. The first exception is rethrown when no call is running any more.
+/// Calls `body(piece, worker)` for every piece in [0, pieces); calls begin in order, so that large
+/// pieces belong first, and end in any. `worker` is below `thread_count()` and no two calls with
+/// the same worker overlap, so it may select scratch memory. The first exception is rethrown when
+/// no call is running any more.
 template <class Body>
 void parallel_for(Index pieces, Body const& body) {
   // The body's type is hidden, so that a program has the loop's code once.

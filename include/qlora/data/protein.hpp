@@ -28,9 +28,11 @@ constexpr std::size_t class_of(std::int8_t label) {
   return static_cast<std::uint8_t>(label);
 }
 
+/// Bytes of an identifier at most: tables have it in a row for each residue.
+inline constexpr std::size_t longest_id = 1000;
+
 /// Whether a text has neither blanks nor control characters, so that it can be a cell of a table
 /// and be shown on a terminal.
-inline constexpr std::size_t longest_id = 1000;  ///< bytes: tables repeat it a residue
 inline bool is_plain_id(std::string_view text) {
   return std::ranges::all_of(text, [](unsigned char c) { return c > ' ' && c != 0x7f; });
 }

@@ -80,12 +80,18 @@ inline std::string cell(std::string text) {
 }
 
 /// Names a chunk of a protein that was cut `ID/FIRST-LAST`, residues from 1. Throws InputError for
-/// a name that is taken.
+/// a name that is taken, or too long.
 inline void name_chunk(Protein& chunk, Protein const& whole, std::size_t offset, IdSet& names,
                        std::string_view file) {
   if (chunk.sequence.size() == whole.sequence.size()) return;
   chunk.id +=
       "/" + std::to_string(offset + 1) + "-" + std::to_string(offset + chunk.sequence.size());
+  if (chunk.id.size() > longest_id) {
+    throw InputError{at(file,
+                        "expected identifiers that leave room for the residues of a chunk, "
+                        "found one of " +
+                            std::to_string(whole.id.size()) + " bytes")};
+  }
   if (names.insert(chunk.id)) return;
   throw InputError{
       at(file, "expected no protein of a chunk's name, found '" + printable(chunk.id) + "'")};

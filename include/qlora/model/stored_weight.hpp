@@ -117,7 +117,7 @@ class QuantizedReader {
                                          1, 1 << 20, "nested_blocksize", file);
       nested.offset = static_cast<float>(json::require<double>(document, "nested_offset", file));
       nested.codes = bytes<std::uint8_t>(*sidecar(".absmax").tensor, Dtype::u8, weight.blocks());
-      nested.absmax = floats(".nested_absmax", (weight.blocks() + nested.block - 1) / nested.block);
+      nested.absmax = floats(".nested_absmax", ceil_div(weight.blocks(), nested.block));
       nested.map = floats(".nested_quant_map", 256);
       weight.nested = std::move(nested);
     } else {

@@ -57,6 +57,7 @@ inline std::optional<AminoAcid> find_amino_acid(std::string_view name) {
 class Structure {
  public:
   static constexpr std::size_t limit_bytes = std::size_t{512} << 20;
+  static constexpr std::size_t most_columns = 1000;  ///< of mmCIF's atoms, which have some 20
 
   /// Throws InputError for a file that is neither, names no protein residue, or has an atom that
   /// cannot be read.
@@ -65,14 +66,20 @@ class Structure {
     structure.file_ = path.string();
     structure.text_ = read_text(path, limit_bytes);
     auto const is_mmcif = structure.text_.find("_atom_site.") != std::string::npos;
-    for (auto const keep : {false, true}) {  // what is refused takes no memory
-      structure.keep_ = keep;
-      is_mmcif ? structure.read_mmcif() : structure.read_pdb();
-    }
-    if (structure.chains_.empty()) {
+    auto const read_all = [&](Kept kept) {
+      structure.kept_ = kept;
+      if (is_mmcif) {
+        structure.read_mmcif();
+      } else {
+        structure.read_pdb();
+      }
+    };
+    read_all(Kept::nothing);  // what is refused takes no memory beside the text
+    if (!structure.has_protein_) {
       throw InputError{
           at(structure.file_, "expected atoms of a protein in PDB or mmCIF format, found none")};
     }
+    read_all(Kept::everything);
     return structure;
   }
 
@@ -112,6 +119,9 @@ class Structure {
   /// A residue as the authors number it: chain, number, insertion code.
   using Key = std::tuple<std::string, std::string, std::string>;
 
+  /// Of what is read: first nothing, to check it, then everything.
+  enum class Kept { nothing, everything };
+
   struct Atom {
     std::size_t begin = 0, length = 0;  ///< of its B-factor, in the text
     std::optional<Place> residue;       ///< none of what is no protein
@@ -119,7 +129,8 @@ class Structure {
 
   void add(Atom atom, std::string_view chain, std::string_view number, std::string_view insertion,
            std::optional<AminoAcid> const& residue) {
-    if (!keep_) return;
+    has_protein_ = has_protein_ || residue;
+    if (kept_ == Kept::nothing) return;
     if (residue) {
       auto const [entry, is_new] = residues_.try_emplace(Key{chain, number, insertion}, Place{});
       if (is_new) entry->second = place_of(chain, residue->letter);
@@ -196,6 +207,10 @@ class Structure {
         in_header = true;
         auto const name = trimmed(line.substr(11));
         columns.emplace(std::string{name.substr(0, name.find(' '))}, columns.size());
+        if (columns.size() > most_columns) {
+          fail(number, "expected at most " + std::to_string(most_columns) +
+                           " columns _atom_site, found more");
+        }
         return;
       }
       if (in_header) {
@@ -214,10 +229,10 @@ class Structure {
 
   void add_row(std::string_view line, std::size_t number, std::size_t begin,
                std::map<std::string, std::size_t> const& columns) {
-    auto const tokens = split(line, number);
+    auto const tokens = split(line, number, columns.size() + 1);
     if (tokens.size() != columns.size()) {
       fail(number, "expected " + std::to_string(columns.size()) + " values of an atom, found " +
-                       std::to_string(tokens.size()));
+                       (tokens.size() > columns.size() ? "more" : std::to_string(tokens.size())));
     }
     // The authors' own names, else those of the archive.
     auto const value = [&](char const* own, char const* other) {
@@ -244,11 +259,13 @@ class Structure {
         is_polymer ? find_amino_acid(name) : std::nullopt);
   }
 
-  /// Values between blanks; one in quotes may hold blanks, and ends at a quote before a blank.
-  std::vector<std::string_view> split(std::string_view line, std::size_t number) const {
+  /// Values between blanks, `most` at most; one in quotes may hold blanks, and ends at a quote
+  /// before a blank.
+  std::vector<std::string_view> split(std::string_view line, std::size_t number,
+                                      std::size_t most) const {
     auto const is_blank = [](char c) { return c == ' ' || c == '\t'; };
     auto tokens = std::vector<std::string_view>{};
-    for (std::size_t i = 0; i < line.size();) {
+    for (std::size_t i = 0; i < line.size() && tokens.size() < most;) {
       if (is_blank(line[i])) {
         ++i;
         continue;
@@ -273,7 +290,8 @@ class Structure {
 
   std::string file_, text_;
   bool is_pdb_ = false;
-  bool keep_ = false;  ///< what is read, rather than check it
+  Kept kept_ = Kept::nothing;
+  bool has_protein_ = false;
   std::vector<Protein> chains_;
   std::vector<Atom> atoms_;
   std::map<Key, Place> residues_;

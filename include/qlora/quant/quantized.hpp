@@ -64,9 +64,9 @@ Layout layout_of(S const& scheme, Index rows, Index columns) {
     layout.blocks = rows;
   } else if (scheme.block != unscaled) {
     layout.block = scheme.block;
-    layout.blocks = (layout.size() + layout.block - 1) / layout.block;
+    layout.blocks = ceil_div(layout.size(), layout.block);
   }
-  layout.code_bytes = (layout.size() * scheme.bits + 7) / 8;
+  layout.code_bytes = ceil_div(layout.size() * scheme.bits, 8);
   return layout;
 }
 

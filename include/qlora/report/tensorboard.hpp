@@ -103,14 +103,14 @@ class EventFile {
   }
 
   /// Replaces a file of that name, and from then on appends what was added since the last time:
-  /// readers follow a file that grows. Throws as write_atomically.
+  /// readers follow a file that grows. Throws InputError for a folder, device or pipe, and
+  /// SystemError when it cannot.
   void write() {
     if (!file_.is_open()) {
-      write_atomically(path_, bytes_);
-      file_.open(path_, std::ios::binary | std::ios::app);
-    } else {
-      file_.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size())).flush();
+      expect_replaceable(path_);
+      file_.open(path_, std::ios::binary);
     }
+    file_.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size())).flush();
     if (!file_) throw SystemError{at(path_.string(), "cannot write to it")};
     bytes_.clear();
   }

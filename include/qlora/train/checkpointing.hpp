@@ -43,6 +43,7 @@ struct TrainingState {
 template <class A>
 struct Checkpointing {
   std::optional<TrainingState<A>> from = {};
+  std::string name = "checkpoint";  ///< of `from`, in messages
   /// Asked after each step; `ends_epoch` says that it was the last of one.
   std::function<bool(std::int64_t steps, bool ends_epoch)> due = {};
   /// Given the state where it is due. What it throws ends the training.

@@ -97,7 +97,7 @@ class Trainer {
   /// ranks do not have the same parameters: at the start, where a checkpoint is due, or at the end.
   template <class OnStep, class OnEpoch>
   void run(OnStep&& on_step, OnEpoch&& on_epoch, Checkpointing<A> const& checkpointing = {}) {
-    auto const done = checkpointing.from ? restore(*checkpointing.from) : 0;
+    auto const done = checkpointing.from ? restore(*checkpointing.from, checkpointing.name) : 0;
     expect_agreement(done);
     auto const asks = checkpointing.stop && ranks_.size() == 1;  // or others would wait in vain
     auto const look = std::function<void()>{[&] {
@@ -188,18 +188,18 @@ class Trainer {
   }
 
   /// Returns the steps that lie behind.
-  std::int64_t restore(TrainingState<A> const& state) {
+  std::int64_t restore(TrainingState<A> const& state, std::string const& name) {
     auto const& parameters = model_.parameters();
     auto const size = static_cast<std::size_t>(parameters.size());
-    expect_option(state.steps >= 0 && state.steps <= steps_, "checkpoint: steps",
+    expect_option(state.steps >= 0 && state.steps <= steps_, name + ": steps",
                   "at most " + std::to_string(steps_), state.steps);
-    expect_option(state.updates >= 0 && state.updates <= state.steps, "checkpoint: updates",
+    expect_option(state.updates >= 0 && state.updates <= state.steps, name + ": updates",
                   "at most " + std::to_string(state.steps), state.updates);
-    expect_option(state.failures >= 0 && state.failures < patience, "checkpoint: failures",
+    expect_option(state.failures >= 0 && state.failures < patience, name + ": failures",
                   "less than " + std::to_string(patience), state.failures);
     for (auto const* const values :
          {&state.parameters, &state.first_moments, &state.second_moments}) {
-      expect_option(values->size() == size, "checkpoint: parameters", std::to_string(size),
+      expect_option(values->size() == size, name + ": parameters", std::to_string(size),
                     values->size());
     }
     put_back(state.parameters, parameters.values());

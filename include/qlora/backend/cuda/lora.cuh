@@ -176,10 +176,10 @@ struct LoraOuter {
   Octets<A> partials;
   Index rows, chunk, targets, rank;
 
-  Index groups() const { return ceil_div(rank, Ranks); }
+  QLORA_HOST_DEVICE Index groups() const { return ceil_div(rank, Ranks); }
 
   __device__ void operator()(Index work, Index octet) const {
-    auto const per_target = ceil_div(rank, Ranks);
+    auto const per_target = groups();
     auto const group = work % per_target;
     auto const target = work / per_target % targets;
     auto const number = work / per_target / targets;
