@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <qlora/core/rounding.hpp>
 #include <qlora/metrics/curves.hpp>
 
 namespace qlora::cli {
