@@ -14,7 +14,8 @@ import pathlib
 import sys
 import time
 
-from sides import ROOT, Side, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
+from sides import (Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark, say_load,
+                   spread)
 
 ROWS, COLUMNS, BLOCK = 5120, 1280, 64
 WORK = {  # by name: the benchmark of this project
@@ -65,9 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_quant_dequantize")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
+    add_options_of_sides(parser, "bench_quant_dequantize")
     parser.add_argument("--other-side", choices=WORK, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.other_side:

@@ -18,7 +18,8 @@ import os
 import pathlib
 import statistics
 
-from sides import ROOT, Side, Waiting, in_turns, make_environment, processor, run_benchmark, say_load, spread
+from sides import (ROOT, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark,
+                   say_load, spread)
 
 LENGTHS = ROOT / "bench/lengths.txt"
 SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20],  # hidden, layers, heads
@@ -118,9 +119,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="Hugging Face's full models with torch.compile as well")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="at least, of one timing")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_step")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
+    add_options_of_sides(parser, "bench_train_step")
     options = parser.parse_args()
     for precision in options.precisions:
         known = OPPONENTS.get(precision) or parser.error(f"--precisions: expected fp32 or bf16, found {precision}")

@@ -14,7 +14,7 @@ import os
 import pathlib
 
 from against_hf import OPPONENTS, SIZES, Ours, theirs, words
-from sides import ROOT, in_turns, make_environment
+from sides import add_options_of_sides, in_turns, make_environment
 
 SHAPES = ["250x8", "500x8", "1000x8", "2000x8", "1000x1", "1000x2", "1000x4", "1000x16"]
 
@@ -36,14 +36,12 @@ def gigabytes(make_side):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=words, default=["8M"], help=f"some of {', '.join(list(SIZES)[:3])}")
+    parser.add_argument("--models", type=words, default=["8M"], help=f"some of {', '.join(SIZES)}")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
     parser.add_argument("--shapes", type=words, default=SHAPES, help=f"LENGTHxSEQUENCES, some of {', '.join(SHAPES)}")
     parser.add_argument("--opponents", default=["eager", "sdpa"], choices=["eager", "sdpa"], nargs="+",
                         help="eager is left out where it would take more memory than there is")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_memory")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
+    add_options_of_sides(parser, "bench_train_memory")
     options = parser.parse_args()
     make_environment(options.venv)
     columns = ["qlora", "qlora, recomputed"]

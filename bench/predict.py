@@ -9,7 +9,6 @@ The other side merges the adapter, uses sdpa and infers up to 4,096 tokens at a 
 build/release/bin/qlora, and makes a virtual environment of the pinned versions where --venv has none.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -21,8 +20,8 @@ import tempfile
 import time
 
 from against_hf import LENGTHS, tokens_of_sequences
-from sides import ROOT, in_turns, make_environment, processor, say_load, spread
-from startup import Command, make_model, numbers
+from sides import in_turns, make_environment, processor, say_load, spread
+from startup import Command, command_parser, make_model
 
 RESIDUES = "LAGVSERTIDPKQNFYMHWC"
 VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO.-", "<null_1>", "<mask>"]
@@ -90,16 +89,8 @@ def make_files(options, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=numbers, default=[320, 6, 20], help="hidden, layers, heads")
-    parser.add_argument("--compute", choices=["fp32", "bf16"], default="fp32")
+    parser = command_parser(__doc__, [320, 6, 20], "predict")
     parser.add_argument("--times", type=int, default=8, help="the 64 proteins of bench/lengths.txt")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/qlora")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
-    parser.add_argument("--work", choices=["make", "predict"], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work == "make":
         return make_model(options.folder / "model", options.size)

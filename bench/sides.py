@@ -68,6 +68,13 @@ def make_environment(venv):
     subprocess.run([venv / "bin/pip", "install", "--quiet", "-r", ROOT / "tests/parity/requirements.txt"], check=True)
 
 
+def add_options_of_sides(parser, program):
+    """Adds what both sides need: threads, this project's `program`, and the other's environment."""
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin" / program)
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
+
+
 def processor():
     with open("/proc/cpuinfo") as file:
         return next((line.split(": ")[1].strip() for line in file if line.startswith("model name")), platform.machine())

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from sides import ROOT, Side, in_turns, make_environment, processor, say_load, spread
+from sides import Side, add_options_of_sides, in_turns, make_environment, processor, say_load, spread
 
 
 class Command(Side):
@@ -89,17 +89,21 @@ def numbers(text):
     return [int(word) for word in text.split(",")]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=numbers, default=[1280, 33, 20], help="hidden, layers, heads")
-    parser.add_argument("--tokens", type=int, default=256, help="of the sequence")
+def command_parser(description, size, work):
+    """Of the options of a script that runs commands in turns, and itself as the other side's with `--work` WORK."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=numbers, default=size, help="hidden, layers, heads")
     parser.add_argument("--compute", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/qlora")
-    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build/hf")
-    parser.add_argument("--work", choices=["make", "start"], help=argparse.SUPPRESS)
+    add_options_of_sides(parser, "qlora")
+    parser.add_argument("--work", choices=["make", work], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    return parser
+
+
+def main():
+    parser = command_parser(__doc__, [1280, 33, 20], "start")
+    parser.add_argument("--tokens", type=int, default=256, help="of the sequence")
     options = parser.parse_args()
     if options.work == "make":
         return make_model(options.folder, options.size)

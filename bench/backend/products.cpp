@@ -1,4 +1,5 @@
-/// Frozen products: tiles of 256 rows over 4096 tokens, for the layers of the 8M and 35M models.
+/// Frozen products: tiles of 256 rows over 4096 tokens, for the layers of the 8M, 35M, 150M and
+/// 650M models.
 #include <string>
 
 #include <benchmark/benchmark.h>
@@ -60,7 +61,7 @@ void multiply(benchmark::State& state) {
 }
 
 void layers(benchmark::internal::Benchmark* bench) {
-  for (auto const width : {320, 480}) {
+  for (auto const width : {320, 480, 640, 1280}) {
     bench->Args({width, 3 * width})->Args({width, width});
     bench->Args({width, 4 * width})->Args({4 * width, width});
   }

@@ -1,5 +1,6 @@
 /// The verbs between the products and attention (and the expansion of 4-bit codes): reference loops
-/// against vectorised ones, on 8 sequences of 512 tokens and the layers of the 8M and 35M models.
+/// against vectorised ones, on 8 sequences of 512 tokens and the layers of the 8M, 35M and 650M
+/// models; GELU on four times their width.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -24,7 +25,7 @@ struct Layer {
   static constexpr Index heads = 20;
   static constexpr Index ranks = 3 * 2;
 
-  explicit Layer(benchmark::State const& state) : width{state.range(0)} {}
+  explicit Layer(Index width) : width{width} {}
 
   Index width;
   backend::Cpu<EigenProducts, T, L> cpu{};
@@ -46,21 +47,21 @@ struct Layer {
 
 template <class T, Loops L>
 void gelu(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{4 * Index{state.range(0)}};
   for (auto _ : state) x.cpu.gelu(x.q, x.out);
   x.finish(state);
 }
 
 template <class T, Loops L>
 void gelu_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{4 * Index{state.range(0)}};
   for (auto _ : state) x.cpu.gelu_backward(x.q, x.k, x.out);
   x.finish(state);
 }
 
 template <class T, Loops L>
 void layer_norm(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   auto const gamma = x.gamma.view().row(0);
   for (auto _ : state) {
     x.cpu.template layer_norm<T>(x.residual, gamma, gamma, 1e-5f, x.out, x.stats);
@@ -70,7 +71,7 @@ void layer_norm(benchmark::State& state) {
 
 template <class T, Loops L>
 void layer_norm_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) {
     std::fill_n(x.dx.data(), x.dx.size(), 0.f);
     x.cpu.layer_norm_backward(x.residual, x.residual, x.gamma.view().row(0), x.stats, x.dx);
@@ -80,14 +81,14 @@ void layer_norm_backward(benchmark::State& state) {
 
 template <class T, Loops L>
 void rotary(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) x.cpu.rotary(x.q, x.heads, x.batch.packing(), 1.f, Rotation::forward);
   x.finish(state);
 }
 
 template <class T, Loops L>
 void lora_project(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) {
     x.cpu.template lora_project<T>(x.q, x.a, x.input, x.batch.packing(), x.h);
   }
@@ -96,7 +97,7 @@ void lora_project(benchmark::State& state) {
 
 template <class T, Loops L>
 void lora_project_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) {
     std::fill_n(x.dx.data(), x.dx.size(), 0.f);
     x.cpu.template lora_project_backward<T, float>(x.q, x.a, x.input, x.batch.packing(), x.h, x.dx,
@@ -107,14 +108,14 @@ void lora_project_backward(benchmark::State& state) {
 
 template <class T, Loops L>
 void lora_expand(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) x.cpu.template lora_expand<T>(x.h, x.b, 1e-6f, x.out);
   x.finish(state);
 }
 
 template <class T, Loops L>
 void lora_expand_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state};
+  auto x = Layer<T, L>{state.range(0)};
   for (auto _ : state) x.cpu.template lora_expand_backward<T>(x.h, x.b, 1.f, x.q, x.h, x.db);
   x.finish(state);
 }
@@ -170,7 +171,7 @@ void dequantize4(benchmark::State& state) {
 }
 
 void widths(benchmark::internal::Benchmark* bench) {
-  bench->Arg(320)->Arg(480)->UseRealTime()->MinTime(.1);
+  bench->Arg(320)->Arg(480)->Arg(1280)->UseRealTime()->MinTime(.1);
 }
 
 #define QLORA_BENCH_VERB(verb)                                       \

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include <benchmark/benchmark.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include <qlora/core/peak_memory.hpp>
 #include <qlora/core/random.hpp>
 #include <qlora/data/batch.hpp>
 #include <qlora/data/read.hpp>
@@ -92,17 +92,13 @@ void to_batches(benchmark::State& state, DataFormat format) {
 
 void a_million(benchmark::State& state) {
   auto const file = Proteins{DataFormat::fasta, 1'000'000};
-  auto const peak = [] {
-    auto usage = ::rusage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss);
-  };
-  auto const before = peak();
+  reset_peak_memory();
+  auto const before = peak_memory_bytes();
   for (auto _ : state) {
     for_each_protein(file.path(), [](Protein&& one) { benchmark::DoNotOptimize(one.sequence); });
   }
   state.SetBytesProcessed(state.iterations() * file.bytes());
-  state.counters["peak_kB"] = peak() - before;
+  state.counters["peak_kB"] = static_cast<double>(peak_memory_bytes() - before) / 1024;
 }
 
 BENCHMARK(a_million)->Iterations(1)->Unit(benchmark::kMillisecond);

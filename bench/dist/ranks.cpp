@@ -109,8 +109,7 @@ void add_benchmarks() {
         ->Iterations(5)
         ->Unit(benchmark::kMicrosecond);
   }
-  for (auto const& [name, shape] : std::vector<std::pair<std::string, nn::EncoderShape>>{
-           {"8M", shape_of<esm2::T6_8M>()}, {"35M", shape_of<esm2::T12_35M>()}}) {
+  for (auto const& [name, shape] : std::span{models}.first(2)) {
     for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
       auto const setting = Setting{
           shape,    placement, quant::Any::parse("nf4"), uniprot_lengths(), {.tokens = 4'096},

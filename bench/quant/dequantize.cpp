@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <qlora/quant/dequantize.hpp>
+#include <qlora/quant/fp4.hpp>
 #include <qlora/quant/full.hpp>
 #include <qlora/quant/int8.hpp>
 #include <qlora/quant/nf4.hpp>
@@ -44,9 +45,11 @@ void shapes(benchmark::internal::Benchmark* bench) {
 }
 
 BENCHMARK_TEMPLATE(quantize_matrix, Nf4<64>)->Apply(shapes);
+BENCHMARK_TEMPLATE(quantize_matrix, Fp4<64>)->Apply(shapes);
 BENCHMARK_TEMPLATE(quantize_matrix, Int8)->Apply(shapes);
 BENCHMARK_TEMPLATE(dequantize_matrix, Nf4<64>, float)->Apply(shapes);
 BENCHMARK_TEMPLATE(dequantize_matrix, Nf4<64>, bf16)->Apply(shapes);
+BENCHMARK_TEMPLATE(dequantize_matrix, Fp4<64>, bf16)->Apply(shapes);
 BENCHMARK_TEMPLATE(dequantize_matrix, Full<float>, bf16)->Apply(shapes);
 BENCHMARK_TEMPLATE(dequantize_matrix, Int8, float)->Apply(shapes);
 

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <fstream>
 #include <limits>
-#include <string>
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
+
+#include <qlora/core/peak_memory.hpp>
 
 #if defined(__CUDACC__)
 #include <qlora/backend/cuda/stream.cuh>
@@ -65,19 +65,10 @@ double least_seconds([[maybe_unused]] B& backend, Body&& body) {
 /// What the process takes of the host while this lives.
 class HostUse {
  public:
-  HostUse() { std::ofstream{"/proc/self/clear_refs"} << 5; }  // Linux: the peak is forgotten
+  HostUse() { qlora::reset_peak_memory(); }
 
-  /// Of what is resident, what was there before included; 0 where /proc does not say.
-  static double peak_bytes() {
-    auto status = std::ifstream{"/proc/self/status"};
-    for (auto word = std::string{}; status >> word;) {
-      if (word != "VmHWM:") continue;
-      auto kibibytes = 0.;
-      status >> kibibytes;
-      return kibibytes * 1024;
-    }
-    return 0.;
-  }
+  /// Of what is resident, what was there before included.
+  static double peak_bytes() { return static_cast<double>(qlora::peak_memory_bytes()); }
   /// Pages that were touched first, or given back and touched again.
   double page_faults() const { return static_cast<double>(so_far() - before_); }
 

@@ -12,15 +12,10 @@ using Cpu = backend::Cpu<backend::BestProducts, T>;
 
 int add_lengths() {
   constexpr auto tokens = Index{4096};
-  for (auto const& [model, shape] :
-       {std::pair{"8M", shape_of<esm2::T6_8M>()}, std::pair{"35M", shape_of<esm2::T12_35M>()},
-        std::pair{"150M", shape_of<esm2::T30_150M>()},
-        std::pair{"650M", shape_of<esm2::T33_650M>()}}) {
+  for (auto const& [model, shape] : models_of_processors) {
     for (auto length = Index{64}; length <= tokens; length *= 2) {
-      auto const setting = equal_lengths(shape, placement::Sites::of(Qkv{}),
-                                         quant::Any::parse("none"), length, tokens / length);
-      add<Cpu<float>>(name_of("training", model, setting, "fp32"), train<Cpu<float>>, setting);
-      add<Cpu<bf16>>(name_of("training", model, setting, "bf16"), train<Cpu<bf16>>, setting);
+      add_training<Cpu>(model, equal_lengths(shape, placement::Sites::of(Qkv{}),
+                                             quant::Any::parse("none"), length, tokens / length));
     }
   }
   return 0;

@@ -19,8 +19,7 @@ using Timed = qlora::cuda::Backend<qlora::bf16, qlora::cuda::TimedCublasLt>;
 namespace {
 
 int add_variants() {
-  for (auto const& [model, shape] :
-       {std::pair{"8M", shape_of<esm2::T6_8M>()}, std::pair{"650M", shape_of<esm2::T33_650M>()}}) {
+  for (auto const& [model, shape] : {models[0], models[3]}) {
     for (auto const& [length, sequences] : {std::pair<Index, Index>{256, 1}, {1000, 8}}) {
       auto const setting = equal_lengths(shape, placement::Sites::of(Qkv{}),
                                          quant::Any::parse("nf4"), length, sequences);
@@ -32,11 +31,7 @@ int add_variants() {
 }
 
 [[maybe_unused]] auto const added =
-    add_all<backend::Cuda>({{"8M", shape_of<esm2::T6_8M>()},
-                            {"35M", shape_of<esm2::T12_35M>()},
-                            {"150M", shape_of<esm2::T30_150M>()},
-                            {"650M", shape_of<esm2::T33_650M>()},
-                            {"3B", shape_of<esm2::T36_3B>()}},
+    add_all<backend::Cuda>(models,
                            {{1000, 16}, {1000, 8}, {1000, 2}, {256, 1}, {128, 128}, {8192, 2}}) +
     add_variants();
 

@@ -37,6 +37,18 @@ using model::shape_of;
 
 enum class Pass { training, inference };
 
+struct NamedShape {
+  std::string name;
+  nn::EncoderShape shape;
+};
+/// From the smallest on.
+std::vector<NamedShape> const models{{"8M", shape_of<esm2::T6_8M>()},
+                                     {"35M", shape_of<esm2::T12_35M>()},
+                                     {"150M", shape_of<esm2::T30_150M>()},
+                                     {"650M", shape_of<esm2::T33_650M>()},
+                                     {"3B", shape_of<esm2::T36_3B>()}};
+auto const models_of_processors = std::span{models}.first(4);
+
 /// What one benchmark is run on.
 struct Setting {
   nn::EncoderShape shape;
@@ -249,18 +261,22 @@ inline std::string name_of(std::string const& what, std::string const& model,
          std::string{setting.quantization.name} + "/" + compute + "/" + setting.name;
 }
 
-/// Training and inference in one precision.
-template <class B>
-void add_both(std::string const& model, Setting const& setting, std::string const& compute) {
-  add<B>(name_of("training", model, setting, compute), train<B>, setting);
-  add<B>(name_of("inference", model, setting, compute), infer<B>, setting);
+/// In each precision, `Of<T>` being the backend.
+template <template <class> class Of>
+void add_training(std::string const& model, Setting const& setting) {
+  add<Of<float>>(name_of("training", model, setting, "fp32"), train<Of<float>>, setting);
+  add<Of<bf16>>(name_of("training", model, setting, "bf16"), train<Of<bf16>>, setting);
+}
+template <template <class> class Of>
+void add_inference(std::string const& model, Setting const& setting) {
+  add<Of<float>>(name_of("inference", model, setting, "fp32"), infer<Of<float>>, setting);
+  add<Of<bf16>>(name_of("inference", model, setting, "bf16"), infer<Of<bf16>>, setting);
 }
 
-/// Every combination of these models (by name) and sizes (length, sequences), the first size with
-/// another rank as well, `of<T>` being the backend; a filter selects some.
+/// Every combination of these models and sizes (length, sequences), the first size with another
+/// rank as well; a filter selects some.
 template <template <class> class Of>
-int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
-            std::vector<std::pair<Index, Index>> const& sizes) {
+int add_all(std::span<NamedShape const> models, std::vector<std::pair<Index, Index>> const& sizes) {
   for (auto const& [model, shape] : models) {
     for (auto const& placement : {placement::Sites::of(Qkv{}), placement::Sites::of(AllLinear{})}) {
       for (auto const* const quantization : {"none", "nf4"}) {
@@ -273,8 +289,8 @@ int add_all(std::vector<std::pair<std::string, nn::EncoderShape>> const& models,
         settings.push_back(settings[1]);
         settings.back().rank = 16;
         for (auto const& setting : settings) {
-          add_both<Of<float>>(model, setting, "fp32");
-          add_both<Of<bf16>>(model, setting, "bf16");
+          add_training<Of>(model, setting);
+          add_inference<Of>(model, setting);
         }
       }
     }

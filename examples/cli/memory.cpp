@@ -12,6 +12,7 @@
 
 #include <qlora/backend/cpu.hpp>
 #include <qlora/core/error.hpp>
+#include <qlora/core/peak_memory.hpp>
 #include <qlora/data/chunk.hpp>
 #include <qlora/model/cache.hpp>
 #include <qlora/model/folder.hpp>
@@ -24,7 +25,6 @@
 #include "commands.hpp"
 #include "files.hpp"
 #include "options.hpp"
-#include "peak_memory.hpp"
 
 namespace qlora::cli {
 namespace {

@@ -15,6 +15,7 @@
 #include <qlora/core/error.hpp>
 #include <qlora/core/file.hpp>
 #include <qlora/core/output_folder.hpp>
+#include <qlora/core/peak_memory.hpp>
 #include <qlora/data/shuffle_labels.hpp>
 #include <qlora/metrics/metric_set.hpp>
 #include <qlora/quant/any.hpp>
@@ -24,7 +25,6 @@
 #include "description.hpp"
 #include "evaluation.hpp"
 #include "files.hpp"
-#include "peak_memory.hpp"
 #include "termination.hpp"
 
 namespace qlora::cli {

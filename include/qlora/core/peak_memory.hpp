@@ -7,7 +7,7 @@
 
 #include <sys/resource.h>
 
-namespace qlora::cli {
+namespace qlora::inline v1 {
 
 /// Starts anew from what is held now, where the system can; else the peak is the process's.
 inline void reset_peak_memory() {
@@ -27,4 +27,4 @@ inline std::size_t peak_memory_bytes() {
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
 
-}  // namespace qlora::cli
+}  // namespace qlora::inline v1
