@@ -8,12 +8,14 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <qlora/backend/cpu/attention.hpp>
 #include <qlora/backend/cpu/gelu.hpp>
@@ -47,6 +49,17 @@ struct Rectangle {
                   convert<T>(std::numeric_limits<float>::quiet_NaN()));
     }
     return result;
+  }
+
+  /// Whether nobody has written between the rows of what `random` made.
+  bool keeps_gaps() const {
+    for (auto row = Index{1}; row < rows; ++row) {
+      auto const end = data.begin() + row * (columns + gap);
+      if (!std::all_of(end - gap, end, [](T one) { return std::isnan(convert<float>(one)); })) {
+        return false;
+      }
+    }
+    return true;
   }
 
   Matrix<T> view() { return {data.data(), {rows, columns}, columns + gap}; }
@@ -275,9 +288,8 @@ TYPED_TEST(Simd, Attention) {
       auto scratch =
           std::vector<float>(static_cast<std::size_t>(simd::attention_scratch(length, head_dim)),
                              std::numeric_limits<float>::quiet_NaN());
-      auto out = Rectangle<TypeParam>{length, head_dim, gap};
+      auto out = random(5), dq = out, dk = out, dv = out;
       auto lse = Rectangle<float>{1, length};
-      auto dq = out, dk = out, dv = out;
       kernels.attention(q.strided(), k.strided(), v.strided(), length, head_dim, scratch.data(),
                         out.strided(), lse.data.data());
       EXPECT_LT(distance(out, out_expected, 2e-6 + rounding), 1.) << length << "x" << head_dim;
@@ -290,6 +302,60 @@ TYPED_TEST(Simd, Attention) {
       EXPECT_LT(distance(dq, dq_expected, tolerance), 1.) << length << "x" << head_dim;
       EXPECT_LT(distance(dk, dk_expected, tolerance), 1.) << length << "x" << head_dim;
       EXPECT_LT(distance(dv, dv_expected, tolerance), 1.) << length << "x" << head_dim;
+      for (auto const* const written : {&out, &dq, &dk, &dv}) EXPECT_TRUE(written->keeps_gaps());
+    });
+  }
+}
+
+/// `count` elements at the end of a page that nothing readable follows.
+template <class T>
+class AtTheEndOfMemory {
+ public:
+  explicit AtTheEndOfMemory(Index count) : count_{static_cast<std::size_t>(count)} {
+    if (pages_ == MAP_FAILED || ::mprotect(first() + page, page, PROT_NONE) != 0) {
+      throw std::runtime_error{"no pages"};
+    }
+  }
+  AtTheEndOfMemory(AtTheEndOfMemory const&) = delete;
+  AtTheEndOfMemory& operator=(AtTheEndOfMemory const&) = delete;
+  ~AtTheEndOfMemory() { ::munmap(pages_, 2 * page); }
+
+  T* data() { return reinterpret_cast<T*>(first() + page - count_ * sizeof(T)); }
+
+ private:
+  static constexpr auto page = std::size_t{4096};
+  char* first() { return static_cast<char*>(pages_); }
+
+  std::size_t count_;
+  void* pages_ =
+      ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+};
+
+TYPED_TEST(Simd, NothingBeyondTheLastRowIsTouched) {
+  for (auto n = Index{1}; n <= 40; ++n) {
+    auto narrow = AtTheEndOfMemory<TypeParam>{n};
+    auto wide = AtTheEndOfMemory<float>{n};
+    auto const rows = Index{2};
+    auto q = AtTheEndOfMemory<TypeParam>{rows * n}, k = AtTheEndOfMemory<TypeParam>{rows * n},
+         v = AtTheEndOfMemory<TypeParam>{rows * n}, out = AtTheEndOfMemory<TypeParam>{rows * n};
+    auto lse = std::array<float, 2>{};
+    auto scratch = std::vector<float>(static_cast<std::size_t>(simd::attention_scratch(rows, n)));
+    this->for_each_level([&](auto const& kernels) {
+      std::iota(wide.data(), wide.data() + n, 1.f);  // integers that bf16 has
+      kernels.narrow(wide.data(), n, narrow.data());
+      std::fill_n(wide.data(), n, 0.f);
+      kernels.widen(narrow.data(), n, wide.data());
+      for (auto i = Index{0}; i < n; ++i) EXPECT_EQ(wide.data()[i], static_cast<float>(i + 1));
+
+      // Rows that are alike make weights of a half each, and of v, which is one, itself.
+      std::fill_n(v.data(), rows * n, convert<TypeParam>(1.f));
+      auto const at = [n](auto& x) { return simd::Strided<TypeParam>{x.data(), n}; };
+      auto const in = [n](auto& x) { return simd::Strided<TypeParam const>{x.data(), n}; };
+      kernels.attention(in(q), in(k), in(v), rows, n, scratch.data(), at(out), lse.data());
+      for (auto i = Index{0}; i < rows * n; ++i) EXPECT_EQ(convert<float>(out.data()[i]), 1.f);
+      kernels.attention_backward(in(q), in(k), in(v), in(out), in(v), lse.data(), rows, n,
+                                 scratch.data(), at(q), at(k), at(out));
+      for (auto i = Index{0}; i < rows * n; ++i) EXPECT_EQ(convert<float>(out.data()[i]), 1.f);
     });
   }
 }

@@ -15,6 +15,7 @@
 #include <dnnl.h>
 
 #include <qlora/backend/cpu/eigen_products.hpp>
+#include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/backend/cpu/tile.hpp>
 #include <qlora/core/memory.hpp>
 
@@ -84,20 +85,15 @@ inline Index most_rows() {
   return row_multiple() == 16 ? std::numeric_limits<Index>::max() : Index{240};
 }
 
-/// Whether bf16 operands are multiplied faster by way of float: Intel's processors since Sapphire
-/// Rapids have their speed in AMX, and where that is hidden, as virtual machines do, their bf16
-/// instruction does half of what float's do.
+/// Whether bf16 operands are multiplied faster by way of float: where the instruction is slow and
+/// AMX is hidden, as virtual machines do.
 inline bool float_is_faster() {
-#if defined(__x86_64__)
   static auto const result = [] {
     auto const amx = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_amx);
     auto const isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
-    return __builtin_cpu_is("intel") && __builtin_cpu_supports("avx512fp16") && (isa & amx) != amx;
+    return simd::bf16_is_slow() && (isa & amx) != amx;
   }();
   return result;
-#else
-  return false;
-#endif
 }
 
 /// A product that is ready to run, with the memory objects that it takes. Not for two threads at

@@ -210,21 +210,24 @@ enum class Level { baseline, avx2, avx512, avx512_bf16 };
 
 namespace qlora::inline v1::simd {
 
+/// Whether the processor's bf16 instruction does half of what float's do: Intel's since Sapphire
+/// Rapids, which have their speed in AMX. False of other architectures.
+inline bool bf16_is_slow() {
+#if defined(__x86_64__)
+  static auto const result = __builtin_cpu_is("intel") && __builtin_cpu_supports("avx512fp16");
+  return result;
+#else
+  return false;
+#endif
+}
+
 /// The highest level that this processor has.
 inline Level best_level() {
 #if defined(__x86_64__)
   static auto const best = [] {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !__builtin_cpu_supports("bmi2")) {
-      return Level::baseline;
-    }
-    auto const avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
-    if (!avx512) return Level::avx2;
-    // Where there are also half floats, bf16 is multiplied at half the speed.
-    auto const is_slow = __builtin_cpu_is("intel") && __builtin_cpu_supports("avx512fp16");
-    auto const has_bf16 = __builtin_cpu_supports("avx512bf16") && !is_slow;
+    if (!__builtin_cpu_supports("x86-64-v3")) return Level::baseline;
+    if (!__builtin_cpu_supports("x86-64-v4")) return Level::avx2;
+    auto const has_bf16 = __builtin_cpu_supports("avx512bf16") && !bf16_is_slow();
     return has_bf16 ? Level::avx512_bf16 : Level::avx512;
   }();
   return best;

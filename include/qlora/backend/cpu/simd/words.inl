@@ -11,14 +11,14 @@ QLORA_SIMD_INLINE void store(std::uint32_t* p, Words v) {
 // compilers differ in the types of this instruction.
 QLORA_SIMD_INLINE Floats multiply_add(Floats sum, std::uint32_t a, Words b) {
   auto const all = Words{} + a;
-  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(b), "v"(all));
+  __asm__("vdpbf16ps {%2, %1, %0|%0, %1, %2}" : "+v"(sum) : "v"(b), "v"(all));
   return sum;
 }
 
 // The numbers of `low`, then those of `high`, rounded.
 QLORA_SIMD_INLINE Words narrowed(Floats low, Floats high) {
   Words words;
-  __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(words) : "v"(high), "v"(low));
+  __asm__("vcvtne2ps2bf16 {%2, %1, %0|%0, %1, %2}" : "=v"(words) : "v"(high), "v"(low));
   return words;
 }
 
@@ -39,7 +39,7 @@ QLORA_SIMD_INLINE Index words_of(Index numbers) {
 // the next integer below. It is not monotonic at integers, where it has errors of either sign.
 QLORA_SIMD_INLINE Floats exp2(Floats x) {
   Floats f;
-  __asm__("vreduceps $9, %1, %0" : "=v"(f) : "v"(x));  // x - floor(x)
+  __asm__("vreduceps {$9, %1, %0|%0, %1, 9}" : "=v"(f) : "v"(x));  // x - floor(x)
   auto p = f * .0135341678f + .0520114601f;
   p = p * f + .241442755f;
   p = p * f + .693003833f;
