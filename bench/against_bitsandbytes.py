@@ -10,7 +10,6 @@ project expands into memory that is there. That both sides' bytes are the same i
 
 import argparse
 import json
-import pathlib
 import sys
 import time
 

@@ -28,7 +28,7 @@ class Step(Side):
     """One benchmark."""
 
     def __init__(self, options, model, precision, length, threads):
-        self.name = length
+        self.name = (precision, threads, length)
         self.program, self.environment = options.program, {"OMP_NUM_THREADS": str(threads)}
         self.pattern = f"^training/{model}/qkv/none/{precision}/{length}x{TOKENS // length}/real_time$"
 
@@ -84,15 +84,18 @@ def name_of(line):
     return f"{line['model']}, {line['precision']}, {line['threads']} thread{'s' * (line['threads'] > 1)}"
 
 
-def measure_line(options, model, precision, threads):
-    """One line of the figure: shares of peak and speeds by length, and how busy others kept the machine."""
-    found = in_turns([Step(options, model, precision, length, threads) for length in LENGTHS], options.repeats,
-                     options.seconds)
-    share, speed = ([statistics.median(one[key] for one in found[length]) for length in LENGTHS]
-                    for key in ("of_peak", "tokens/s"))
-    return {"model": model, "precision": precision, "threads": threads, "processor": processor(),
-            "repeats": options.repeats, "share": share, "tokens/s": speed,
-            "others": [one["others"] for length in LENGTHS for one in found[length]]}
+def measure_lines(options, model, which):
+    """Of each precision and number of threads, in turns, a line of the figure: shares of peak and speeds by length, and
+    how busy others kept the machine.
+    """
+    found = in_turns([Step(options, model, precision, length, threads)
+                      for length in LENGTHS for precision, threads in which], options.repeats, options.seconds)
+    for precision, threads in which:
+        steps = [found[precision, threads, length] for length in LENGTHS]
+        share, speed = ([statistics.median(one[key] for one in step) for step in steps] for key in ("of_peak", "tokens/s"))
+        yield {"model": model, "precision": precision, "threads": threads, "processor": processor(),
+               "repeats": options.repeats, "share": share, "tokens/s": speed,
+               "others": [one["others"] for step in steps for one in step]}
 
 
 def words(text):
@@ -120,16 +123,21 @@ def main():
     others = {line["processor"] for line in lines} - {processor()}
     if others:
         sys.exit(f"{options.results}: measured on {', '.join(others)}")
-    for what in itertools.product(options.models, options.precisions, options.threads):
-        line = next((one for one in lines if (one["model"], one["precision"], one["threads"]) == what), None)
-        if line is None:
-            line = measure_line(options, *what)
-            lines.append(line)
+    for model in options.models:
+        of_model = [line for line in lines if line["model"] == model]
+        there = {(line["precision"], line["threads"]) for line in of_model}
+        missing = [which for which in itertools.product(options.precisions, options.threads) if which not in there]
+        if missing:
+            measured = list(measure_lines(options, model, missing))
+            lines += measured
+            of_model += measured
             if options.results:
                 options.results.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
-        print(f"\n{name_of(line)}, median of {line['repeats']}\n\n| tokens a sequence | of peak | tokens/s |\n|---|---|---|")
-        for length, share, speed in zip(LENGTHS, line["share"], line["tokens/s"]):
-            print(f"| {length} | {share:.0%} | {speed:.0f} |", flush=True)
+        for line in of_model:
+            print(f"\n{name_of(line)}, median of {line['repeats']}\n\n"
+                  "| tokens a sequence | of peak | tokens/s |\n|---|---|---|")
+            for length, share, speed in zip(LENGTHS, line["share"], line["tokens/s"]):
+                print(f"| {length} | {share:.0%} | {speed:.0f} |", flush=True)
     if options.out:
         options.out.write_text(figure(lines), encoding="utf-8")
     say_load([load for line in lines for load in line["others"]])

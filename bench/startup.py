@@ -6,8 +6,8 @@ one sequence.
     python3 bench/startup.py --size 640,30,20 --compute bf16
 
 This project's side is the command `qlora train` with a single protein, until it has written the step into history.csv
-(what follows, the protein's metrics and an adapter, is in the column "ended"): from the weights, which it quantizes, and
-from a folder that `qlora quantize` has made of them. Needs build/release/bin/qlora, 6 GB of disk for 650M, and makes a
+(what follows, the protein's metrics and an adapter, is in the column "ended"). Both sides start from the weights, which
+they quantize, and from a folder that `qlora quantize` has made of them. Needs build/release/bin/qlora, 6 GB of disk for 650M, and makes a
 virtual environment of the pinned versions where --venv has none. Files are in the page cache on both sides.
 """
 
@@ -58,8 +58,10 @@ def make_model(folder, size):
     transformers.EsmForTokenClassification(esm_config(size)).save_pretrained(folder)
 
 
-def other_side(folder, precision, tokens, threads):
-    """Prints the seconds since the process was started by which things were done."""
+def other_side(options):
+    """Prints the seconds since the process was started by which things were done. Weights are quantized on the
+    way, unless they are already.
+    """
     start, done = float(os.environ["STARTED"]), {}
     import bitsandbytes  # noqa: F401, for transformers, which would import it while it loads
     import peft
@@ -68,18 +70,20 @@ def other_side(folder, precision, tokens, threads):
     from opponent import lora_config, nf4_config
 
     done["imports"] = time.time() - start
-    torch.set_num_threads(threads)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    torch.set_num_threads(options.threads)
+    dtype = torch.bfloat16 if options.compute == "bf16" else torch.float32
+    config = json.loads((options.folder / "config.json").read_text())
+    quantize = {} if "quantization_config" in config else {"quantization_config": nf4_config(dtype)}
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     model = transformers.EsmForTokenClassification.from_pretrained(
-        folder, quantization_config=nf4_config(dtype), dtype=dtype, attn_implementation="sdpa")
+        options.folder, dtype=dtype, attn_implementation="sdpa", **quantize)
     model = peft.get_peft_model(model, lora_config("qkv")).train()
     done["loaded"] = time.time() - start
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=1e-3)
-    ids = torch.randint(4, 24, (1, tokens))
+    ids = torch.randint(4, 24, (1, options.tokens))
     labels = (torch.rand(ids.shape) < 0.1).long()
-    model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss.backward()
+    model(input_ids=ids, labels=labels).loss.backward()
     optimizer.step()
     done["first step"] = time.time() - start
     print(json.dumps(done), flush=True)
@@ -108,16 +112,15 @@ def main():
     if options.work == "make":
         return make_model(options.folder, options.size)
     if options.work == "start":
-        return other_side(options.folder, options.compute, options.tokens, options.threads)
+        return other_side(options)
 
     make_environment(options.venv)
     environment = {"OMP_NUM_THREADS": str(options.threads)}
     with tempfile.TemporaryDirectory() as work:
         folder, quantized, out = (pathlib.Path(work) / name for name in ("model", "quantized", "out"))
-        this = [options.venv / "bin/python", __file__, "--folder", folder, "--compute", options.compute,
-                "--size", ",".join(map(str, options.size)), "--tokens", str(options.tokens),
-                "--threads", str(options.threads)]
-        subprocess.run(this + ["--work", "make"], check=True, stderr=subprocess.DEVNULL)
+        this = [options.venv / "bin/python", __file__, "--compute", options.compute, "--tokens", str(options.tokens),
+                "--size", ",".join(map(str, options.size)), "--threads", str(options.threads)]
+        subprocess.run(this + ["--work", "make", "--folder", folder], check=True, stderr=subprocess.DEVNULL)
         subprocess.run([options.program, "quantize", "--model", folder, "--quant", "nf4", "--out", quantized],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         protein = pathlib.Path(work) / "protein.txt"
@@ -130,17 +133,20 @@ def main():
                     "--quant", "nf4", "--compute", options.compute, "--dropout", "0.5", "--epochs", "1", "--ci", "none",
                     "--quiet"]
 
+        start = this + ["--work", "start", "--folder"]
         sides = [Command("qlora", train(folder), environment, out),
                  Command("qlora, quantized before", train(quantized), environment, out),
-                 Command("hf", this + ["--work", "start"], environment)]
+                 Command("hf", start + [folder], environment),
+                 Command("hf, quantized before", start + [quantized], environment)]
         results = in_turns(sides, options.repeats, 0)
     print(f"{processor()}, {options.threads} threads a side; {options.size} in {options.compute}, {options.tokens} "
           f"tokens; {options.repeats} repetitions\n")
-    print("| s, median (range) | imports | loaded | first step | ended | first step of hf | peak MB |\n|---|---|---|---|---|---|---|")
+    print("| s, median (range) | imports | loaded | first step | ended | of hf's same | peak MB |\n|---|---|---|---|---|---|---|")
     for name, found in results.items():
         cells = [spread([one[key] for one in found], "%.2f") if key in found[0] else ""
                  for key in ("imports", "loaded", "first step", "ended")]
-        ratios = [one["first step"] / other["first step"] for one, other in zip(found, results["hf"])]
+        same = results[name.replace("qlora", "hf")]
+        ratios = [one["first step"] / other["first step"] for one, other in zip(found, same)]
         print(f"| {name} | {' | '.join(cells)} | {spread(ratios, '%.2f')} | "
               f"{max(one['peak_MB'] for one in found):.0f} |")
     say_load([one["others"] for found in results.values() for one in found])

@@ -21,39 +21,47 @@ template <class T, Loops L>
 struct Heads {
   explicit Heads(benchmark::State const& state)
       : width{heads * state.range(0)}, batch{tokens, state.range(1)} {
-    cpu.attention(q, k, v, heads, batch.packing(), out, lse);
+    forward();
   }
 
+  void forward() {
+    cpu.attention(part(qkv, 0), part(qkv, 1), part(qkv, 2), heads, batch.packing(), out, lse);
+  }
+  void backward() {
+    cpu.attention_backward(part(qkv, 0), part(qkv, 1), part(qkv, 2), heads, batch.packing(), out,
+                           dout, lse, part(d_qkv, 0), part(d_qkv, 1), part(d_qkv, 2));
+  }
   void finish(benchmark::State& state, Index passes) const {
     auto const flops = passes * 4 * tokens * state.range(1) * width;
     state.counters["FLOP/s"] = benchmark::Counter(static_cast<double>(flops),
                                                   benchmark::Counter::kIsIterationInvariantRate);
   }
 
+ private:
+  /// Of stacked queries, keys and values, as a layer has them.
+  Matrix<T, Space::host> part(MatrixTensor<T> const& stacked, Index i) const {
+    return stacked.view().columns(i * width, width);
+  }
+
   Index width;
   EqualSequences batch;
   backend::Cpu<EigenProducts, T, L> cpu{};
-  MatrixTensor<T> q = filled<T>(tokens, width), k = filled<T>(tokens, width),
-                  v = filled<T>(tokens, width), out = filled<T>(tokens, width),
-                  dout = filled<T>(tokens, width), dq = filled<T>(tokens, width),
-                  dk = filled<T>(tokens, width), dv = filled<T>(tokens, width);
+  MatrixTensor<T> qkv = filled<T>(tokens, 3 * width), d_qkv = filled<T>(tokens, 3 * width),
+                  out = filled<T>(tokens, width), dout = filled<T>(tokens, width);
   MatrixTensor<float> lse = filled<float>(heads, tokens);
 };
 
 template <class T, Loops L>
 void attention(benchmark::State& state) {
   auto x = Heads<T, L>{state};
-  for (auto _ : state) x.cpu.attention(x.q, x.k, x.v, heads, x.batch.packing(), x.out, x.lse);
+  for (auto _ : state) x.forward();
   x.finish(state, 1);
 }
 
 template <class T, Loops L>
 void attention_backward(benchmark::State& state) {
   auto x = Heads<T, L>{state};
-  for (auto _ : state) {
-    x.cpu.attention_backward(x.q, x.k, x.v, heads, x.batch.packing(), x.out, x.dout, x.lse, x.dq,
-                             x.dk, x.dv);
-  }
+  for (auto _ : state) x.backward();
   x.finish(state, 2);
 }
 

@@ -1,6 +1,7 @@
 /// Frozen products: tiles of 256 rows over 4096 tokens, for the layers of the 8M, 35M, 150M and
 /// 650M models.
 #include <string>
+#include <type_traits>
 
 #include <benchmark/benchmark.h>
 
@@ -20,44 +21,44 @@ using namespace qlora;
 constexpr auto tokens = Index{4096};
 constexpr auto tile_rows = Index{256};
 
-template <class Products, class T>
-void multiply_transposed(benchmark::State& state) {
-  auto const in = Index{state.range(0)};
-  auto const out = Index{state.range(1)};
-  auto const x = filled<T>(tokens, in);
-  auto const w = filled<T>(out, in);
-  auto const y = filled<T>(tokens, out);
-  auto products = Products{};
+/// `multiply(rows of x, of y)` for tiles of x (tokens, depth) and y (tokens, columns).
+template <class T, class U, class Body>
+void measure_tiles(benchmark::State& state, Index depth, Index columns, Body const& multiply) {
+  auto const x = filled<T>(tokens, depth);
+  auto const y = filled<U>(tokens, columns);
   for (auto _ : state) {
     parallel_rows(tokens, tile_rows, [&](Rows rows, int) {
-      products.template multiply_transposed<T, T>(x.view().slice(rows.first, rows.count), w.view(),
-                                                  {}, y.view().slice(rows.first, rows.count),
-                                                  Write::assign);
+      multiply(Matrix<T const>{x.view().slice(rows.first, rows.count)},
+               y.view().slice(rows.first, rows.count));
     });
   }
-  state.counters["FLOP/s"] = benchmark::Counter(static_cast<double>(2 * tokens * in * out),
+  state.counters["FLOP/s"] = benchmark::Counter(static_cast<double>(2 * tokens * depth * columns),
                                                 benchmark::Counter::kIsIterationInvariantRate);
-  state.SetLabel(std::to_string(tokens) + "x" + std::to_string(in) + " to " + std::to_string(out));
+  state.SetLabel(std::to_string(tokens) + "x" + std::to_string(depth) + " to " +
+                 std::to_string(columns));
+}
+
+/// As those that the next layer reads, and, where U is float, as those that add to the residual.
+template <class Products, class T, class U = T>
+void multiply_transposed(benchmark::State& state) {
+  auto const in = Index{state.range(0)}, out = Index{state.range(1)};
+  auto const w = filled<T>(out, in);
+  auto const bias = filled<float>(1, out);
+  auto products = Products{};
+  auto const write = std::is_same_v<T, U> ? Write::assign : Write::accumulate;
+  measure_tiles<T, U>(state, in, out, [&](Matrix<T const> x, Matrix<U> y) {
+    products.template multiply_transposed<T, U>(x, w.view(), bias.view().row(0), y, write);
+  });
 }
 
 template <class Products, class T>
 void multiply(benchmark::State& state) {
-  auto const in = Index{state.range(0)};
-  auto const out = Index{state.range(1)};
-  auto const dy = filled<T>(tokens, out);
+  auto const in = Index{state.range(0)}, out = Index{state.range(1)};
   auto const w = filled<T>(out, in);
-  auto const dx = filled<T>(tokens, in);
   auto products = Products{};
-  for (auto _ : state) {
-    parallel_rows(tokens, tile_rows, [&](Rows rows, int) {
-      products.template multiply<T, T>(dy.view().slice(rows.first, rows.count), w.view(),
-                                       dx.view().slice(rows.first, rows.count), Write::assign);
-    });
-  }
-  state.counters["FLOP/s"] = benchmark::Counter(static_cast<double>(2 * tokens * in * out),
-                                                benchmark::Counter::kIsIterationInvariantRate);
-  state.SetLabel(std::to_string(tokens) + "x" + std::to_string(out) + " back to " +
-                 std::to_string(in));
+  measure_tiles<T, T>(state, out, in, [&](Matrix<T const> dy, Matrix<T> dx) {
+    products.template multiply<T, T>(dy, w.view(), dx, Write::assign);
+  });
 }
 
 void layers(benchmark::internal::Benchmark* bench) {
@@ -74,6 +75,7 @@ BENCHMARK_TEMPLATE(multiply, EigenProducts, float)->Apply(layers);
 BENCHMARK_TEMPLATE(multiply_transposed, OneDnnProducts, float)->Apply(layers);
 BENCHMARK_TEMPLATE(multiply, OneDnnProducts, float)->Apply(layers);
 BENCHMARK_TEMPLATE(multiply_transposed, OneDnnProducts, bf16)->Apply(layers);
+BENCHMARK_TEMPLATE(multiply_transposed, OneDnnProducts, bf16, float)->Apply(layers);
 BENCHMARK_TEMPLATE(multiply, OneDnnProducts, bf16)->Apply(layers);
 #endif
 

@@ -19,25 +19,37 @@ using backend::Loops;
 
 constexpr auto tokens = Index{4096};
 
-/// What every benchmark works on: a width of 20 heads.
+/// What every benchmark works on: a width of 20 heads, columns of stacked query, key and value
+/// where a layer has those.
 template <class T, Loops L>
 struct Layer {
   static constexpr Index heads = 20;
-  static constexpr Index ranks = 3 * 2;
+  static constexpr Index targets = 3;
 
-  explicit Layer(Index width) : width{width} {}
+  explicit Layer(Index width, Index rank = 2) : width{width}, rank{rank} {}
 
-  Index width;
+  Index width, rank;
   backend::Cpu<EigenProducts, T, L> cpu{};
   EqualSequences batch{tokens, 512};
-  MatrixTensor<T> q = filled<T>(tokens, width), k = filled<T>(tokens, width),
-                  out = filled<T>(tokens, width);
-  MatrixTensor<float> residual = filled<float>(tokens, width), dx = filled<float>(tokens, width),
-                      stats = filled<float>(tokens, 2), gamma = filled<float>(1, width),
-                      a = filled<float>(ranks, width), da = filled<float>(ranks, width),
-                      h = filled<float>(tokens, ranks), b = filled<float>(width, ranks),
-                      db = filled<float>(width, ranks);
-  LoraInput input{.targets = 3, .first_site = 0, .dropout = {.probability = .5f, .seed = 1}};
+  MatrixTensor<T> x = filled<T>(tokens, width), dy = filled<T>(tokens, width),
+                  out = filled<T>(tokens, width), qkv = filled<T>(tokens, targets*width);
+  MatrixTensor<float> residual = filled<float>(tokens, width), d = filled<float>(tokens, width),
+                      dx = filled<float>(tokens, width), stats = filled<float>(tokens, 2),
+                      gamma = filled<float>(1, width), a = filled<float>(targets * rank, width),
+                      da = filled<float>(targets * rank, width),
+                      h = filled<float>(tokens, targets*rank),
+                      dh = filled<float>(tokens, targets*rank), b = filled<float>(width, rank),
+                      db = filled<float>(width, rank);
+  LoraInput input{.targets = targets, .first_site = 0, .dropout = {.probability = .5f, .seed = 1}};
+
+  /// Calls `body(columns of qkv, columns of h, columns of dh)` for each of the three.
+  template <class Body>
+  void for_each_target(Body&& body) const {
+    for (auto t = Index{0}; t < targets; ++t) {
+      body(qkv.view().columns(t * width, width), h.view().columns(t * rank, rank),
+           dh.view().columns(t * rank, rank));
+    }
+  }
 
   void finish(benchmark::State& state) const {
     state.SetItemsProcessed(state.iterations() * tokens);
@@ -47,77 +59,83 @@ struct Layer {
 
 template <class T, Loops L>
 void gelu(benchmark::State& state) {
-  auto x = Layer<T, L>{4 * Index{state.range(0)}};
-  for (auto _ : state) x.cpu.gelu(x.q, x.out);
-  x.finish(state);
+  auto l = Layer<T, L>{4 * state.range(0)};
+  for (auto _ : state) l.cpu.gelu(l.x, l.out);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void gelu_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{4 * Index{state.range(0)}};
-  for (auto _ : state) x.cpu.gelu_backward(x.q, x.k, x.out);
-  x.finish(state);
+  auto l = Layer<T, L>{4 * state.range(0)};
+  for (auto _ : state) l.cpu.gelu_backward(l.x, l.dy, l.out);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void layer_norm(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
-  auto const gamma = x.gamma.view().row(0);
+  auto l = Layer<T, L>{state.range(0)};
+  auto const gamma = l.gamma.view().row(0);
   for (auto _ : state) {
-    x.cpu.template layer_norm<T>(x.residual, gamma, gamma, 1e-5f, x.out, x.stats);
+    l.cpu.template layer_norm<T>(l.residual, gamma, gamma, 1e-5f, l.out, l.stats);
   }
-  x.finish(state);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void layer_norm_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
+  auto l = Layer<T, L>{state.range(0)};
   for (auto _ : state) {
-    std::fill_n(x.dx.data(), x.dx.size(), 0.f);
-    x.cpu.layer_norm_backward(x.residual, x.residual, x.gamma.view().row(0), x.stats, x.dx);
+    l.cpu.layer_norm_backward(l.d, l.residual, l.gamma.view().row(0), l.stats, l.dx);
   }
-  x.finish(state);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void rotary(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
-  for (auto _ : state) x.cpu.rotary(x.q, x.heads, x.batch.packing(), 1.f, Rotation::forward);
-  x.finish(state);
+  auto l = Layer<T, L>{state.range(0)};
+  auto const q = l.qkv.view().columns(0, l.width);
+  for (auto _ : state) l.cpu.rotary(q, l.heads, l.batch.packing(), 1.f, Rotation::forward);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void lora_project(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
+  auto l = Layer<T, L>{state.range(0), state.range(1)};
   for (auto _ : state) {
-    x.cpu.template lora_project<T>(x.q, x.a, x.input, x.batch.packing(), x.h);
+    l.cpu.template lora_project<T>(l.x, l.a, l.input, l.batch.packing(), l.h);
   }
-  x.finish(state);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void lora_project_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
+  auto l = Layer<T, L>{state.range(0), state.range(1)};
   for (auto _ : state) {
-    std::fill_n(x.dx.data(), x.dx.size(), 0.f);
-    x.cpu.template lora_project_backward<T, float>(x.q, x.a, x.input, x.batch.packing(), x.h, x.dx,
-                                                   x.da);
+    l.cpu.template lora_project_backward<T, float>(l.x, l.a, l.input, l.batch.packing(), l.dh, l.dx,
+                                                   l.da);
   }
-  x.finish(state);
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void lora_expand(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
-  for (auto _ : state) x.cpu.template lora_expand<T>(x.h, x.b, 1e-6f, x.out);
-  x.finish(state);
+  auto l = Layer<T, L>{state.range(0), state.range(1)};
+  for (auto _ : state) {
+    l.for_each_target(
+        [&](auto y, auto h, auto) { l.cpu.template lora_expand<T>(h, l.b, 1e-6f, y); });
+  }
+  l.finish(state);
 }
 
 template <class T, Loops L>
 void lora_expand_backward(benchmark::State& state) {
-  auto x = Layer<T, L>{state.range(0)};
-  for (auto _ : state) x.cpu.template lora_expand_backward<T>(x.h, x.b, 1.f, x.q, x.h, x.db);
-  x.finish(state);
+  auto l = Layer<T, L>{state.range(0), state.range(1)};
+  for (auto _ : state) {
+    l.for_each_target([&](auto dy, auto h, auto dh) {
+      l.cpu.template lora_expand_backward<T>(h, l.b, 1.f, dy, dh, l.db);
+    });
+  }
+  l.finish(state);
 }
 
 /// The loss and its gradient, of all tokens.
@@ -173,23 +191,26 @@ void dequantize4(benchmark::State& state) {
 void widths(benchmark::internal::Benchmark* bench) {
   bench->Arg(320)->Arg(480)->Arg(1280)->UseRealTime()->MinTime(.1);
 }
+void widths_and_ranks(benchmark::internal::Benchmark* bench) {
+  bench->ArgsProduct({{320, 480, 1280}, {2, 16}})->UseRealTime()->MinTime(.1);
+}
 
-#define QLORA_BENCH_VERB(verb)                                       \
-  BENCHMARK_TEMPLATE(verb, float, Loops::reference)->Apply(widths);  \
-  BENCHMARK_TEMPLATE(verb, float, Loops::vectorised)->Apply(widths); \
-  BENCHMARK_TEMPLATE(verb, bf16, Loops::vectorised)->Apply(widths)
+#define QLORA_BENCH_VERB(verb, sizes)                               \
+  BENCHMARK_TEMPLATE(verb, float, Loops::reference)->Apply(sizes);  \
+  BENCHMARK_TEMPLATE(verb, float, Loops::vectorised)->Apply(sizes); \
+  BENCHMARK_TEMPLATE(verb, bf16, Loops::vectorised)->Apply(sizes)
 
-QLORA_BENCH_VERB(gelu);
-QLORA_BENCH_VERB(gelu_backward);
-QLORA_BENCH_VERB(layer_norm);
-QLORA_BENCH_VERB(layer_norm_backward);
-QLORA_BENCH_VERB(rotary);
-QLORA_BENCH_VERB(lora_project);
-QLORA_BENCH_VERB(lora_project_backward);
-QLORA_BENCH_VERB(lora_expand);
-QLORA_BENCH_VERB(lora_expand_backward);
-BENCHMARK(cross_entropy);
-BENCHMARK(adamw)->Arg(1 << 14)->Arg(1 << 20);
+QLORA_BENCH_VERB(gelu, widths);
+QLORA_BENCH_VERB(gelu_backward, widths);
+QLORA_BENCH_VERB(layer_norm, widths);
+QLORA_BENCH_VERB(layer_norm_backward, widths);
+QLORA_BENCH_VERB(rotary, widths);
+QLORA_BENCH_VERB(lora_project, widths_and_ranks);
+QLORA_BENCH_VERB(lora_project_backward, widths_and_ranks);
+QLORA_BENCH_VERB(lora_expand, widths_and_ranks);
+QLORA_BENCH_VERB(lora_expand_backward, widths_and_ranks);
+BENCHMARK(cross_entropy)->UseRealTime();
+BENCHMARK(adamw)->Arg(1 << 14)->Arg(1 << 20)->UseRealTime();
 BENCHMARK_TEMPLATE(dequantize4, float);
 BENCHMARK_TEMPLATE(dequantize4, bf16);
 

@@ -1,7 +1,11 @@
 /// Quantizing and expanding a whole matrix: the largest of the 650M model, which no cache of a core
 /// holds, and a smaller one that fits.
+#include <cstddef>
+#include <span>
+
 #include <benchmark/benchmark.h>
 
+#include <qlora/core/random.hpp>
 #include <qlora/quant/dequantize.hpp>
 #include <qlora/quant/fp4.hpp>
 #include <qlora/quant/full.hpp>
@@ -12,11 +16,9 @@
 namespace {
 using namespace qlora;
 
-MatrixTensor<float> example(Index rows, Index columns) {
+MatrixTensor<float> normal(Index rows, Index columns) {
   auto x = MatrixTensor<float>{{rows, columns}};
-  for (auto i = Index{0}; i < x.size(); ++i) {
-    x.data()[i] = static_cast<float>(i * 37 % 101 - 50) * .01f;
-  }
+  fill_normal(std::span{x.data(), static_cast<std::size_t>(x.size())}, {.seed = 1}, 1.f);
   return x;
 }
 
@@ -27,14 +29,14 @@ void finish(benchmark::State& state, Index elements) {
 
 template <class S>
 void quantize_matrix(benchmark::State& state) {
-  auto const x = example(state.range(0), state.range(1));
+  auto const x = normal(state.range(0), state.range(1));
   for (auto _ : state) benchmark::DoNotOptimize(quantize(S{}, x));
   finish(state, x.size());
 }
 
 template <class S, class T>
 void dequantize_matrix(benchmark::State& state) {
-  auto const matrix = quantize(S{}, example(state.range(0), state.range(1)));
+  auto const matrix = quantize(S{}, normal(state.range(0), state.range(1)));
   auto const out = MatrixTensor<T>{{matrix.rows(), matrix.columns()}};
   for (auto _ : state) dequantize(matrix, out.view());
   finish(state, matrix.size());

@@ -12,7 +12,7 @@ namespace bench {
 
 using qlora::Index;
 
-/// Numbers between -.5 and .5 without a period that a cache or a vector has.
+/// Numbers between -.5 and .5, a hundred and one in turn, which is no multiple of a vector.
 template <class T>
 qlora::MatrixTensor<T> filled(Index rows, Index columns) {
   auto result = qlora::MatrixTensor<T>{{rows, columns}};

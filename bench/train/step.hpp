@@ -62,14 +62,16 @@ struct Setting {
 
   Index tokens() const { return std::accumulate(lengths.begin(), lengths.end(), Index{0}); }
   /// Of all sequences once. Products of the weights: forward, and in training for the input's
-  /// gradient, since the base is frozen. Attention: its backward pass is twice its forward one.
+  /// gradient, since the base is frozen, but for the lowest query, key and value. Attention: its
+  /// backward pass is twice its forward one.
   double flops(Pass pass) const {
-    auto const weights = 24 * shape.hidden * shape.hidden * shape.layers;
+    auto const square = shape.hidden * shape.hidden;
+    auto const weights = 24 * square * shape.layers;
     auto sum = 0.;
     for (auto const length : lengths) {
       auto const attention = 4 * length * shape.hidden * shape.layers;
       auto const of_token =
-          pass == Pass::training ? 2 * weights + 3 * attention : weights + attention;
+          pass == Pass::training ? 2 * weights - 6 * square + 3 * attention : weights + attention;
       sum += static_cast<double>(length * of_token);
     }
     return sum;
