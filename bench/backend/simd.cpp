@@ -171,7 +171,7 @@ void adamw(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * count);
 }
 
-/// NF4-like codes in blocks of 64 into a panel that stays in cache.
+/// NF4-like codes in blocks of 64 into a panel that stays in cache, one a thread.
 template <class T>
 void dequantize4(benchmark::State& state) {
   auto const count = Index{1} << 16;
@@ -211,8 +211,8 @@ QLORA_BENCH_VERB(lora_expand, widths_and_ranks);
 QLORA_BENCH_VERB(lora_expand_backward, widths_and_ranks);
 BENCHMARK(cross_entropy)->UseRealTime();
 BENCHMARK(adamw)->Arg(1 << 14)->Arg(1 << 20)->UseRealTime();
-BENCHMARK_TEMPLATE(dequantize4, float);
-BENCHMARK_TEMPLATE(dequantize4, bf16);
+BENCHMARK_TEMPLATE(dequantize4, float)->ThreadRange(1, 2)->UseRealTime();
+BENCHMARK_TEMPLATE(dequantize4, bf16)->ThreadRange(1, 2)->UseRealTime();
 
 }  // namespace
 }  // namespace bench
