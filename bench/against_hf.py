@@ -18,12 +18,10 @@ import os
 import pathlib
 import statistics
 
-from sides import (ROOT, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark,
-                   say_load, spread)
+from sides import (ROOT, SIZES, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark,
+                   say_load, spread, words)
 
 LENGTHS = ROOT / "bench/lengths.txt"
-SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20],  # hidden, layers, heads
-         "650M": [1280, 33, 20]}
 OPPONENTS = {  # by name: attention, precision, base; "stock", for uniprot, pads all to 1,000 tokens
     "fp32": {"eager": ("eager", "fp32", "full"), "sdpa": ("sdpa", "fp32", "full"), "sdpa nf4": ("sdpa", "fp32", "nf4")},
     "bf16": {"eager": ("eager", "bf16", "full"), "sdpa": ("sdpa", "bf16", "full"),
@@ -98,10 +96,6 @@ def compare(options, work, model, placement, shape, precision):
         print(f"| {name}{' (best)' if name == best else ''} | {spread(rates[name], '%.0f')} | {peak:.0f} | "
               f"{' | '.join(ratios)} |", flush=True)
     return [result["others"] for found in results.values() for result in found]
-
-
-def words(text):
-    return text.split(",")
 
 
 def main():

@@ -18,8 +18,9 @@ import types
 import torch
 
 import opponent
+import sides
 
-SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20], "650M": [1280, 33, 20], "3B": [2560, 36, 40]}
+SIZES = sides.SIZES | {"3B": [2560, 36, 40]}
 
 KERNEL_SECONDS = 0.01  # of a benchmark that runs its kernel twenty times an iteration
 

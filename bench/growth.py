@@ -16,7 +16,7 @@ import pathlib
 import statistics
 import sys
 
-from sides import ROOT, Side, in_turns, processor, run_benchmark, say_load
+from sides import ROOT, Side, in_turns, numbers, processor, run_benchmark, say_load, words
 
 LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096]
 TOKENS = 4096
@@ -98,19 +98,11 @@ def measure_lines(options, model, which):
                "others": [one["others"] for step in steps for one in step]}
 
 
-def words(text):
-    return text.split(",")
-
-
-def counts(text):
-    return [int(word) for word in text.split(",")]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=words, default=list(COLOURS), help=", ".join(COLOURS))
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
-    parser.add_argument("--threads", type=counts, default=sorted({1, os.cpu_count()}), help="by default 1 and all")
+    parser.add_argument("--threads", type=numbers, default=sorted({1, os.cpu_count()}), help="by default 1 and all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_growth")

@@ -13,8 +13,8 @@ import argparse
 import os
 import pathlib
 
-from against_hf import OPPONENTS, SIZES, Ours, theirs, words
-from sides import add_options_of_sides, in_turns, make_environment
+from against_hf import OPPONENTS, Ours, theirs
+from sides import SIZES, add_options_of_sides, in_turns, make_environment, words
 
 SHAPES = ["250x8", "500x8", "1000x8", "2000x8", "1000x1", "1000x2", "1000x4", "1000x16"]
 
@@ -39,10 +39,12 @@ def main():
     parser.add_argument("--models", type=words, default=["8M"], help=f"some of {', '.join(SIZES)}")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
     parser.add_argument("--shapes", type=words, default=SHAPES, help=f"LENGTHxSEQUENCES, some of {', '.join(SHAPES)}")
-    parser.add_argument("--opponents", default=["eager", "sdpa"], choices=["eager", "sdpa"], nargs="+",
-                        help="eager is left out where it would take more memory than there is")
+    parser.add_argument("--opponents", type=words, default=["eager", "sdpa"],
+                        help="eager, sdpa; the former is left out where it would take more memory than there is")
     add_options_of_sides(parser, "bench_train_memory")
     options = parser.parse_args()
+    if not set(options.opponents) <= {"eager", "sdpa"}:
+        parser.error(f"--opponents: expected some of eager, sdpa, found {','.join(options.opponents)}")
     make_environment(options.venv)
     columns = ["qlora", "qlora, recomputed"]
     columns += [f"hf {name}{more}" for name in options.opponents for more in ("", ", recomputed")]

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SIZES = {"8M": [320, 6, 20], "35M": [480, 12, 20], "150M": [640, 30, 20], "650M": [1280, 33, 20]}  # hidden, layers, heads
 
 
 class Side:
@@ -66,6 +67,14 @@ def make_environment(venv):
     if not venv.exists():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     subprocess.run([venv / "bin/pip", "install", "--quiet", "-r", ROOT / "tests/parity/requirements.txt"], check=True)
+
+
+def words(text):
+    return text.split(",")
+
+
+def numbers(text):
+    return [int(word) for word in words(text)]
 
 
 def add_options_of_sides(parser, program):

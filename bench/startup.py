@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from sides import Side, add_options_of_sides, in_turns, make_environment, processor, say_load, spread
+from sides import Side, add_options_of_sides, in_turns, make_environment, numbers, processor, say_load, spread
 
 
 class Command(Side):
@@ -87,10 +87,6 @@ def other_side(options):
     optimizer.step()
     done["first step"] = time.time() - start
     print(json.dumps(done), flush=True)
-
-
-def numbers(text):
-    return [int(word) for word in text.split(",")]
 
 
 def command_parser(description, size, work):
