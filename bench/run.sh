@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bench/run.sh [PATTERN]: builds the benchmarks of this machine's processor, runs those whose names
-# match (without one, all but the 650M model's: half an hour), prints their tables and leaves
+# match (without one, all but the 650M model's: an hour or two), prints their tables and leaves
 # build/bench/NAME.json of each program. Says so when the machine is not idle.
 set -euo pipefail
 cd "$(dirname "$0")/.."
