@@ -94,7 +94,8 @@ double distance(Rectangle<T> const& result, Rectangle<double> const& expected, d
 
 std::vector<simd::Level> levels() {
   auto result = std::vector{simd::Level::baseline};
-  for (auto const level : {simd::Level::avx2, simd::Level::avx512, simd::Level::avx512_bf16}) {
+  for (auto const level :
+       {simd::Level::avx2, simd::Level::avx512, simd::Level::avx512_bf16, simd::Level::amx}) {
     if (simd::best_level() >= level) result.push_back(level);
   }
   return result;
@@ -256,9 +257,9 @@ TYPED_TEST(Simd, Attention) {
   struct Case {
     Index length, head_dim;
   };
-  for (auto const& shape :
-       {Case{1, 2}, Case{1, 1}, Case{15, 3}, Case{5, 10}, Case{16, 16}, Case{17, 17}, Case{32, 8},
-        Case{33, 24}, Case{97, 16}, Case{64, 15}, Case{130, 64}, Case{31, 128}}) {
+  for (auto const& shape : {Case{1, 2}, Case{1, 1}, Case{15, 3}, Case{5, 10}, Case{16, 16},
+                            Case{17, 17}, Case{32, 8}, Case{33, 24}, Case{45, 40}, Case{70, 100},
+                            Case{97, 16}, Case{64, 15}, Case{130, 64}, Case{31, 128}}) {
     auto const length = shape.length, head_dim = shape.head_dim, gap = Index{6};
     auto const scale = 3.f / std::sqrt(std::sqrt(static_cast<float>(head_dim)));
     auto const random = [&](unsigned seed) {
@@ -278,12 +279,15 @@ TYPED_TEST(Simd, Attention) {
         dout.exact().read(), lse_expected.read().row(0), memory.data(), dq_expected.view(),
         dk_expected.view(), dv_expected.view());
     auto const tolerance = std::is_same_v<TypeParam, bf16> ? 4e-2 : 4e-5;
-    auto const& of_words = simd::kernels<TypeParam>(simd::best_level());
+    auto const of_level = [](auto const& kernels, simd::Level level) {
+      return simd::best_level() >= level &&
+             kernels.attention == simd::kernels<TypeParam>(level).attention;
+    };
     this->for_each_level([&](auto const& kernels) {
       // Where words of two bf16 are multiplied, the weights of v, whose sum is 1, are rounded.
-      auto const rounds = simd::best_level() == simd::Level::avx512_bf16 &&
-                          std::is_same_v<TypeParam, bf16> &&
-                          kernels.attention == of_words.attention;
+      auto const rounds =
+          std::is_same_v<TypeParam, bf16> &&
+          (of_level(kernels, simd::Level::avx512_bf16) || of_level(kernels, simd::Level::amx));
       auto const rounding = rounds ? static_cast<double>(scale) * 0x1p-9 : 0.;
       auto scratch =
           std::vector<float>(static_cast<std::size_t>(simd::attention_scratch(length, head_dim)),

@@ -1,8 +1,13 @@
 /// Vectorised loops for float and bf16, computing in float, chosen when the program starts: the
-/// same source is compiled for three levels of x86-64 and for whatever other processor there is.
+/// same source is compiled for levels of x86-64 and for whatever other processor there is.
 /// Functions work on raw pointers and on the calling thread; the bits of a row, or of a head, do
 /// not depend on what else is computed, but may differ between levels.
 #pragma once
+
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <concepts>
 #include <cstdint>
@@ -132,8 +137,9 @@ struct Kernels {
                     std::uint8_t* codes);
 };
 
-/// The last has products of bf16 numbers with sums in float, and multiplies attention's so.
-enum class Level { baseline, avx2, avx512, avx512_bf16 };
+/// The last two have products of bf16 numbers with sums in float, and multiply attention's so: of
+/// vectors, and of tiles.
+enum class Level { baseline, avx2, avx512, avx512_bf16, amx };
 
 }  // namespace qlora::inline v1::simd
 
@@ -199,6 +205,24 @@ enum class Level { baseline, avx2, avx512, avx512_bf16 };
 #pragma GCC pop_options
 #endif
 
+#define QLORA_SIMD_LEVEL amx
+#define QLORA_SIMD_BYTES 64
+#define QLORA_SIMD_AMX 1
+#if defined(__clang__)
+#pragma clang attribute push( \
+    __attribute__((target("arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4", "avx512bf16", "amx-tile", "amx-bf16")
+#endif
+#include <qlora/backend/cpu/simd/level.inl>
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#undef QLORA_SIMD_AMX
 #undef QLORA_SIMD_BF16
 #undef QLORA_SIMD_X86
 #endif
@@ -221,12 +245,27 @@ inline bool bf16_is_slow() {
 #endif
 }
 
+/// Whether the processor multiplies tiles of bf16 numbers, and the system lets this process.
+inline bool has_amx() {
+#if defined(__x86_64__) && defined(__linux__)
+  static auto const result = [] {
+    constexpr auto request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("amx-tile") &&
+           __builtin_cpu_supports("amx-bf16") && ::syscall(SYS_arch_prctl, request, tile_data) == 0;
+  }();
+  return result;
+#else
+  return false;
+#endif
+}
+
 /// The highest level that this processor has.
 inline Level best_level() {
 #if defined(__x86_64__)
   static auto const best = [] {
     if (!__builtin_cpu_supports("x86-64-v3")) return Level::baseline;
     if (!__builtin_cpu_supports("x86-64-v4")) return Level::avx2;
+    if (has_amx()) return Level::amx;
     auto const has_bf16 = __builtin_cpu_supports("avx512bf16") && !bf16_is_slow();
     return has_bf16 ? Level::avx512_bf16 : Level::avx512;
   }();
@@ -241,6 +280,7 @@ template <class T>
 Kernels<T> const& kernels(Level level = best_level()) {
 #if defined(__x86_64__)
   if constexpr (std::same_as<T, bf16>) {
+    if (level == Level::amx) return amx::table;
     if (level == Level::avx512_bf16) return avx512_bf16::table;
   }
   if (level >= Level::avx512) return avx512::table<T>;

@@ -11,7 +11,12 @@ namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 #include <qlora/backend/cpu/simd/transpose.inl>
 #include <qlora/backend/cpu/simd/product.inl>
 #include <qlora/backend/cpu/simd/attention_rows.inl>
-#if defined(QLORA_SIMD_BF16)
+#if defined(QLORA_SIMD_AMX)
+#include <qlora/backend/cpu/simd/tiles.inl>
+#include <qlora/backend/cpu/simd/attention_words.inl>
+#include <qlora/backend/cpu/simd/attention_amx.inl>
+#elif defined(QLORA_SIMD_BF16)
+#include <qlora/backend/cpu/simd/attention_words.inl>
 #include <qlora/backend/cpu/simd/attention_bf16.inl>
 #else
 #include <qlora/backend/cpu/simd/rows.inl>
