@@ -81,7 +81,7 @@ class Cpu {
               Write write) {
     expect_shape(w, {y.columns(), x.columns()}, "linear: weight");
     expect_shape(y, {x.rows(), w.rows()}, "linear: output");
-    for_each_tile(x.rows(), Products::row_multiple(), [&](Rows rows) {
+    for_each_tile(x.rows(), Products::template row_multiple<T>(), [&](Rows rows) {
       products_.multiply_transposed(x.slice(rows.first, rows.count), w, bias,
                                     y.slice(rows.first, rows.count), write);
     });
@@ -91,7 +91,7 @@ class Cpu {
   void linear_backward(Matrix<T const> dy, Matrix<T const> w, Matrix<U> dx, Write write) {
     expect_shape(w, {dy.columns(), dx.columns()}, "linear_backward: weight");
     expect_shape(dx, {dy.rows(), w.columns()}, "linear_backward: input gradient");
-    for_each_tile(dy.rows(), Products::row_multiple(), [&](Rows rows) {
+    for_each_tile(dy.rows(), Products::template row_multiple<T>(), [&](Rows rows) {
       products_.multiply(dy.slice(rows.first, rows.count), w, dx.slice(rows.first, rows.count),
                          write);
     });

@@ -16,7 +16,10 @@ namespace qlora::inline v1 {
 /// number of rows nor on its place among them. bf16 operands are multiplied in float.
 struct EigenProducts {
   /// Tiles of other heights are filled up to a multiple of it.
-  static constexpr Index row_multiple() { return 16; }
+  template <class T>
+  static constexpr Index row_multiple() {
+    return 16;
+  }
 
   /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
   template <class T, class U>
@@ -25,7 +28,7 @@ struct EigenProducts {
     if constexpr (std::same_as<T, bf16>) {
       tile::widened_transposed(*this, x, w, bias, y, write);
     } else {
-      tile::with_whole_tile(x, y, write, row_multiple(), [&](auto whole_x, auto whole_y) {
+      tile::with_whole_tile(x, y, write, row_multiple<T>(), [&](auto whole_x, auto whole_y) {
         begin(bias, whole_y, write);
         [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_x), map(w).transpose(), map(whole_y));
@@ -39,7 +42,7 @@ struct EigenProducts {
     if constexpr (std::same_as<T, bf16>) {
       tile::widened(*this, dy, w, dx, write);
     } else {
-      tile::with_whole_tile(dy, dx, write, row_multiple(), [&](auto whole_dy, auto whole_dx) {
+      tile::with_whole_tile(dy, dx, write, row_multiple<T>(), [&](auto whole_dy, auto whole_dx) {
         begin(Vector<T const>{}, whole_dx, write);
         [[maybe_unused]] auto const one_thread = tile::OneThread{};
         add_product(map(whole_dy), map(w), map(whole_dx));

@@ -71,29 +71,34 @@ struct Product {
   auto operator<=>(Product const&) const = default;
 };
 
-/// Rows of a tile in a multiple of which every row takes the same path: AVX-512's blocks have no
-/// other remainder, and those of older processors hold six.
-inline Index row_multiple() {
-  constexpr auto avx512 = static_cast<unsigned>(dnnl_cpu_isa_avx512_core);
+/// Whether oneDNN's kernels may use all of these instructions.
+inline bool has(dnnl_cpu_isa_t instructions) {
   static auto const isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
-  return (isa & avx512) == avx512 ? 16 : 48;
+  auto const all = static_cast<unsigned>(instructions);
+  return (isa & all) == all;
+}
+
+/// Rows of a tile in a multiple of which every row takes the same path: AVX-512's blocks have no
+/// other remainder, and those of older processors hold six. In AMX, sums of bf16 products are cut
+/// by the number of rows, so there all tiles have one.
+template <class T>
+Index row_multiple() {
+  if (std::same_as<T, bf16> && has(dnnl_cpu_isa_avx512_core_amx)) return tile::most_rows;
+  return has(dnnl_cpu_isa_avx512_core) ? 16 : 48;
 }
 
 /// Rows of the largest such tile. Of one with more, oneDNN multiplies copies on processors without
 /// AVX-512 where the matrix is large, and sums other blocks than of one with fewer.
-inline Index most_rows() {
-  return row_multiple() == 16 ? std::numeric_limits<Index>::max() : Index{240};
+template <class T>
+Index most_rows() {
+  if (row_multiple<T>() == tile::most_rows) return tile::most_rows;
+  return has(dnnl_cpu_isa_avx512_core) ? std::numeric_limits<Index>::max() : Index{240};
 }
 
 /// Whether bf16 operands are multiplied faster by way of float: where the instruction is slow and
 /// AMX is hidden, as virtual machines do.
 inline bool float_is_faster() {
-  static auto const result = [] {
-    auto const amx = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_amx);
-    auto const isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
-    return simd::bf16_is_slow() && (isa & amx) != amx;
-  }();
-  return result;
+  return simd::bf16_is_slow() && !has(dnnl_cpu_isa_avx512_core_amx);
 }
 
 /// A product that is ready to run, with the memory objects that it takes. Not for two threads at
@@ -215,8 +220,11 @@ class Products {
 /// multiplies in double, and oneDNN in float where the processor cannot multiply bf16 or does it
 /// slowly.
 struct OneDnnProducts {
-  /// Tiles of other heights are filled up to a multiple of it.
-  static Index row_multiple() { return onednn::row_multiple(); }
+  /// Tiles of other heights are filled up to a multiple of it, for operands of T.
+  template <class T>
+  static Index row_multiple() {
+    return onednn::row_multiple<T>();
+  }
 
   /// y (m, out) = or += x (m, in) w (out, in)^T + bias (out); no bias when it has no data.
   template <class T, class U>
@@ -253,7 +261,7 @@ struct OneDnnProducts {
     if constexpr (std::same_as<T, bf16>) {
       if (onednn::float_is_faster()) return false;
     }
-    if (auto const most = onednn::most_rows(); x.rows() > most) {
+    if (auto const most = onednn::most_rows<T>(); x.rows() > most) {
       auto const part = [&](Index first, Index count) {
         return multiply_tile(x.slice(first, count), w, weight, bias, y.slice(first, count), write);
       };
@@ -265,7 +273,7 @@ struct OneDnnProducts {
       w = dense;
     }
     auto exists = true;
-    tile::with_whole_tile(x, y, write, onednn::row_multiple(), [&](auto whole_x, auto whole_y) {
+    tile::with_whole_tile(x, y, write, onednn::row_multiple<T>(), [&](auto whole_x, auto whole_y) {
       auto const product = onednn::Product{.operand = onednn::data_type<T>,
                                            .result = onednn::data_type<U>,
                                            .rows = whole_x.rows(),

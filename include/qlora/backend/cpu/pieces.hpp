@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <qlora/backend/cpu/simd/kernels.hpp>
+#include <qlora/backend/cpu/tile.hpp>
 #include <qlora/core/packing.hpp>
 #include <qlora/core/parallel.hpp>
 #include <qlora/core/rounding.hpp>
@@ -15,7 +16,6 @@
 
 namespace qlora::inline v1::backend {
 
-inline constexpr Index most_tile_rows = 256;                  ///< tokens of one product
 inline constexpr Index reduction_chunk = 1024;                ///< tokens of one partial sum
 inline constexpr Index parameters_of_piece = Index{1} << 16;  ///< that are updated together
 inline constexpr Index cache_line_bytes = 64;
@@ -23,8 +23,8 @@ inline constexpr Index cache_line_bytes = 64;
 /// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile. Of
 /// more than one tile, most have a multiple of `unit`.
 inline Index tile_rows(Index rows, Index unit) {
-  auto const tiles = round_up(ceil_div(rows, most_tile_rows), thread_count());
-  return std::min(most_tile_rows, round_up(ceil_div(rows, tiles), unit));
+  auto const tiles = round_up(ceil_div(rows, tile::most_rows), thread_count());
+  return std::min(tile::most_rows, round_up(ceil_div(rows, tiles), unit));
 }
 
 /// Calls `body(rows)` for tiles, as of tile_rows, of rows whose results do not depend on each

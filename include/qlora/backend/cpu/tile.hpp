@@ -20,6 +20,7 @@
 
 namespace qlora::inline v1::tile {
 
+inline constexpr Index most_rows = 256;  ///< tokens of one product
 /// Columns of a product that are widened to float at a time.
 inline constexpr Index panel_columns = 256;
 
