@@ -130,7 +130,7 @@ inline void attention(Strided<bf16 const> q, Strided<bf16 const> k, Strided<bf16
       score_columns(chunks, queries, row_stride, k_words + j, stride, scores + j, stride);
     }
     float totals[query_block];
-    weigh(scores, rows, length, keys, stride, totals, lse + first);
+    softmax_weights(scores, rows, length, keys, stride, totals, lse + first);
     weighted_sums(weights, stride, keys, v_pairs, features, sums_of_queries);
     divide(sums_of_queries, rows, head_dim, features, totals,
            Strided<bf16>{out.row(first), out.stride});
@@ -176,8 +176,8 @@ inline void attention_backward(Strided<bf16 const> q, Strided<bf16 const> k, Str
     pack_pairs_transposed(block_q, rows, head_dim, features, queries_transposed);
     pack_pairs_transposed(block_dout, rows, head_dim, features, gradients_transposed);
     float offsets[query_block], delta[query_block];
-    judge(Strided<bf16 const>{out.row(first), out.stride}, block_dout, lse + first, rows, head_dim,
-          query_block, offsets, delta);
+    row_terms(Strided<bf16 const>{out.row(first), out.stride}, block_dout, lse + first, rows,
+              head_dim, query_block, offsets, delta);
     for (auto j = Index{0}; j < keys; j += strip) {
       alignas(64) float scores[query_block * strip], products[query_block * strip];
       alignas(64) std::uint32_t p_pairs[pairs * strip], ds_pairs[pairs * strip];

@@ -24,7 +24,7 @@ inline void attention(Strided<bf16 const> q, Strided<bf16 const> k, Strided<bf16
         ProductOperands<std::uint32_t>{queries, 1, query_block, k_words, stride, scores, stride},
         Write::assign);
     float totals[query_block];
-    weigh(scores, rows, length, keys, stride, totals, lse + first);
+    softmax_weights(scores, rows, length, keys, stride, totals, lse + first);
     product(rows, features, keys / 2,
             ProductOperands<std::uint32_t>{weights, stride, 1, v_pairs, features, sums, features},
             Write::assign);
@@ -97,8 +97,8 @@ inline void attention_backward(Strided<bf16 const> q, Strided<bf16 const> k, Str
     pack_row_pairs(block_q, rows, head_dim, whole / 2, features, query_pairs);
     pack_row_pairs(block_dout, rows, head_dim, whole / 2, features, gradient_pairs);
     float offsets[query_block], delta[query_block];
-    judge(Strided<bf16 const>{out.row(first), out.stride}, block_dout, lse + first, rows, head_dim,
-          whole, offsets, delta);
+    row_terms(Strided<bf16 const>{out.row(first), out.stride}, block_dout, lse + first, rows,
+              head_dim, whole, offsets, delta);
     auto const tile = ScoreTile{queries, gradients, k_words, v_words, words, stride};
     auto const targets =
         ScoreTargets{offsets, delta, length, p_pairs, ds_pairs, stride, ds_rows, ds_stride};

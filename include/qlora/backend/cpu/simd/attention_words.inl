@@ -81,8 +81,8 @@ inline void unpack_transposed(float const* x, Index rows, Index features, Index 
 
 // scores (rows, stride): exponentials of them take their place, as words of
 // two neighbours, half as long; totals (rows) is what they sum to, and lse (rows) its logarithm.
-inline void weigh(float* scores, Index rows, Index length, Index keys, Index stride, float* totals,
-                  float* lse) {
+inline void softmax_weights(float* scores, Index rows, Index length, Index keys, Index stride,
+                            float* totals, float* lse) {
   float maxima[query_block];
   for (auto i = Index{0}; i < rows; ++i) {
     auto* const row = scores + i * stride;
@@ -119,11 +119,11 @@ inline void divide(float const* sums, Index rows, Index head_dim, Index features
   }
 }
 
-// What scores of queries are judged by: offsets (all) is the logarithm of a row's sum to base 2,
-// and delta (all) the product of its output with that output's gradient. From row `rows` on there
-// are no queries, and their weight is zero.
-inline void judge(Strided<bf16 const> out, Strided<bf16 const> dout, float const* lse, Index rows,
-                  Index head_dim, Index all, float* offsets, float* delta) {
+// What gradients of scores need of each query: offsets (all) is the logarithm of a row's sum to
+// base 2, and delta (all) the product of its output with that output's gradient. From row `rows` on
+// there are no queries, and their weight is zero.
+inline void row_terms(Strided<bf16 const> out, Strided<bf16 const> dout, float const* lse,
+                      Index rows, Index head_dim, Index all, float* offsets, float* delta) {
   for (auto i = Index{0}; i < rows; ++i) {
     auto products = Floats{};
     for (auto c = Index{0}; c < head_dim; c += width) {
@@ -140,7 +140,7 @@ inline void judge(Strided<bf16 const> out, Strided<bf16 const> dout, float const
 
 // How weights p and gradients of scores ds come from scores, and where they go.
 struct ScoreTargets {
-  float const *offsets, *delta;       // (rows), of `judge`
+  float const *offsets, *delta;       // (rows), of `row_terms`
   Index length;                       // keys beyond it have no weight
   std::uint32_t *p_pairs, *ds_pairs;  // (rows / 2, stride): words of two queries
   Index stride;
