@@ -78,12 +78,18 @@ inline bool has(dnnl_cpu_isa_t instructions) {
   return (isa & all) == all;
 }
 
+/// Whether operands of T are multiplied in AMX, where sums are cut by the number of rows: all tiles
+/// have one height.
+template <class T>
+bool in_amx() {
+  return std::same_as<T, bf16> && has(dnnl_cpu_isa_avx512_core_amx);
+}
+
 /// Rows of a tile in a multiple of which every row takes the same path: AVX-512's blocks have no
-/// other remainder, and those of older processors hold six. In AMX, sums of bf16 products are cut
-/// by the number of rows, so there all tiles have one.
+/// other remainder, and those of older processors hold six.
 template <class T>
 Index row_multiple() {
-  if (std::same_as<T, bf16> && has(dnnl_cpu_isa_avx512_core_amx)) return tile::most_rows;
+  if (in_amx<T>()) return tile::most_rows;
   return has(dnnl_cpu_isa_avx512_core) ? 16 : 48;
 }
 
@@ -91,14 +97,14 @@ Index row_multiple() {
 /// AVX-512 where the matrix is large, and sums other blocks than of one with fewer.
 template <class T>
 Index most_rows() {
-  if (row_multiple<T>() == tile::most_rows) return tile::most_rows;
+  if (in_amx<T>()) return tile::most_rows;
   return has(dnnl_cpu_isa_avx512_core) ? std::numeric_limits<Index>::max() : Index{240};
 }
 
 /// Whether bf16 operands are multiplied faster by way of float: where the instruction is slow and
 /// AMX is hidden, as virtual machines do.
 inline bool float_is_faster() {
-  return simd::bf16_is_slow() && !has(dnnl_cpu_isa_avx512_core_amx);
+  return simd::bf16_is_slow() && !in_amx<bf16>();
 }
 
 /// A product that is ready to run, with the memory objects that it takes. Not for two threads at

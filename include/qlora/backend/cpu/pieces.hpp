@@ -20,8 +20,8 @@ inline constexpr Index reduction_chunk = 1024;                ///< tokens of one
 inline constexpr Index parameters_of_piece = Index{1} << 16;  ///< that are updated together
 inline constexpr Index cache_line_bytes = 64;
 
-/// Tokens of a tile, such that each thread has as many: a row's bits do not depend on its tile. Of
-/// more than one tile, most have a multiple of `unit`.
+/// Tokens of a tile, such that each thread has as many, as far as multiples of `unit` allow: a
+/// row's bits do not depend on its tile.
 inline Index tile_rows(Index rows, Index unit) {
   auto const tiles = round_up(ceil_div(rows, tile::most_rows), thread_count());
   return std::min(tile::most_rows, round_up(ceil_div(rows, tiles), unit));

@@ -26,11 +26,11 @@ inline void pack_rows(Strided<bf16 const> x, Index rows, Index features, Index s
   }
 }
 
-// out (features, query_block / 2): words of two neighbouring rows, transposed; `features` are
-// padded.
-inline void pack_pairs_transposed(Strided<bf16 const> x, Index rows, Index features, Index padded,
+// out (all, query_block / 2): words of two neighbouring rows, transposed, zero from feature
+// `features` to `all`, which is a multiple of 16.
+inline void pack_pairs_transposed(Strided<bf16 const> x, Index rows, Index features, Index all,
                                   std::uint32_t* out) {
-  for (auto c = Index{0}; c < padded; c += width) {
+  for (auto c = Index{0}; c < all; c += width) {
     Words v[query_block / 2];
 #pragma GCC unroll 16
     for (auto i = 0; i < query_block / 2; ++i) {

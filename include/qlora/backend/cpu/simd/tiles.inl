@@ -29,7 +29,7 @@ class Tiles {
 
 template <Tile T>
 QLORA_SIMD_INLINE void zero_tile() {
-  __asm__ volatile("tilezero %%tmm%c0" : : "i"(int{T}));
+  __asm__ volatile("{tilezero %%tmm%c0|tilezero tmm%c0}" : : "i"(int{T}));
 }
 
 // From and to rows that are `stride` words apart.
