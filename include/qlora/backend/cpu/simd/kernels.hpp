@@ -160,67 +160,25 @@ enum class Level { baseline, avx2, avx512, avx512_bf16, amx };
 
 #define QLORA_SIMD_LEVEL avx2
 #define QLORA_SIMD_BYTES 32
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
-#endif
+#define QLORA_SIMD_TARGET "arch=x86-64-v3"
 #include <qlora/backend/cpu/simd/level.inl>
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #define QLORA_SIMD_LEVEL avx512
 #define QLORA_SIMD_BYTES 64
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4")
-#endif
+#define QLORA_SIMD_TARGET "arch=x86-64-v4"
 #include <qlora/backend/cpu/simd/level.inl>
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #define QLORA_SIMD_LEVEL avx512_bf16
 #define QLORA_SIMD_BYTES 64
+#define QLORA_SIMD_TARGET "arch=x86-64-v4,avx512bf16"
 #define QLORA_SIMD_BF16 1
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16"))), \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4", "avx512bf16")
-#endif
 #include <qlora/backend/cpu/simd/level.inl>
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #define QLORA_SIMD_LEVEL amx
 #define QLORA_SIMD_BYTES 64
+#define QLORA_SIMD_TARGET "arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16"
 #define QLORA_SIMD_AMX 1
-#if defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("arch=x86-64-v4,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4", "avx512bf16", "amx-tile", "amx-bf16")
-#endif
 #include <qlora/backend/cpu/simd/level.inl>
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
 
 #undef QLORA_SIMD_AMX
 #undef QLORA_SIMD_BF16

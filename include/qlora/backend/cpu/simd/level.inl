@@ -1,5 +1,20 @@
-// One level: namespace QLORA_SIMD_LEVEL, vectors of QLORA_SIMD_BYTES. No lambdas and no functions
-// of other headers that a compiler could emit in here, for those would need this level's processor.
+// One level: namespace QLORA_SIMD_LEVEL, vectors of QLORA_SIMD_BYTES, instructions of
+// QLORA_SIMD_TARGET. No lambdas and no functions of other headers that a compiler could emit in
+// here, for those would need this level's processor.
+
+#if defined(QLORA_SIMD_TARGET)
+#define QLORA_SIMD_QUOTED_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#define QLORA_SIMD_PRAGMA(...) QLORA_SIMD_QUOTED_PRAGMA(__VA_ARGS__)
+#if defined(__clang__)
+// clang-format off
+QLORA_SIMD_PRAGMA(clang attribute push(__attribute__((target(QLORA_SIMD_TARGET))),
+                                       apply_to = function))
+// clang-format on
+#else
+QLORA_SIMD_PRAGMA(GCC push_options)
+QLORA_SIMD_PRAGMA(GCC target(QLORA_SIMD_TARGET))
+#endif
+#endif
 
 namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 // Each uses those before it.
@@ -9,16 +24,17 @@ namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL {
 #include <qlora/backend/cpu/simd/words.inl>
 #endif
 #include <qlora/backend/cpu/simd/transpose.inl>
-#include <qlora/backend/cpu/simd/product.inl>
 #include <qlora/backend/cpu/simd/attention_rows.inl>
 #if defined(QLORA_SIMD_AMX)
 #include <qlora/backend/cpu/simd/tiles.inl>
 #include <qlora/backend/cpu/simd/attention_words.inl>
 #include <qlora/backend/cpu/simd/attention_amx.inl>
 #elif defined(QLORA_SIMD_BF16)
+#include <qlora/backend/cpu/simd/product.inl>
 #include <qlora/backend/cpu/simd/attention_words.inl>
 #include <qlora/backend/cpu/simd/attention_bf16.inl>
 #else
+#include <qlora/backend/cpu/simd/product.inl>
 #include <qlora/backend/cpu/simd/rows.inl>
 #include <qlora/backend/cpu/simd/codes.inl>
 #include <qlora/backend/cpu/simd/attention.inl>
@@ -57,5 +73,15 @@ inline constexpr auto table = Kernels<T>{
 #endif
 }  // namespace qlora::inline v1::simd::QLORA_SIMD_LEVEL
 
+#if defined(QLORA_SIMD_TARGET)
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef QLORA_SIMD_PRAGMA
+#undef QLORA_SIMD_QUOTED_PRAGMA
+#undef QLORA_SIMD_TARGET
+#endif
 #undef QLORA_SIMD_LEVEL
 #undef QLORA_SIMD_BYTES
