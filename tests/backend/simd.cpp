@@ -119,6 +119,14 @@ class Simd : public ::testing::Test {
 using Elements = ::testing::Types<float, bf16>;
 TYPED_TEST_SUITE(Simd, Elements);
 
+/// Says which levels this processor leaves untested.
+TEST(SimdLevels, AreAllHere) {
+  if (simd::best_level() < simd::Level::amx) {
+    GTEST_SKIP() << "the processor's best level is " << static_cast<int>(simd::best_level())
+                 << " of " << static_cast<int>(simd::Level::amx) << ": no higher one was tested";
+  }
+}
+
 constexpr Index widths[] = {1, 3, 10, 16, 17, 40, 63, 104, 320};
 
 TYPED_TEST(Simd, ConversionsAreExact) {
@@ -257,9 +265,10 @@ TYPED_TEST(Simd, Attention) {
   struct Case {
     Index length, head_dim;
   };
-  for (auto const& shape : {Case{1, 2}, Case{1, 1}, Case{15, 3}, Case{5, 10}, Case{16, 16},
-                            Case{17, 17}, Case{32, 8}, Case{33, 24}, Case{45, 40}, Case{70, 100},
-                            Case{97, 16}, Case{64, 15}, Case{130, 64}, Case{31, 128}}) {
+  for (auto const& shape :
+       {Case{1, 2}, Case{1, 1}, Case{15, 3}, Case{5, 10}, Case{16, 16}, Case{17, 17}, Case{32, 8},
+        Case{33, 24}, Case{45, 40}, Case{70, 100}, Case{97, 16}, Case{64, 15}, Case{130, 64},
+        Case{31, 128}, Case{33, 482}}) {
     auto const length = shape.length, head_dim = shape.head_dim, gap = Index{6};
     auto const scale = 3.f / std::sqrt(std::sqrt(static_cast<float>(head_dim)));
     auto const random = [&](unsigned seed) {
@@ -289,16 +298,16 @@ TYPED_TEST(Simd, Attention) {
           std::is_same_v<TypeParam, bf16> &&
           (of_level(kernels, simd::Level::avx512_bf16) || of_level(kernels, simd::Level::amx));
       auto const rounding = rounds ? static_cast<double>(scale) * 0x1p-9 : 0.;
-      auto scratch =
-          std::vector<float>(static_cast<std::size_t>(simd::attention_scratch(length, head_dim)),
-                             std::numeric_limits<float>::quiet_NaN());
+      constexpr auto nan = std::numeric_limits<float>::quiet_NaN();
+      auto const scratch_end = simd::attention_scratch(length, head_dim);
+      auto scratch = std::vector<float>(static_cast<std::size_t>(scratch_end) + 64, nan);
       auto out = random(5), dq = out, dk = out, dv = out;
       auto lse = Rectangle<float>{1, length};
       kernels.attention(q.strided(), k.strided(), v.strided(), length, head_dim, scratch.data(),
                         out.strided(), lse.data.data());
       EXPECT_LT(distance(out, out_expected, 2e-6 + rounding), 1.) << length << "x" << head_dim;
       EXPECT_LT(distance(lse, lse_expected, 1e-5), 1.) << length << "x" << head_dim;
-      std::fill(scratch.begin(), scratch.end(), std::numeric_limits<float>::quiet_NaN());
+      std::fill_n(scratch.begin(), scratch_end, nan);
       kernels.attention_backward(q.strided(), k.strided(), v.strided(),
                                  std::as_const(out).strided(), dout.strided(), lse.data.data(),
                                  length, head_dim, scratch.data(), dq.strided(), dk.strided(),
@@ -307,6 +316,63 @@ TYPED_TEST(Simd, Attention) {
       EXPECT_LT(distance(dk, dk_expected, tolerance), 1.) << length << "x" << head_dim;
       EXPECT_LT(distance(dv, dv_expected, tolerance), 1.) << length << "x" << head_dim;
       for (auto const* const written : {&out, &dq, &dk, &dv}) EXPECT_TRUE(written->keeps_gaps());
+      EXPECT_TRUE(std::all_of(scratch.begin() + scratch_end, scratch.end(),
+                              [](float one) { return std::isnan(one); }))
+          << length << "x" << head_dim;
+    });
+  }
+}
+
+/// A head has the same bits wherever its rows lie and whatever is in scratch.
+TYPED_TEST(Simd, AttentionDependsOnNothingElse) {
+  struct Case {
+    Index length, head_dim;
+  };
+  for (auto const& shape : {Case{17, 16}, Case{45, 40}, Case{97, 20}, Case{70, 72}}) {
+    auto const length = shape.length, head_dim = shape.head_dim;
+    struct Results {
+      Rectangle<TypeParam> out, dq, dk, dv;
+      std::vector<float> lse;
+    };
+    auto const attend = [&](auto const& kernels, Index gap, float in_scratch) {
+      auto const random = [&](unsigned seed) {
+        auto result = Rectangle<TypeParam>{length, head_dim, gap};
+        auto const dense = Rectangle<TypeParam>::random(length, head_dim, 0, seed);
+        for (auto i = Index{0}; i < length; ++i) {
+          for (auto c = Index{0}; c < head_dim; ++c) result.view()(i, c) = dense.read()(i, c);
+        }
+        return result;
+      };
+      auto const q = random(1), k = random(2), v = random(3), dout = random(4);
+      auto r =
+          Results{dout, dout, dout, dout, std::vector<float>(static_cast<std::size_t>(length))};
+      auto scratch = std::vector<float>(
+          static_cast<std::size_t>(simd::attention_scratch(length, head_dim)), in_scratch);
+      kernels.attention(q.strided(), k.strided(), v.strided(), length, head_dim, scratch.data(),
+                        r.out.strided(), r.lse.data());
+      kernels.attention_backward(q.strided(), k.strided(), v.strided(),
+                                 std::as_const(r.out).strided(), dout.strided(), r.lse.data(),
+                                 length, head_dim, scratch.data(), r.dq.strided(), r.dk.strided(),
+                                 r.dv.strided());
+      return r;
+    };
+    auto const same = [](Rectangle<TypeParam> const& a, Rectangle<TypeParam> const& b) {
+      for (auto i = Index{0}; i < a.rows; ++i) {
+        auto const one = a.read().row(i), other = b.read().row(i);
+        if (!std::equal(one.begin(), one.end(), other.begin())) return false;
+      }
+      return true;
+    };
+    this->for_each_level([&](auto const& kernels) {
+      auto const one = attend(kernels, 0, std::numeric_limits<float>::quiet_NaN());
+      for (auto const gap : {1, 6, 3 * 16}) {
+        auto const other = attend(kernels, gap, static_cast<float>(gap) * -1e30f);
+        EXPECT_TRUE(same(one.out, other.out)) << length << "x" << head_dim << " " << gap;
+        EXPECT_TRUE(same(one.dq, other.dq)) << length << "x" << head_dim << " " << gap;
+        EXPECT_TRUE(same(one.dk, other.dk)) << length << "x" << head_dim << " " << gap;
+        EXPECT_TRUE(same(one.dv, other.dv)) << length << "x" << head_dim << " " << gap;
+        EXPECT_EQ(one.lse, other.lse);
+      }
     });
   }
 }
