@@ -28,7 +28,11 @@ std::string given_or(std::string const& other, Arm const& arm, std::string const
 Arm parse_arm(std::string const& text) {
   auto const colon = std::min(text.find(':'), text.size());
   auto arm = Arm{text, text.substr(0, colon), {}};
-  placement::Sites::parse(arm.placement);  // throws unless it is one
+  try {
+    placement::Sites::parse(arm.placement);
+  } catch (InputError const& error) {
+    throw InputError{"--arms: " + text + ": " + error.what()};
+  }
   for (auto first = colon + 1; first < text.size();) {
     auto const last = std::min(text.find(',', first), text.size());
     auto const change = text.substr(first, last - first);
@@ -65,7 +69,11 @@ TrainingOptions Arm::apply(TrainingOptions options) const {
     } else if (key == "lr") {
       options.learning_rate = number<double>(*this, key, value);
     } else if (key == "quant") {
-      options.quant = quant::Any::parse(value).name;
+      try {
+        options.quant = quant::Any::parse(value).name;
+      } catch (InputError const& error) {
+        throw InputError{"--arms: " + name + ": " + error.what()};
+      }
     } else if (key == "labels") {
       options.labels = given_or("shuffled", *this, key, value);
     } else if (key == "base") {

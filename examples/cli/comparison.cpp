@@ -205,9 +205,8 @@ report::Table equal_loss_table(std::vector<EqualLoss> const& pairs) {
 std::string Comparison::text(report::Terminal const& terminal) const {
   auto text = rates.empty() ? std::string{} : rates_table().text(terminal) + "\n";
   text += metrics_table().text(terminal) + "\n";
-  if (auto const decided = decisions_table(); !decided.empty()) {
-    text += decided.text(terminal) + "\n";
-  }
+  auto const decided = decisions_table();
+  if (!decided.empty()) text += decided.text(terminal) + "\n";
   text += cost_table(*this).text(terminal) + "\n";
   text += groups_line(*this) + "\n" + report::level_table(studies()).text(terminal) + "\n";
 
@@ -229,11 +228,13 @@ std::string Comparison::text(report::Terminal const& terminal) const {
       "Intervals: 95 %, as if groups and seeds had been drawn from more of them. Gap: train minus "
       "test; at equal training loss,\ntest loss minus the loss on a sample of the training "
       "split after an epoch, and - where no epoch of an arm comes down\nto the other's loss. "
-      "Decided on valid: on the test "
-      "split, by the thresholds (of MCC, of F1) and the calibration that each run\nchose there. "
-      "auc_card: the balanced accuracy that the card published as AUC. AP: average precision, all "
-      "residues pooled.\n"
-      "Seconds: a run with its metrics. Tokens/s: of training alone.\n";
+      "auc_card: the balanced accuracy that the card published as AUC. AP: average precision,\n"
+      "all residues pooled. Seconds: a run with its metrics. Tokens/s: of training alone.\n";
+  if (!decided.empty()) {
+    text +=
+        "Decided on valid: on the test split, by the thresholds (of MCC, of F1) and the "
+        "calibration that each run chose\nthere.\n";
+  }
   return text;
 }
 

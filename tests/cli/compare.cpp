@@ -234,7 +234,7 @@ TEST(Compare, FindsGroupsBesideTheData) {
 TEST(Compare, RefusesArmsThatAreNone) {
   auto const program = Program{};
   auto const cases = std::vector<std::pair<std::string, std::string>>{
-      {"qvk", "expected one of qkv all card head, found qvk"},
+      {"qvk", "--arms: qvk: placement: expected one of qkv all card head, found qvk"},
       {"qkv,qkv", "expected each arm once, found qkv again"},
       {"qkv:rank=2", "expected r, alpha, dropout, lr, quant, labels or base, found rank"},
       {"qkv:labels=none", "expected labels=given or labels=shuffled, found none"},
@@ -245,7 +245,8 @@ TEST(Compare, RefusesArmsThatAreNone) {
       {"qkv:alpha=2e9", "alpha: expected -1e9 to 1e9, found 2e+09"},
       {"qkv:r=2,r=3", "expected each of its changes once, found r again"},
       {"qkv:", "expected a change after the :"},
-      {"all:quant=nf5", "expected one of none nf4 fp4 int8, found nf5"},
+      {"all:quant=nf5",
+       "--arms: all:quant=nf5: quantization: expected one of none nf4 fp4 int8, found nf5"},
       {"", "expected at least one arm, found none"}};
   for (auto const& [arms, expected] : cases) {
     program.refuses(quick_training("compare", "study") + std::vector<std::string>{"--arms", arms},
