@@ -13,8 +13,8 @@ import json
 import sys
 import time
 
-from sides import (Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark, say_load,
-                   spread)
+from sides import (Parser, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark,
+                   say_load, spread)
 
 ROWS, COLUMNS, BLOCK = 5120, 1280, 64
 WORK = {  # by name: the benchmark of this project
@@ -62,7 +62,7 @@ def bitsandbytes(work, threads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
     add_options_of_sides(parser, "bench_quant_dequantize")

@@ -12,14 +12,13 @@ versions where --venv has none. A ratio is that of one repetition, to the config
 fastest by the median. What other processes keep busy is counted, and said.
 """
 
-import argparse
 import json
 import os
 import pathlib
 import statistics
 
-from sides import (ROOT, SIZES, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor, run_benchmark,
-                   say_load, spread, words)
+from sides import (ROOT, SIZES, Parser, Side, Waiting, add_options_of_sides, in_turns, make_environment, processor,
+                   run_benchmark, say_load, spread, words)
 
 LENGTHS = ROOT / "bench/lengths.txt"
 OPPONENTS = {  # by name: attention, precision, base; "stock", for uniprot, pads all to 1,000 tokens
@@ -99,14 +98,13 @@ def compare(options, work, model, placement, shape, precision):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--models", type=words, default=["8M"], help=", ".join(SIZES))
     parser.add_argument("--placements", type=words, default=["qkv"], help="qkv, all")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
     parser.add_argument("--shapes", type=words, default=["512x8"],
                         help="LENGTHxSEQUENCES as bench_train_step has them, or uniprot: real lengths")
-    parser.add_argument("--data", type=pathlib.Path, default=LENGTHS,
-                        help="file of numbers of residues, for uniprot; by default those of bench/lengths.txt")
+    parser.add_argument("--data", type=pathlib.Path, default=LENGTHS, help="file of numbers of residues, for uniprot")
     parser.add_argument("--opponents", type=words,
                         help="some of: eager, sdpa, eager autocast, sdpa autocast, sdpa nf4; and stock, for uniprot")
     parser.add_argument("--passes", type=words, default=["training"], help="training, inference")

@@ -7,7 +7,6 @@ reaches, and draws it: where the time of a step grows as its floating-point oper
 Needs build/release/bin/bench_train_growth (cmake -DQLORA_BENCH=ON) and an idle machine. No other software takes part.
 """
 
-import argparse
 import itertools
 import json
 import math
@@ -16,7 +15,7 @@ import pathlib
 import statistics
 import sys
 
-from sides import ROOT, Side, in_turns, numbers, processor, run_benchmark, say_load, words
+from sides import ROOT, Parser, Side, in_turns, numbers, processor, run_benchmark, say_load, words
 
 LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096]
 TOKENS = 4096
@@ -99,10 +98,10 @@ def measure_lines(options, model, which):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--models", type=words, default=list(COLOURS), help=", ".join(COLOURS))
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
-    parser.add_argument("--threads", type=numbers, default=sorted({1, os.cpu_count()}), help="by default 1 and all")
+    parser.add_argument("--threads", type=numbers, default=sorted({1, os.cpu_count()}), help="numbers of them")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1, help="at least, of one timing")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/release/bin/bench_train_growth")

@@ -9,12 +9,11 @@ versions where --venv has none. Every number is of a process of its own, and one
 its libraries in them. What else runs makes no difference, but that the machine must have the memory.
 """
 
-import argparse
 import os
 import pathlib
 
 from against_hf import OPPONENTS, Ours, theirs
-from sides import SIZES, add_options_of_sides, in_turns, make_environment, words
+from sides import SIZES, Parser, add_options_of_sides, in_turns, make_environment, words
 
 SHAPES = ["250x8", "500x8", "1000x8", "2000x8", "1000x1", "1000x2", "1000x4", "1000x16"]
 
@@ -35,7 +34,7 @@ def gigabytes(make_side):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--models", type=words, default=["8M"], help=f"some of {', '.join(SIZES)}")
     parser.add_argument("--precisions", type=words, default=["fp32", "bf16"])
     parser.add_argument("--shapes", type=words, default=SHAPES, help=f"LENGTHxSEQUENCES, some of {', '.join(SHAPES)}")

@@ -1,6 +1,7 @@
 """What comparisons with other software have in common: sides that are timed in turns, and how busy others keep the
 machine meanwhile."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -75,6 +76,20 @@ def words(text):
 
 def numbers(text):
     return [int(word) for word in words(text)]
+
+
+class Parser(argparse.ArgumentParser):
+    """Keeps the lines of its description, and tells the default of every option that has one."""
+
+    def __init__(self, description):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add_argument(self, *names, help=None, **options):
+        default = options.get("default", argparse.SUPPRESS)
+        if default != argparse.SUPPRESS and help != argparse.SUPPRESS:
+            shown = ",".join(map(str, default)) if isinstance(default, list) else default
+            help = f"{help or ''} (default: {shown})".lstrip()
+        return super().add_argument(*names, help=help, **options)
 
 
 def add_options_of_sides(parser, program):

@@ -6,9 +6,10 @@ one sequence.
     python3 bench/startup.py --size 640,30,20 --compute bf16
 
 This project's side is the command `qlora train` with a single protein, until it has written the step into history.csv
-(what follows, the protein's metrics and an adapter, is in the column "ended"). Both sides start from the weights, which
-they quantize, and from a folder that `qlora quantize` has made of them. Needs build/release/bin/qlora, 6 GB of disk for 650M, and makes a
-virtual environment of the pinned versions where --venv has none. Files are in the page cache on both sides.
+(what follows, the protein's metrics and an adapter, is in the column "ended"). Both sides start from the weights,
+which they quantize, and from a folder that `qlora quantize` has made of them. Needs build/release/bin/qlora, 6 GB of
+disk for 650M, and makes a virtual environment of the pinned versions where --venv has none. Files are in the page
+cache on both sides.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from sides import Side, add_options_of_sides, in_turns, make_environment, numbers, processor, say_load, spread
+from sides import Parser, Side, add_options_of_sides, in_turns, make_environment, numbers, processor, say_load, spread
 
 
 class Command(Side):
@@ -91,7 +92,7 @@ def other_side(options):
 
 def command_parser(description, size, work):
     """Of the options of a script that runs commands in turns, and itself as the other side's with `--work` WORK."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description)
     parser.add_argument("--size", type=numbers, default=size, help="hidden, layers, heads")
     parser.add_argument("--compute", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--repeats", type=int, default=3)
