@@ -33,7 +33,7 @@ inline void pack_pairs_transposed(Strided<bf16 const> x, Index rows, Index featu
   for (auto c = Index{0}; c < all; c += width) {
     Words v[query_block / 2];
 #pragma GCC unroll 16
-    for (auto i = 0; i < query_block / 2; ++i) {
+    for (auto i = Index{0}; i < query_block / 2; ++i) {
       v[i] = upper_halves(x, rows, 2 * i, c, features) >> 16 |
              upper_halves(x, rows, 2 * i + 1, c, features);
     }
