@@ -13,41 +13,32 @@ namespace qlora::cli {
 namespace {
 
 template <class T>
-T number(Arm const& arm, std::string const& key, std::string const& text) {
+T number(std::string const& key, std::string const& text) {
   if (auto const value = parse_number<T>(text)) return *value;
-  throw InputError{"--arms: " + arm.name + ": expected a number for " + key + ", found " + text};
+  throw InputError{"expected a number for " + key + ", found " + text};
 }
 
-std::string given_or(std::string const& other, Arm const& arm, std::string const& key,
-                     std::string const& text) {
+std::string given_or(std::string const& other, std::string const& key, std::string const& text) {
   if (text == "given" || text == other) return text;
-  throw InputError{"--arms: " + arm.name + ": expected " + key + "=given or " + key + "=" + other +
-                   ", found " + text};
+  throw InputError{"expected " + key + "=given or " + key + "=" + other + ", found " + text};
 }
 
 Arm parse_arm(std::string const& text) {
   auto const colon = std::min(text.find(':'), text.size());
   auto arm = Arm{text, text.substr(0, colon), {}};
-  try {
-    placement::Sites::parse(arm.placement);
-  } catch (InputError const& error) {
-    throw InputError{"--arms: " + text + ": " + error.what()};
-  }
+  placement::Sites::parse(arm.placement);  // throws unless it is one
   for (auto first = colon + 1; first < text.size();) {
     auto const last = std::min(text.find(',', first), text.size());
     auto const change = text.substr(first, last - first);
     auto const equals = std::min(change.find('='), change.size());
     auto key = change.substr(0, equals);
     if (std::ranges::find(arm.changes, key, &Arm::Change::first) != arm.changes.end()) {
-      auto message = "--arms: " + text;
-      throw InputError{message.append(": expected each of its changes once, found ")
-                           .append(key)
-                           .append(" again")};
+      throw InputError{"expected each of its changes once, found " + key + " again"};
     }
     arm.changes.emplace_back(std::move(key), change.substr(std::min(equals + 1, change.size())));
     first = last + 1;
   }
-  if (text.ends_with(':')) throw InputError{"--arms: " + text + ": expected a change after the :"};
+  if (text.ends_with(':')) throw InputError{"expected a change after the :"};
   arm.apply({});  // throws for a key or value that is none
   return arm;
 }
@@ -57,30 +48,24 @@ Arm parse_arm(std::string const& text) {
 TrainingOptions Arm::apply(TrainingOptions options) const {
   for (auto const& [key, value] : changes) {
     if (key == "r") {
-      options.rank = number<Index>(*this, key, value);
+      options.rank = number<Index>(key, value);
       if (options.rank < 1 || options.rank > most_rank) {
-        throw InputError{"--arms: " + name + ": expected r from 1 to " + std::to_string(most_rank) +
-                         ", found " + value};
+        throw InputError{"expected r from 1 to " + std::to_string(most_rank) + ", found " + value};
       }
     } else if (key == "alpha") {
-      options.alpha = number<double>(*this, key, value);
+      options.alpha = number<double>(key, value);
     } else if (key == "dropout") {
-      options.dropout = number<double>(*this, key, value);
+      options.dropout = number<double>(key, value);
     } else if (key == "lr") {
-      options.learning_rate = number<double>(*this, key, value);
+      options.learning_rate = number<double>(key, value);
     } else if (key == "quant") {
-      try {
-        options.quant = quant::Any::parse(value).name;
-      } catch (InputError const& error) {
-        throw InputError{"--arms: " + name + ": " + error.what()};
-      }
+      options.quant = quant::Any::parse(value).name;
     } else if (key == "labels") {
-      options.labels = given_or("shuffled", *this, key, value);
+      options.labels = given_or("shuffled", key, value);
     } else if (key == "base") {
-      options.base = given_or("random", *this, key, value);
+      options.base = given_or("random", key, value);
     } else {
-      throw InputError{"--arms: " + name +
-                       ": expected r, alpha, dropout, lr, quant, labels or base, found " + key};
+      throw InputError{"expected r, alpha, dropout, lr, quant, labels or base, found " + key};
     }
   }
   return options;
@@ -129,7 +114,13 @@ std::vector<Arm> parse_arms(std::string_view list) {
     }
   }
   auto arms = std::vector<Arm>{};
-  for (auto const& text : texts) arms.push_back(parse_arm(text));
+  for (auto const& text : texts) {
+    try {
+      arms.push_back(parse_arm(text));
+    } catch (InputError const& error) {
+      throw InputError{"--arms: " + text + ": " + error.what()};
+    }
+  }
   refuse_repeated(arms);
   if (arms.empty()) throw InputError{"--arms: expected at least one arm, found none"};
   return arms;
