@@ -8,6 +8,7 @@ import math
 import os
 
 os.environ["ATEN_CPU_CAPABILITY"] = "avx2"  # torch then sums in one order on every x86 machine
+os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_BF16"  # and so do its products, which AMX would sum in another
 os.environ["TORCHDYNAMO_DISABLE"] = "1"  # bitsandbytes would compile some of its functions
 
 import bitsandbytes.functional as bnb

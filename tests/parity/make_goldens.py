@@ -24,8 +24,6 @@ from same import close
 GOLDENS = pathlib.Path(__file__).resolve().parent.parent / "goldens"
 FOLDERS = ["models", "forward", "quant", "lora", "train", "merge", "card", "pickled"]
 BIT_EQUAL = ["models", "quant"]  # no matrix products in these
-# forward/*.json says how far bf16 is from float32, which depends on the order in which a processor's products sum.
-BF16_ERRORS = {"forward": 1e-2}
 
 
 def make(out):
@@ -78,7 +76,7 @@ def compare(made, committed):
             problem = difference(made / path, committed / path)
         elif path.suffix == ".json":
             made_values, values = (json.loads((root / path).read_text()) for root in (made, committed))
-            same = close(made_values, values, relative=BF16_ERRORS.get(path.parts[0], 1e-3))
+            same = close(made_values, values, relative=1e-3)
             problem = None if same else "values differ"
         else:
             problem = None if (made / path).read_bytes() == (committed / path).read_bytes() else "bytes differ"
