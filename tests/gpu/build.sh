@@ -10,7 +10,7 @@ architecture=${1:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | h
 shift $(($# > 0 ? 1 : 0))
 targets=("$@")
 if [[ ${#targets[@]} = 0 ]]; then
-  targets=(tests_backend_cuda tests_train_cuda qlora_cli bench_backend_kernels_cuda bench_train_step_cuda)
+  targets=(cuda_tests qlora_cli bench_backend_kernels_cuda bench_train_step_cuda)
 fi
 mkdir -p build
 cmake --preset cuda -B build/gpu -DCMAKE_PREFIX_PATH="$PWD/build/bundle/usr" \

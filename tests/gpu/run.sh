@@ -32,11 +32,10 @@ export PATH LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 echo "== $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)"
 
 correctness() {
-  "${build[@]}" tests_backend_cuda tests_train_cuda qlora_cli
+  "${build[@]}" cuda_tests qlora_cli
   local tests=build/gpu/bin/tests_backend_cuda qlora=build/gpu/bin/qlora
   echo "== every verb and a training run against the CPU"
-  "$tests" --gtest_brief=1
-  build/gpu/bin/tests_train_cuda --gtest_brief=1
+  for program in build/gpu/bin/tests_*_cuda; do "$program" --gtest_brief=1; done
 
   echo "== two runs, the same bits"
   local study=build/gpu/study
