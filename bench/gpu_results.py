@@ -13,7 +13,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import types
 
 import torch
 
@@ -74,8 +73,9 @@ def torch_attention(head_dim, length=1024, tokens=16384):
 
 def transformers_step(model, length, sequences, compiled=False):
     """Tokens/s of a step of transformers in bf16, its attention being sdpa."""
-    options = types.SimpleNamespace(work="training", size=SIZES[model], placement="qkv", precision="bf16", base="full",
-                                    compile=compiled, length=length, sequences=sequences, lengths=[], device="cuda", attention="sdpa")
+    options = opponent.make_parser().parse_args(
+        ["--size", json.dumps(SIZES[model]), "--placement", "qkv", "--attention", "sdpa", "--precision", "bf16", "--base", "full",
+         "--length", str(length), "--sequences", str(sequences), "--device", "cuda", *["--compile"] * compiled])
     try:
         step = opponent.make_step(options)
         return length * sequences / seconds_of(step, 10)

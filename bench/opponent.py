@@ -174,7 +174,7 @@ def make_inference(options, model):
     return infer
 
 
-def main():
+def make_parser():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=json.loads, required=True, help="[hidden, layers, heads]")
     parser.add_argument("--pass", dest="work", choices=["training", "inference"], default="training")
@@ -191,10 +191,13 @@ def main():
                         "like ones, or, with --pad, as they come")
     parser.add_argument("--tokens", type=int, default=4096, help="of a batch of like ones, pads included")
     parser.add_argument("--pad", type=int, default=0, help="tokens that every sequence is padded to")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    options = parser.parse_args()
+    return parser
 
+
+def main():
+    options = make_parser().parse_args()
     torch.set_num_threads(options.threads)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
