@@ -86,8 +86,8 @@ TYPED_TEST_SUITE(Products, Cases);
 struct Size {
   Index in, out;
 };
-constexpr Size sizes[] = {{40, 10},   {10, 40}, {104, 2},  {2, 104},   {40, 320},
-                          {320, 960}, {7, 300}, {1300, 7}, {1300, 700}};
+constexpr Size sizes[] = {{40, 10},  {10, 40},   {104, 2}, {2, 104},
+                          {40, 320}, {320, 960}, {7, 300}, {1000, 700}};
 
 /// Of tiles, the last of more rows than any product has at a time; large matrices would take long.
 std::vector<Index> heights(Index weight) {
@@ -164,8 +164,8 @@ TYPED_TEST(Products, RowsDoNotDependOnTheirTile) {
   for (auto const& sweep :
        {Sweep{40, 10, 0, 1}, Sweep{10, 104, 6, 1}, Sweep{104, 40, 64, 7}, Sweep{320, 2, 0, 1},
         Sweep{2, 320, 3, 5}, Sweep{320, 960, 0, 51}, Sweep{1280, 320, 640, 51},
-        Sweep{320, 1280, 0, 83}, Sweep{1300, 700, 8, 31}, Sweep{1280, 5120, 0, 51},
-        Sweep{5120, 1280, 0, 47}}) {
+        Sweep{320, 1280, 0, 83}, Sweep{1300, 700, 8, 31}, Sweep{480, 1440, 0, 31},
+        Sweep{2560, 640, 0, 31}, Sweep{1280, 5120, 0, 51}, Sweep{5120, 1280, 0, 47}}) {
     auto const in = sweep.in, out = sweep.out, gap = sweep.gap, step = sweep.step;
     if (in * out > 1'000'000 && std::same_as<T, double>) continue;  // takes long
     auto const x = Spaced<T>::random(tile_rows, in, gap, 1);
@@ -200,16 +200,21 @@ TYPED_TEST(Products, BitsDoNotDependOnThreads) {
   using U = typename TypeParam::Result;
   auto const x = Spaced<T>::random(256, 320, 0, 1);
   auto const w = Spaced<T>::random(960, 320, 0, 2);
-  auto results = std::array<Spaced<U>, 4>{};
+  auto const dy = Spaced<T>::random(256, 960, 0, 3);
+  auto forward = std::array<Spaced<U>, 4>{}, back = std::array<Spaced<U>, 4>{};
   auto const multiply = [&](Index piece) {
-    auto& y = results[static_cast<std::size_t>(piece)];
+    auto& y = forward[static_cast<std::size_t>(piece)];
+    auto& dx = back[static_cast<std::size_t>(piece)];
     y = Spaced<U>{256, 960, 0};
+    dx = Spaced<U>{256, 320, 0};
     this->products.template multiply_transposed<T, U>(x.read(), w.read(), {}, y.view(),
                                                       Write::assign);
+    this->products.template multiply<T, U>(dy.read(), w.read(), dx.view(), Write::assign);
   };
   multiply(3);
   parallel_for(3, [&](Index piece, int) { multiply(piece); });
-  for (auto const& result : results) EXPECT_TRUE(result.equals(results[0].read()));
+  for (auto const& y : forward) EXPECT_TRUE(y.equals(forward[0].read()));
+  for (auto const& dx : back) EXPECT_TRUE(dx.equals(back[0].read()));
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <qlora/backend/cpu/simd/kernels.hpp>
 #include <qlora/backend/cpu/tile.hpp>
 #include <qlora/core/memory.hpp>
+#include <qlora/core/rounding.hpp>
 
 namespace qlora::inline v1 {
 namespace onednn {
@@ -62,11 +63,10 @@ enum class Weight { plain, transposed };
 
 /// What distinguishes one product y (rows, columns) = or += x (rows, depth) w from another;
 /// operands only differ in their addresses. w is (depth, columns), or (columns, depth) that is read
-/// transposed. Strides are elements from one row to the next.
+/// transposed. Rows of x begin `stride` elements apart; w and y are dense.
 struct Product {
   dnnl_data_type_t operand{}, result{};
-  Index rows = 0, depth = 0, columns = 0;
-  Index x_stride = 0, w_stride = 0, y_stride = 0;
+  Index rows = 0, depth = 0, columns = 0, stride = 0;
   Weight weight{};
   bool has_bias = false;
   Write write{};
@@ -103,19 +103,17 @@ Index most_rows() {
   return has(dnnl_cpu_isa_avx512_core) ? std::numeric_limits<Index>::max() : Index{240};
 }
 
-/// The most that is multiplied at once by a wide plain weight of float. Whole, oneDNN reads it
-/// where it lies, a few numbers from each of its long rows, and falls to a third of its speed; up
-/// to this width it copies first. Of what is narrow and deeper, it sums blocks that depend on the
-/// rows.
-struct Part {
-  Index depth = 640, columns = 1280;
-};
-
-/// Whether products of T by so wide a weight, into U, are faster in parts.
+/// How deep a product is multiplied at once; deeper ones are summed part by part. Whole, oneDNN's
+/// AVX-512 kernel reads a plain weight of float where it lies, which takes up to two and a half
+/// times as long where rows are. Parts of x, whose rows lie apart, go to another kernel; of a
+/// depth well beyond these, that one sums other blocks in tiles of other heights.
 template <class T, class U>
-bool is_faster_in_parts(Weight weight, Index columns) {
-  return std::same_as<T, float> && std::same_as<U, float> && weight == Weight::plain &&
-         columns > Part{}.columns;
+Index depth_at_once(Weight weight, Index depth) {
+  constexpr auto most = Index{480};
+  constexpr auto is_float = std::same_as<T, float> && std::same_as<U, float>;
+  auto const is_faster = is_float && weight == Weight::plain && has(dnnl_cpu_isa_avx512_core);
+  if (!is_faster || depth <= most) return depth;
+  return round_up(ceil_div(depth, ceil_div(depth, most)), 16);
 }
 
 /// Whether bf16 operands are multiplied faster by way of float: where the instruction is slow and
@@ -129,14 +127,13 @@ inline bool float_is_faster() {
 class Primitive {
  public:
   Primitive(Product const& product, dnnl_engine_t engine) {
-    auto const [operand, result, rows, depth, columns, x_stride, w_stride, y_stride, weight,
-                has_bias, write] = product;
+    auto const [operand, result, rows, depth, columns, stride, weight, has_bias, write] = product;
     // oneDNN ends the process where its own small allocations fail, so this one fails before them.
     std::ignore = Buffer<Space::host>{std::size_t{1} << 20};
-    auto const x = describe(operand, rows, depth, x_stride);
-    auto const w = weight == Weight::plain ? describe(operand, depth, columns, w_stride)
-                                           : describe(operand, depth, columns, 1, w_stride);
-    auto const y = describe(result, rows, columns, y_stride);
+    auto const x = describe(operand, rows, depth, stride);
+    auto const w = weight == Weight::plain ? describe(operand, depth, columns, columns)
+                                           : describe(operand, depth, columns, 1, depth);
+    auto const y = describe(result, rows, columns, columns);
     auto const bias = describe(dnnl_f32, 1, columns, columns);
     auto operation = dnnl_matmul_desc_t{};
     check(dnnl_matmul_desc_init(&operation, &x, &w, has_bias ? &bias : nullptr, &y),
@@ -298,47 +295,24 @@ struct OneDnnProducts {
     }
     auto exists = true;
     tile::with_whole_tile(x, y, write, onednn::row_multiple<T>(), [&](auto whole_x, auto whole_y) {
-      exists = onednn::is_faster_in_parts<T, U>(weight, y.columns())
-                   ? multiply_parts(whole_x, w, whole_y, write)
-                   : run(whole_x, w, weight, bias, whole_y, write);
+      auto const depth = whole_x.columns();
+      auto const most = onednn::depth_at_once<T, U>(weight, depth);
+      for (auto first = Index{0}; exists && first < depth; first += most) {
+        auto const product = onednn::Product{.operand = onednn::data_type<T>,
+                                             .result = onednn::data_type<U>,
+                                             .rows = whole_x.rows(),
+                                             .depth = std::min(most, depth - first),
+                                             .columns = whole_y.columns(),
+                                             .stride = depth,
+                                             .weight = weight,
+                                             .has_bias = bias.data() != nullptr,
+                                             .write = first == 0 ? write : Write::accumulate};
+        auto const* const rows_of_w = w.data() + first * w.columns();
+        exists = onednn::Products::of_this_thread().run(
+            product, {whole_x.data() + first, rows_of_w, whole_y.data(), bias.data()});
+      }
     });
     return exists;
-  }
-
-  /// y (m, columns) = or += x (m, depth) w (depth, columns), a part after the other.
-  template <class T, class U>
-  static bool multiply_parts(Matrix<T const> x, Matrix<T const> w, Matrix<U> y, Write write) {
-    auto const most = onednn::Part{};
-    auto exists = true;
-    for (auto column = Index{0}; column < y.columns(); column += most.columns) {
-      auto const columns = std::min(most.columns, y.columns() - column);
-      for (auto row = Index{0}; row < w.rows(); row += most.depth) {
-        auto const depth = std::min(most.depth, w.rows() - row);
-        exists = exists && run(x.columns(row, depth), w.slice(row, depth).columns(column, columns),
-                               onednn::Weight::plain, {}, y.columns(column, columns),
-                               row == 0 ? write : Write::accumulate);
-      }
-    }
-    return exists;
-  }
-
-  /// One product by oneDNN; false when this processor has none.
-  template <class T, class U>
-  static bool run(Matrix<T const> x, Matrix<T const> w, onednn::Weight weight,
-                  Vector<float const> bias, Matrix<U> y, Write write) {
-    auto const product = onednn::Product{.operand = onednn::data_type<T>,
-                                         .result = onednn::data_type<U>,
-                                         .rows = x.rows(),
-                                         .depth = x.columns(),
-                                         .columns = y.columns(),
-                                         .x_stride = x.stride(),
-                                         .w_stride = w.stride(),
-                                         .y_stride = y.stride(),
-                                         .weight = weight,
-                                         .has_bias = bias.data() != nullptr,
-                                         .write = write};
-    return onednn::Products::of_this_thread().run(product,
-                                                  {x.data(), w.data(), y.data(), bias.data()});
   }
 };
 
