@@ -24,6 +24,7 @@
 #include "arguments.hpp"
 #include "commands.hpp"
 #include "notes.hpp"
+#include "out_of_memory.hpp"
 #include "team.hpp"
 #include "termination.hpp"
 
@@ -52,6 +53,10 @@ int complain(std::string sentence, int status) {
 [[noreturn]] void give_up() {
   try {
     if (auto const thrown = std::current_exception()) std::rethrow_exception(thrown);
+    auto const bytes = qlora::cli::refused_bytes();
+    complain(bytes == 0 ? "an unknown error"
+                        : "cannot allocate " + std::to_string(bytes) + " bytes of host memory",
+             failed);
   } catch (std::exception const& error) {
     complain(error.what(), failed);
   } catch (...) {

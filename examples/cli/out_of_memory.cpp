@@ -1,5 +1,8 @@
 // What the program cannot allocate it names: std::bad_alloc alone would not say how much it was.
 // Tensors say it themselves.
+#include "out_of_memory.hpp"
+
+#include <atomic>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -7,9 +10,12 @@
 
 namespace {
 
+std::atomic<std::size_t> refused = 0;
+
 class OutOfMemory : public std::bad_alloc {
  public:
   explicit OutOfMemory(std::size_t bytes) noexcept {
+    refused = bytes;
     std::snprintf(text_, sizeof text_, "cannot allocate %zu bytes of host memory", bytes);
   }
   char const* what() const noexcept override { return text_; }
@@ -19,6 +25,10 @@ class OutOfMemory : public std::bad_alloc {
 };
 
 }  // namespace
+
+std::size_t qlora::cli::refused_bytes() noexcept {
+  return refused;
+}
 
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   auto const multiple = static_cast<std::size_t>(alignment);

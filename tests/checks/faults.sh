@@ -2,8 +2,8 @@
 # faults.sh PROGRAM: lets each operation on files of a training run fail in turn, in each of the ways of
 # tests/checks/inject.cpp, of a run that begins and of one that goes on from a checkpoint, then resumes it without
 # faults, and fails where the result is not, to the bit, that of a run without any; where it goes on from an older
-# checkpoint than the newest that was synchronised; or where a failure was not said with status 1. Then some hundred
-# allocations, which must be named in bytes.
+# checkpoint than the newest that was synchronised; or where a failure was not said with status 1. Then some hundreds
+# of allocations, which must be named in bytes.
 set -euo pipefail
 program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -86,10 +86,11 @@ read -r operations _ <count
 ((operations > 10)) || { echo "faults.sh: only $operations operations were seen of a run that goes on" >&2; exit 1; }
 each_fault interrupted "$operations"
 
-# One of every hundredth of them, at random.
+# One of each of as many equal parts of them, at random.
 RANDOM=7
-for ((part = 0; part < 100; ++part)); do
-  n=$((1 + (part * 32768 + RANDOM) * (allocations / 100) / 32768))
+parts=400
+for ((part = 0; part < parts; ++part)); do
+  n=$((1 + (part * 32768 + RANDOM) * (allocations / parts) / 32768))
   rm -rf run
   status=0
   faulty memory:$n run || status=$?
@@ -99,4 +100,4 @@ for ((part = 0; part < 100; ++part)); do
   fi
   resumed "allocation $n"
 done
-echo "100 of $allocations allocations failed: each was named"
+echo "$parts of $allocations allocations failed: each was named"
