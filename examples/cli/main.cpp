@@ -53,10 +53,8 @@ int complain(std::string sentence, int status) {
 [[noreturn]] void give_up() {
   try {
     if (auto const thrown = std::current_exception()) std::rethrow_exception(thrown);
-    auto const bytes = qlora::cli::refused_bytes();
-    complain(bytes == 0 ? "an unknown error"
-                        : "cannot allocate " + std::to_string(bytes) + " bytes of host memory",
-             failed);
+    qlora::cli::rethrow_refused();
+    complain("an unknown error", failed);
   } catch (std::exception const& error) {
     complain(error.what(), failed);
   } catch (...) {

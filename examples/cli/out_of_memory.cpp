@@ -26,8 +26,8 @@ class OutOfMemory : public std::bad_alloc {
 
 }  // namespace
 
-std::size_t qlora::cli::refused_bytes() noexcept {
-  return refused;
+void qlora::cli::rethrow_refused() {
+  if (refused != 0) throw OutOfMemory{refused};
 }
 
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
