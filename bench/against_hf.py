@@ -12,6 +12,7 @@ versions where --venv has none. A ratio is that of one repetition, to the config
 fastest by the median. What other processes keep busy is counted, and said.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -67,12 +68,31 @@ def wanted(options, name):
     return not options.opponents or name in options.opponents
 
 
+def has_stock(options, work, shape):
+    return shape == "uniprot" and work == "training" and wanted(options, "stock")
+
+
+def check_opponents(parser, options):
+    """Ends the script where a name is unknown, or a table would have no opponent."""
+    known = {name for opponents in OPPONENTS.values() for name in opponents} | {"stock"}
+    for name in options.opponents or []:
+        if name not in known:
+            parser.error(f"--opponents: expected some of {', '.join(sorted(known))}, found {name}")
+    for precision in options.precisions:
+        if precision not in OPPONENTS:
+            parser.error(f"--precisions: expected fp32 or bf16, found {precision}")
+        for work, shape in itertools.product(options.passes, options.shapes):
+            if not has_stock(options, work, shape) and not any(wanted(options, name) for name in OPPONENTS[precision]):
+                parser.error(f"--opponents: expected some of {', '.join(OPPONENTS[precision])} "
+                             f"for {work} of {shape} in {precision}")
+
+
 def compare(options, work, model, placement, shape, precision):
     """Prints one table; returns how busy others kept the machine, a number a timing."""
     real = shape == "uniprot"
     sequences = "real lengths" if real else f"{shape.replace('x', ' tokens x ')} sequences"
     print(f"\n## {work}, {model}, adapters on {placement}, {sequences}, {precision}\n")
-    stock = real and work == "training" and wanted(options, "stock")
+    stock = has_stock(options, work, shape)
     columns = ["", "tokens/s, median (range)", "peak MB", "of qlora none", "of the best of hf"]
     columns += ["of hf stock"] * stock
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
@@ -113,11 +133,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3, help="at least, of one timing")
     add_options_of_sides(parser, "bench_train_step")
     options = parser.parse_args()
-    for precision in options.precisions:
-        known = OPPONENTS.get(precision) or parser.error(f"--precisions: expected fp32 or bf16, found {precision}")
-        stock = "uniprot" in options.shapes and "training" in options.passes
-        if options.opponents and not (known.keys() | ({"stock"} if stock else set())) & set(options.opponents):
-            parser.error(f"--opponents: expected some of {', '.join(known)} for {precision}")
+    check_opponents(parser, options)
 
     make_environment(options.venv)
     print(f"{processor()}, {os.cpu_count()} processors, {options.threads} threads a side; "

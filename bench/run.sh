@@ -28,13 +28,13 @@ warn() { # WHEN
 }
 
 warn "before the benchmarks"
-rm -f build/bench/*.json
 status=0
 for program in build/release/bin/bench_*; do
   name=${program##*/bench_}
   [[ $name == *_cuda || $name == train_memory ]] && continue  # the latter is bench/memory.py's
   echo
   echo "== $name"
+  rm -f "build/bench/$name.json"
   "$program" --benchmark_filter="$pattern" --benchmark_out_format=json --benchmark_counters_tabular=true \
     --benchmark_out="build/bench/$name.json" || status=1
 done

@@ -165,7 +165,8 @@ TYPED_TEST(Products, RowsDoNotDependOnTheirTile) {
        {Sweep{40, 10, 0, 1}, Sweep{10, 104, 6, 1}, Sweep{104, 40, 64, 7}, Sweep{320, 2, 0, 1},
         Sweep{2, 320, 3, 5}, Sweep{320, 960, 0, 51}, Sweep{1280, 320, 640, 51},
         Sweep{320, 1280, 0, 83}, Sweep{1300, 700, 8, 31}, Sweep{480, 1440, 0, 31},
-        Sweep{2560, 640, 0, 31}, Sweep{1280, 5120, 0, 51}, Sweep{5120, 1280, 0, 47}}) {
+        Sweep{480, 1920, 0, 31}, Sweep{640, 2560, 0, 31}, Sweep{2560, 640, 0, 31},
+        Sweep{1280, 3840, 0, 51}, Sweep{1280, 5120, 0, 51}, Sweep{5120, 1280, 0, 47}}) {
     auto const in = sweep.in, out = sweep.out, gap = sweep.gap, step = sweep.step;
     if (in * out > 1'000'000 && std::same_as<T, double>) continue;  // takes long
     auto const x = Spaced<T>::random(tile_rows, in, gap, 1);

@@ -47,8 +47,7 @@ std::uint64_t checksum(Vector<A const> values) {
 }  // namespace detail
 
 /// Trains a model's adapters and head. What depends on the size of a pass is allocated for the
-/// largest of the run; once a step of each size has been taken, steps of one process allocate
-/// nothing.
+/// largest of the run; once each thread has met each size, steps of one process allocate nothing.
 ///
 /// Ranks of a communicator, each with a model of the same parameters, take the same steps together:
 /// the records of each are dealt to them by cost, and their gradients and losses added up. Records,

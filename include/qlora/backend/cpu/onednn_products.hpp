@@ -103,10 +103,11 @@ Index most_rows() {
   return has(dnnl_cpu_isa_avx512_core) ? std::numeric_limits<Index>::max() : Index{240};
 }
 
-/// How deep a product is multiplied at once; deeper ones are summed part by part. Whole, oneDNN's
-/// AVX-512 kernel reads a plain weight of float where it lies, which takes up to two and a half
-/// times as long where rows are. Parts of x, whose rows lie apart, go to another kernel; of a
-/// depth well beyond these, that one sums other blocks in tiles of other heights.
+/// How deep a product is multiplied at once; deeper ones are summed part by part. Whole, the
+/// AVX-512 kernel of oneDNN 2.6 reads a plain weight of float where it lies, and takes up to two
+/// and a half times as long where the weight's rows are long. Parts of x, whose rows lie apart, go
+/// to another kernel; of a depth well beyond these, that one sums other blocks in tiles of other
+/// heights.
 template <class T, class U>
 Index depth_at_once(Weight weight, Index depth) {
   constexpr auto most = Index{480};
