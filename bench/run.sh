@@ -6,9 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 pattern=${1:--650M}
 
-bash cmake/install_debian_packages.sh libbenchmark-dev
+bash cmake/install_debian_packages.sh g++ cmake ninja-build libeigen3-dev librandom123-dev \
+  nlohmann-json3-dev libdnnl-dev zlib1g-dev libcli11-dev libxxhash-dev libbenchmark-dev
 mkdir -p build/bench
-cmake --preset release -DQLORA_BENCH=ON >build/bench/configure.log || { cat build/bench/configure.log; exit 1; }
+cmake --preset release -DQLORA_TESTS=OFF -DQLORA_BENCH=ON >build/bench/configure.log ||
+  { cat build/bench/configure.log; exit 1; }
 cmake --build --preset release -j "$(nproc)"
 
 # Processors that others keep busy in two seconds.
